@@ -31,3 +31,4 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 	@$(VENV)/bin/$(LOCK) pyproject.toml --constraint requirements/dev.txt --no-emit-package types-protobuf --output-file requirements/layer.txt
 	@$(VENV)/bin/$(LOCK) --group runtime --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	@$(VENV)/bin/$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
+	@$(VENV)/bin/$(LOCK) --group aws --output-file requirements/aws.txt
