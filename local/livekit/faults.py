@@ -1,0 +1,117 @@
+"""What can be made to go wrong. Everything is off until it is switched on."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+
+@dataclass(slots=True)
+class Fault:
+    """One thing that goes wrong: for the next `times`, and beyond that with `probability`."""
+
+    probability: float = 0.0
+    times: int = 0
+
+    def always(self) -> None:
+        """Let it go wrong every time."""
+        self.probability = 1.0
+
+    def next(self, times: int = 1) -> None:
+        """Let it go wrong the next `times` times."""
+        self.times = times
+
+    def chance(self, probability: float) -> None:
+        """Let it go wrong with a probability of 0 to 1."""
+        self.probability = probability
+
+    def off(self) -> None:
+        """Let it go right again."""
+        self.probability, self.times = 0.0, 0
+
+    def fires(self, random: Random) -> bool:
+        """Say whether it goes wrong this time. While it is off no random number is drawn."""
+        if self.times > 0:
+            self.times -= 1
+            return True
+        if self.probability <= 0.0:
+            return False
+        return self.probability >= 1.0 or random.random() < self.probability
+
+
+def _off() -> Fault:
+    return field(default_factory=Fault)
+
+
+@dataclass(slots=True)
+class CallFaults:
+    """What can go wrong with one kind of call."""
+
+    request_lost: Fault = _off()
+    """The request never arrives: no effect, no answer."""
+    answer_lost: Fault = _off()
+    """The call has its effect, but its answer never arrives."""
+    slow: Fault = _off()
+    """The answer takes `Timing.slow` longer."""
+    internal: Fault = _off()
+    """500, as while Redis is down: no effect."""
+
+
+def _calls() -> CallFaults:
+    return field(default_factory=CallFaults)
+
+
+@dataclass(slots=True)
+class Faults:
+    """All that can go wrong. What strikes an egress is drawn when it starts, unless said otherwise."""
+
+    start: CallFaults = _calls()
+    stop: CallFaults = _calls()
+    list: CallFaults = _calls()
+    """ListEgress."""
+    rooms: CallFaults = _calls()
+    """Every method of RoomService."""
+
+    no_worker: Fault = _off()
+    """Start: 503 after `Timing.no_worker`."""
+    full_worker: Fault = _off()
+    """Start: taken only after `Timing.full_worker`, then 200."""
+    options_refused: Fault = _off()
+    """Start: 400."""
+
+    never_active: Fault = _off()
+    """The egress stays STARTING, as in a room without tracks."""
+    limit_reached: Fault = _off()
+    """LIMIT_REACHED at `Timing.session_limit`."""
+    host_dies: Fault = _off()
+    """The worker's host dies `Timing.death` after the start."""
+    handler_dies: Fault = _off()
+    """The egress's process dies `Timing.death` after the start."""
+    record_lost: Fault = _off()
+    """The server forgets the egress `Timing.death` after the start, as when Redis was emptied."""
+    recorders_hidden: Fault = _off()
+    """Drawn at each read of a room: its recorders are not shown."""
+
+    update_coalesced: Fault = _off()
+    """Drawn at ACTIVE and ENDING: the update is swallowed by the next one."""
+    upload_fails: Fault = _off()
+    """Drawn at the upload: FAILED 400, nothing is stored."""
+    upload_late: Fault = _off()
+    """Drawn at the upload: it comes `Timing.late_upload` later."""
+    backup_storage: Fault = _off()
+    """Drawn at the upload: the file goes to the worker's backup storage, not into the bucket."""
+    failed_after_complete: Fault = _off()
+    """Drawn at COMPLETE: a FAILED follows."""
+
+    webhook_lost: Fault = _off()
+    """Drawn for each event: nobody gets it."""
+    webhook_late: Fault = _off()
+    """Drawn for each event and URL: held back by `Timing.late_webhook`, and with it those that follow."""
+    webhook_doubled: Fault = _off()
+    """Drawn for each event and URL: sent twice."""
+    webhook_reordered: Fault = _off()
+    """Drawn for each event and URL: overtaken by those that follow."""
+    webhook_status_unknown: Fault = _off()
+    """Drawn for each event: its status is a word that no client knows."""
+
+    def off(self) -> None:
+        """Switch everything off."""
+        self.__init__()  # type: ignore[misc]

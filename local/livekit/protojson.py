@@ -1,0 +1,111 @@
+"""Protobuf messages as the JSON that LiveKit writes: one form for webhooks, one for twirp answers.
+
+google.protobuf's own `json_format` knows neither twirp's `null` for an unset message nor LiveKit's spacing
+and field order, and is too slow for a simulator.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from json import dumps
+from json.encoder import encode_basestring
+from operator import attrgetter
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+type _Value = Any
+type _Writer = Callable[[_Value], str]
+
+_QUOTED_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT64,
+}
+
+
+def webhook_json(message: Message) -> str:
+    """Write `message` in camelCase without its zero values, as webhook bodies are."""
+    return _message_writer(message.DESCRIPTOR, False)(message)
+
+
+def twirp_json(message: Message) -> str:
+    """Write `message` in snake_case with its zero values, as twirp answers are."""
+    return _message_writer(message.DESCRIPTOR, True)(message)
+
+
+@cache
+def _message_writer(descriptor: Descriptor, zeros: bool) -> _Writer:
+    return _write_all(descriptor) if zeros else _write_set(descriptor)
+
+
+def _write_set(descriptor: Descriptor) -> _Writer:
+    fields = {
+        field.number: (index, f'"{field.json_name}":', _content_writer(field, zeros=False))
+        for index, field in enumerate(descriptor.fields)
+    }
+
+    def write(message: Message) -> str:
+        parts = []
+        for field, value in message.ListFields():
+            index, prefix, content = fields[field.number]
+            parts.append((index, prefix + content(value)))
+        # They come by number, but are written in the order of their declaration.
+        parts.sort()
+        return "{" + ", ".join([text for _, text in parts]) + "}"
+
+    return write
+
+
+def _write_all(descriptor: Descriptor) -> _Writer:
+    fields = [_field_writer(field) for field in descriptor.fields]
+
+    def write(message: Message) -> str:
+        return "{" + ", ".join([text for field in fields if (text := field(message))]) + "}"
+
+    return write
+
+
+def _field_writer(field: FieldDescriptor) -> _Writer:
+    name, prefix = field.name, f'"{field.name}":'
+    get, content = attrgetter(name), _content_writer(field, zeros=True)
+    if not field.has_presence:
+        return lambda message: prefix + content(get(message))
+    unset = prefix + "null" if field.containing_oneof is None else ""
+    return lambda message: prefix + content(get(message)) if message.HasField(name) else unset
+
+
+def _content_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
+    if not field.is_repeated:
+        return _value_writer(field, zeros=zeros)
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        return _map_writer(kind, zeros=zeros)
+    return _list_writer(field, zeros=zeros)
+
+
+def _map_writer(entry: Descriptor, *, zeros: bool) -> _Writer:
+    write = _value_writer(entry.fields_by_name["value"], zeros=zeros)
+    return lambda entries: (
+        "{"
+        + ", ".join([f"{encode_basestring(str(key))}:{write(entries[key])}" for key in sorted(entries)])
+        + "}"
+    )
+
+
+def _list_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
+    write = _value_writer(field, zeros=zeros)
+    return lambda values: "[" + ", ".join([write(value) for value in values]) + "]"
+
+
+def _value_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
+    if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+        # Looked up when needed: a message type may contain itself.
+        return lambda value: _message_writer(value.DESCRIPTOR, zeros)(value)
+    if field.enum_type is not None:
+        names = {value.number: f'"{value.name}"' for value in field.enum_type.values}
+        return lambda value: names.get(value) or str(value)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING and field.type == FieldDescriptor.TYPE_STRING:
+        return encode_basestring
+    if field.cpp_type in _QUOTED_INTEGERS:
+        return lambda value: f'"{value}"'
+    return lambda value: dumps(int(value) if type(value) is float and value.is_integer() else value)
