@@ -1,1 +1,57 @@
-"""Server-side recording for LiveKit."""
+"""Server-side recording for LiveKit.
+
+For other Lambda code of the team::
+
+    from recorder import StartRequest, recordings
+
+    started = recordings().start(StartRequest(room_name="demo"), user_id="alice")
+    recording = recordings().stop(started.recording_id, user_id="alice", wait=20)
+
+`recordings()` reads the environment as the functions of this application do (README, Configuration) and returns
+the `RecordingService` that their handlers call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .bootstrap import recordings
+    from .domain import Recording, Status
+    from .errors import RecorderError
+    from .repository import Page
+    from .requests import StartRequest
+    from .service import Download, RecordingService, Started
+
+__all__ = [
+    "Download",
+    "Page",
+    "RecorderError",
+    "Recording",
+    "RecordingService",
+    "StartRequest",
+    "Started",
+    "Status",
+    "recordings",
+]
+
+_HOMES: Final = {
+    "Download": "service",
+    "Page": "repository",
+    "RecorderError": "errors",
+    "Recording": "domain",
+    "RecordingService": "service",
+    "StartRequest": "requests",
+    "Started": "service",
+    "Status": "domain",
+    "recordings": "bootstrap",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, and only that: a function that reads must not pay for pydantic."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    home: object = import_module(f".{_HOMES[name]}", __name__)
+    return getattr(home, name)

@@ -1,0 +1,34 @@
+"""Every minute: make true what webhooks missed, and leave nothing unowned."""
+
+from typing import TYPE_CHECKING
+
+from recorder.bootstrap import reconciler
+from recorder.telemetry import Code, count, log
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_RESERVE_SECONDS = 5.0
+
+
+@log.logger.inject_lambda_context
+def lambda_handler(_event: dict[str, object], context: "LambdaContext") -> dict[str, object]:
+    """Sweep for as long as this invocation may run; the summary goes into the log and the metrics."""
+
+    def seconds_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+
+    summary = reconciler().sweep(seconds_left)
+    outcomes = dict(sorted(summary.outcomes.items()))
+    for outcome, number in outcomes.items():
+        count("RecordingsReconciled", number, outcome=outcome)
+    count("OldestUnsettledSeconds", summary.oldest_due_seconds)
+    count("UnpublishedEvents", summary.unpublished_events)
+    report: dict[str, object] = {
+        "outcomes": outcomes,
+        "finished": summary.finished,
+        "oldestDueSeconds": round(summary.oldest_due_seconds, 1),
+        "unpublishedEvents": summary.unpublished_events,
+    }
+    log.info(Code.SWEPT, **report)
+    return report

@@ -1,0 +1,43 @@
+"""POST /api/video/recordings: start a recording."""
+
+from http import HTTPStatus
+
+from pydantic import ValidationError
+
+from recorder.bootstrap import recordings
+from recorder.errors import InvalidRequestError
+from recorder.http import Answer, Request, answer, endpoint
+from recorder.requests import StartRequest
+from recorder.schemas import started_json
+
+
+@endpoint
+def lambda_handler(request: Request) -> Answer:
+    """Answer 201, or 202 where LiveKit's answer was lost and the sweep will settle it."""
+    options = _options(request.body)
+    request.require_room(options.room_name)
+    started = recordings().start(
+        options,
+        user_id=request.user_id,
+        idempotency_key=request.idempotency_key,
+        webhook_url=f"{request.public_url}/api/video/livekit/webhook",
+    )
+    return answer(
+        HTTPStatus.CREATED if started.egress_id else HTTPStatus.ACCEPTED,
+        started_json(started.recording_id, started.egress_id),
+        Location=f"/api/video/recordings/{started.recording_id}",
+    )
+
+
+def _options(body: bytes) -> StartRequest:
+    try:
+        return StartRequest.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidRequestError(*(_detail(each["type"], each["loc"], each["msg"]) for each in problems)) from None
+
+
+def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:
+    # Rules about several fields carry the name of the one to change as their type.
+    field = str(location[0]) if location else kind if kind in {"trackSid", "trackBased"} else "body"
+    return field, "is not a field of this request" if kind == "extra_forbidden" else message

@@ -1,0 +1,34 @@
+"""PATCH /api/video/recordings/{id}: stop a recording."""
+
+import json
+from http import HTTPStatus
+
+from recorder.bootstrap import recordings
+from recorder.errors import InvalidRequestError
+from recorder.http import Answer, Request, answer, endpoint
+from recorder.schemas import stopped_json
+
+
+@endpoint
+def lambda_handler(request: Request) -> Answer:
+    """Answer `stopping` until the file exists; `Prefer: wait=N` waits for the final status."""
+    request.query()
+    _check_action(request.body)
+    recording = recordings().stop(request.recording_id, user_id=request.user_id, wait=request.wait)
+    return answer(HTTPStatus.OK, stopped_json(recording))
+
+
+def _check_action(body: bytes) -> None:
+    if not body.strip():
+        return
+    try:
+        wish: object = json.loads(body)
+    except ValueError:
+        raise InvalidRequestError(("body", "is not JSON")) from None
+    if not isinstance(wish, dict):
+        raise InvalidRequestError(("body", "must be an object"))
+    for field in wish:
+        if field != "action":
+            raise InvalidRequestError((str(field), "is not a field of this request"))
+    if wish.get("action", "stop") != "stop":
+        raise InvalidRequestError(("action", "must be stop"))

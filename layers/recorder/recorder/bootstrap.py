@@ -1,0 +1,165 @@
+"""The composition root: the only place that names concrete adapters.
+
+Everything is made on first use and kept while the environment is warm. Nothing is made at import, so a SnapStart
+snapshot holds neither a connection nor randomness.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
+
+from .database import Database, open_connection
+from .repository import Repository
+from .service import Clock, RecordingService
+from .settings import (
+    ApiSettings,
+    AwsSettings,
+    DatabaseSettings,
+    EventSettings,
+    LiveKitSettings,
+    StorageSettings,
+    UploadSettings,
+    policy_from_environment,
+)
+from .storage import S3Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
+
+    from .egress import LiveKitEgress
+    from .reconciler import Reconciler
+    from .service import Egress
+
+
+class _Bounds(TypedDict):
+    connect_timeout: float
+    read_timeout: float
+
+
+_BOUNDED: Final[_Bounds] = {"connect_timeout": 2.0, "read_timeout": 5.0}
+
+
+class _Deferred[T]:
+    """Stands in for an adapter whose vendor client is heavy, and makes it at its first use."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+
+    def __getattr__(self, name: str) -> object:
+        if self._made is None:
+            self._made = self._make()
+        return cast("object", getattr(self._made, name))
+
+
+def secret(arn: str) -> Mapping[str, str]:
+    """Return a secret's JSON object, read anew at each call."""
+    from . import aws  # noqa: PLC0415 - functions with IAM authentication and no LiveKit need no signer
+
+    return aws.secret(AwsSettings.from_environment(), arn)
+
+
+@cache
+def livekit_secret() -> Mapping[str, str]:
+    """Return LiveKit's `api_key` and `api_secret`."""
+    return secret(LiveKitSettings.from_environment().secret_arn)
+
+
+def database_login() -> tuple[DatabaseSettings, str]:
+    """Return where the database is, and the password: read anew each time, so that a rotated one is taken up."""
+    settings = DatabaseSettings.from_environment()
+    if not settings.iam:
+        return settings, secret(settings.secret_arn)["password"]
+    from . import aws  # noqa: PLC0415 - see above
+
+    address = (settings.host, settings.port, settings.user)
+    return settings, aws.database_token(AwsSettings.from_environment(), *address)
+
+
+@cache
+def repository() -> Repository:
+    """Return the repository of this deployment."""
+    return Repository(Database(lambda: open_connection(*database_login())), emit_events=bool(EventSettings.from_environment().bus_name))
+
+
+def _s3_client() -> S3Client:
+    import boto3  # noqa: PLC0415 - 300 ms at cold start, and links need none
+    from botocore.config import Config  # noqa: PLC0415
+
+    # An endpoint of one's own is reached by path, as hardly one has a host name for each bucket.
+    addressing: Literal["path", "auto"] = "path" if AwsSettings.from_environment().s3_endpoint_url else "auto"
+    return boto3.client("s3", config=Config(s3={"addressing_style": addressing}, **_BOUNDED))
+
+
+def _events_client() -> EventBridgeClient:
+    import boto3  # noqa: PLC0415 - see above
+    from botocore.config import Config  # noqa: PLC0415
+
+    return boto3.client("events", config=Config(**_BOUNDED))
+
+
+@cache
+def storage_settings() -> StorageSettings:
+    """Return which bucket, and which deployment, this is."""
+    return StorageSettings.from_environment()
+
+
+@cache
+def storage() -> S3Storage:
+    """Return the bucket of this deployment."""
+    return S3Storage(storage_settings().bucket, AwsSettings.from_environment(), _s3_client)
+
+
+@cache
+def egress() -> LiveKitEgress:
+    """Return LiveKit's egress."""
+    from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
+
+    livekit, upload, keys = LiveKitSettings.from_environment(), UploadSettings.from_environment(), livekit_secret()
+    return LiveKitEgress(
+        lambda: connect(livekit.url, keys["api_key"], keys["api_secret"]),
+        api_key=keys["api_key"],
+        storage=storage_settings(),
+        upload=upload,
+        upload_credentials=secret(upload.secret_arn) if upload.secret_arn else None,
+    )
+
+
+@cache
+def recordings() -> RecordingService:
+    """Return the use cases, wired for this environment."""
+    return RecordingService(
+        repository(),
+        cast("Egress", _Deferred(egress)),
+        storage(),
+        policy_from_environment(),
+        Clock(),
+    )
+
+
+@cache
+def reconciler() -> Reconciler:
+    """Return the sweep, wired for this environment."""
+    from .events import EventBridge  # noqa: PLC0415 - only the sweep needs these
+    from .reconciler import Reconciler  # noqa: PLC0415
+
+    bus_name = EventSettings.from_environment().bus_name
+    return Reconciler(
+        recordings(),
+        repository(),
+        cast("Egress", _Deferred(egress)),
+        storage(),
+        EventBridge(bus_name, _events_client) if bus_name else None,
+        policy_from_environment(),
+        Clock(),
+    )
+
+
+@cache
+def api_settings() -> ApiSettings:
+    """Return who may do what."""
+    return ApiSettings.from_environment()

@@ -1,0 +1,104 @@
+"""What can go wrong, in the domain's own terms. `recorder.http` maps each class to one HTTP answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class RecorderError(Exception):
+    """Base of every error that this package raises on purpose. `str(error)` is fit for a client's eyes."""
+
+
+class InvalidRequestError(RecorderError):
+    """The request does not validate.
+
+    `details` holds one `(field, message)` for each thing wrong.
+    """
+
+    def __init__(self, *details: tuple[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {message}" for field, message in details))
+        self.details = details
+
+
+class UnauthorizedError(RecorderError):
+    """The caller did not prove who they are: no subject, or a webhook that LiveKit did not sign."""
+
+
+class ForbiddenError(RecorderError):
+    """The caller is known and may not do this."""
+
+
+class RecordingNotFoundError(RecorderError):
+    """Absent, deleted, or somebody else's: a caller cannot tell which."""
+
+    def __init__(self) -> None:
+        super().__init__("recording not found")
+
+
+class RecordingGoneError(RecorderError):
+    """The recording's retention is over."""
+
+    def __init__(self) -> None:
+        super().__init__("the recording has expired")
+
+
+class RecordingInProgressError(RecorderError):
+    """The target is being recorded. `recording_id` is set only where that recording is the caller's own."""
+
+    def __init__(self, recording_id: UUID | None) -> None:
+        super().__init__("this target is already being recorded")
+        self.recording_id = recording_id
+
+
+class IdempotencyMismatchError(RecorderError):
+    """The idempotency key came before, with another request."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used with another request")
+
+
+class UnsupportedCodecError(RecorderError):
+    """LiveKit would silently record something else than was asked for."""
+
+
+class StartRefusedError(RecorderError):
+    """LiveKit answered Start with a refusal: nothing was started."""
+
+
+class RoomNotFoundError(StartRefusedError):
+    """LiveKit does not know the room: a room exists only while someone is in it."""
+
+
+class EgressRefusedError(StartRefusedError):
+    """LiveKit refused the options; the text is its reason."""
+
+
+class EgressUnavailableError(StartRefusedError):
+    """LiveKit answered that no worker is free, or could not be reached: trying again later may work."""
+
+
+class EgressMisconfiguredError(StartRefusedError):
+    """LiveKit does not accept this deployment's credentials."""
+
+
+class EgressUnansweredError(RecorderError):
+    """A call to LiveKit had no usable answer: what it did is not known, and nothing may be concluded from it."""
+
+
+class EgressEndedError(RecorderError):
+    """Stop came too late: the egress has ended already (LiveKit: failed_precondition)."""
+
+
+class EgressNotFoundError(RecorderError):
+    """Neither LiveKit's record nor a worker knows the egress."""
+
+
+class DatabaseUnavailableError(RecorderError):
+    """Postgres did not answer, also not on a fresh connection."""
+
+
+class StorageUnavailableError(RecorderError):
+    """S3 did not do what was asked."""

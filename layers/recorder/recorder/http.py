@@ -1,0 +1,272 @@
+"""API Gateway's HTTP API on one side, the use cases on the other: payload format 2.0 in, contract JSON out.
+
+`endpoint` turns a function of a Request into a Lambda handler and maps every domain error to its answer, in one
+table. Powertools' event handler would do this too, at half of a read function's whole cold start; it makes the
+OpenAPI document instead (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from . import errors
+from .bootstrap import api_settings
+from .telemetry import Code, log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from .schemas import ErrorJson
+
+type Event = dict[str, object]
+type Answer = dict[str, object]
+
+MAXIMUM_BODY_BYTES: Final = 64 * 1024
+MAXIMUM_KEY_LENGTH: Final = 255
+
+# The first class that fits counts, so a subclass stands before its base.
+ERRORS: Final[tuple[tuple[type[errors.RecorderError], HTTPStatus, str], ...]] = (
+    (errors.InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid_request"),
+    (errors.UnauthorizedError, HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    (errors.ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden"),
+    (errors.RecordingNotFoundError, HTTPStatus.NOT_FOUND, "recording_not_found"),
+    (errors.RoomNotFoundError, HTTPStatus.NOT_FOUND, "room_not_found"),
+    (errors.RecordingInProgressError, HTTPStatus.CONFLICT, "recording_in_progress"),
+    (errors.RecordingGoneError, HTTPStatus.GONE, "recording_gone"),
+    (errors.IdempotencyMismatchError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
+    (errors.UnsupportedCodecError, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_codec"),
+    (errors.EgressRefusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "egress_refused"),
+    (errors.EgressUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "egress_unavailable"),
+    (errors.DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable"),
+    (errors.StorageUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "storage_unavailable"),
+)
+RETRY_AFTER_SECONDS: Final = 5
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=63072000",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. Each property raises InvalidRequestError, which names the field, or UnauthorizedError."""
+
+    event: Event
+
+    @cached_property
+    def user_id(self) -> str:
+        """The caller: the subject of the token that API Gateway has verified."""
+        subject = self.claims.get("sub")
+        if not isinstance(subject, str) or not subject:
+            raise errors.UnauthorizedError("the token has no subject")
+        return subject
+
+    @cached_property
+    def claims(self) -> Mapping[str, object]:
+        """The claims that API Gateway's authorizer has verified."""
+        return _mapping(_mapping(_mapping(self._context.get("authorizer")).get("jwt")).get("claims"))
+
+    @cached_property
+    def recording_id(self) -> UUID:
+        """The id in the path; what is no UUID is no recording's id."""
+        try:
+            return UUID(str(_mapping(self.event.get("pathParameters")).get("id")))
+        except ValueError:
+            raise errors.RecordingNotFoundError from None
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body's bytes, at most 64 KiB of them."""
+        return self.body_up_to(MAXIMUM_BODY_BYTES)
+
+    def body_up_to(self, maximum: int) -> bytes:
+        """Return the body's bytes."""
+        text = self.event.get("body") or ""
+        if not isinstance(text, str) or len(text) > maximum * 2:
+            raise errors.InvalidRequestError(("body", f"must be at most {maximum} bytes"))
+        try:
+            body = base64.b64decode(text, validate=True) if self.event.get("isBase64Encoded") else text.encode()
+        except (binascii.Error, UnicodeEncodeError):
+            raise errors.InvalidRequestError(("body", "is not valid")) from None
+        if len(body) > maximum:
+            raise errors.InvalidRequestError(("body", f"must be at most {maximum} bytes"))
+        return body
+
+    def query(self, *known: str) -> Mapping[str, str]:
+        """Return the query's parameters, of which each may come once."""
+        pairs = parse_qsl(str(self.event.get("rawQueryString") or ""), keep_blank_values=True)
+        parameters: dict[str, str] = {}
+        for name, value in pairs:
+            if name not in known:
+                raise errors.InvalidRequestError((name, "is not a parameter of this call"))
+            if name in parameters:
+                raise errors.InvalidRequestError((name, "must be given once"))
+            parameters[name] = value
+        return parameters
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value; API Gateway gives their names in lower case."""
+        value = _mapping(self.event.get("headers")).get(name.lower())
+        return value if isinstance(value, str) else None
+
+    @property
+    def wait(self) -> int:
+        """How many seconds the caller is willing to wait (RFC 7240)."""
+        for preference in (self.header("prefer") or "").split(","):
+            name, _, value = preference.strip().partition("=")
+            if name.strip().lower() != "wait":
+                continue
+            seconds = value.strip().strip('"')
+            if not (seconds.isascii() and seconds.isdigit()):
+                raise errors.InvalidRequestError(("Prefer", "wait must be a whole number of seconds"))
+            return int(seconds[:6])
+        return 0
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The caller's idempotency key."""
+        key = self.header("idempotency-key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= MAXIMUM_KEY_LENGTH or not (key.isascii() and key.isprintable()):
+            message = f"must be 1 to {MAXIMUM_KEY_LENGTH} printable ASCII characters"
+            raise errors.InvalidRequestError(("Idempotency-Key", message))
+        return key
+
+    @property
+    def public_url(self) -> str:
+        """The address under which this API is reached, without a slash at its end."""
+        configured = api_settings().public_url
+        if configured:
+            return configured
+        scheme = self.header("x-forwarded-proto") or "https"
+        stage = str(self._context.get("stage", "$default"))
+        path = "" if stage == "$default" else f"/{stage}"
+        return f"{scheme}://{self._context.get('domainName')}{path}"
+
+    @property
+    def id(self) -> str:
+        """API Gateway's id of this request."""
+        return str(self._context.get("requestId", ""))
+
+    @property
+    def _context(self) -> Mapping[str, object]:
+        return _mapping(self.event.get("requestContext"))
+
+    def require_scope(self) -> None:
+        """Raise ForbiddenError unless the token has the scope that this function requires."""
+        required = api_settings().required_scope
+        granted = f"{self.claims.get('scope', '')} {self.claims.get('scp', '')}"
+        if required and required not in granted.replace("[", " ").replace("]", " ").split():
+            raise errors.ForbiddenError(f"the token lacks the scope {required}")
+
+    def require_room(self, room_name: str) -> None:
+        """Raise ForbiddenError unless the token's room claim, if one is configured, allows this room."""
+        path = api_settings().room_claim
+        if not path:
+            return
+        claim: object = self._token_payload
+        for name in path.split("."):
+            claim = _mapping(claim).get(name)
+        rooms = cast("list[object]", claim) if isinstance(claim, list) else [claim]
+        if claim is not True and room_name not in rooms:
+            raise errors.ForbiddenError("the token does not allow recording this room")
+
+    @cached_property
+    def _token_payload(self) -> object:
+        # API Gateway has verified this token, but hands nested claims on as unparseable text.
+        token = (self.header("authorization") or "").rpartition(" ")[2]
+        try:
+            payload = token.split(".")[1]
+            claims: object = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (IndexError, ValueError):
+            raise errors.UnauthorizedError("the token cannot be read") from None
+        return claims
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, LambdaContext], Answer]:
+    """Make a Lambda handler of a function that answers a request of a user."""
+
+    def authorized(request: Request) -> Answer:
+        # Whoever is not known gets no answer that depends on anything else.
+        if request.user_id:
+            request.require_scope()
+        return handle(request)
+
+    return public_endpoint(authorized)
+
+
+def public_endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, LambdaContext], Answer]:
+    """Make a Lambda handler of a function that checks by itself who calls."""
+
+    @wraps(handle)
+    @log.logger.inject_lambda_context(correlation_id_path="requestContext.requestId")
+    def lambda_handler(event: Event, _context: LambdaContext) -> Answer:
+        request = Request(event)
+        try:
+            return handle(request)
+        except errors.RecorderError as error:
+            return _error_answer(error, request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a client
+            log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
+            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "internal error", request)
+
+    return lambda_handler
+
+
+def answer(status: HTTPStatus, body: Mapping[str, object], **headers: str) -> Answer:
+    """Return an answer in API Gateway's payload format 2.0."""
+    return {
+        "statusCode": status.value,
+        "headers": {**HEADERS, **headers},
+        "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False),
+    }
+
+
+def _error_answer(error: errors.RecorderError, request: Request) -> Answer:
+    for kind, status, code in ERRORS:
+        if isinstance(error, kind):
+            if status is HTTPStatus.SERVICE_UNAVAILABLE:
+                log.warning(Code.REQUEST_FAILED, reason=code)
+            return _problem(status, code, str(error), request, error)
+    log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "internal error", request)
+
+
+def _problem(
+    status: HTTPStatus, code: str, text: str, request: Request, error: errors.RecorderError | None = None
+) -> Answer:
+    body: ErrorJson = {"error": text, "code": code, "requestId": request.id}
+    if isinstance(error, errors.InvalidRequestError):
+        body["details"] = [{"field": field, "message": message} for field, message in error.details]
+    if isinstance(error, errors.RecordingInProgressError) and error.recording_id is not None:
+        body["recordingId"] = str(error.recording_id)
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return answer(status, cast("Mapping[str, object]", body), **retry)
+
+
+def _where(error: BaseException) -> str:
+    """Return the line that raised: a traceback's text could quote what must not be logged."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""

@@ -1,0 +1,71 @@
+"""LiveKit's webhooks: proof of origin, then the egress that one speaks of.
+
+livekit-api has a receiver, but importing it costs the HTTP client too, and it reads an unknown status as STARTING.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING, Final, cast
+
+import jwt
+from google.protobuf import json_format
+from livekit.protocol import egress as protocol
+
+from .egress_info import snapshot_of
+from .errors import InvalidRequestError, UnauthorizedError
+
+if TYPE_CHECKING:
+    from .domain import EgressSnapshot
+    from .settings import StorageSettings
+
+MAXIMUM_BYTES: Final = 256 * 1024
+"""LiveKit's own are some kilobytes."""
+_LEEWAY_SECONDS: Final = 60
+
+
+def verify(body: bytes, authorization: str, *, api_key: str, api_secret: str) -> None:
+    """Check that LiveKit signed `body`: HS256, issuer = API key, claim `sha256`; raises UnauthorizedError.
+
+    `authorization` is the header's value as LiveKit sends it, without "Bearer".
+    """
+    try:
+        claims: dict[str, object] = jwt.decode(
+            authorization,
+            key=api_secret,
+            algorithms=["HS256"],
+            issuer=api_key,
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["exp", "iss"]},
+        )
+        claimed = base64.b64decode(str(claims.get("sha256", "")), validate=True)
+    except (jwt.InvalidTokenError, binascii.Error):
+        # What PyJWT says of a token may quote it.
+        raise UnauthorizedError("the webhook's signature is not valid") from None
+    if not hmac.compare_digest(claimed, hashlib.sha256(body).digest()):
+        raise UnauthorizedError("the webhook's signature is not valid")
+
+
+def snapshot_in(body: bytes, storage: StorageSettings) -> EgressSnapshot | None:
+    """Return what a verified webhook says of an egress, or None where it speaks of something else.
+
+    Raises InvalidRequestError where the body is not what LiveKit sends.
+    """
+    try:
+        event: object = json.loads(body)
+        info: object = event.get("egressInfo") if isinstance(event, dict) else None
+        if not isinstance(info, dict) or not info.get("egressId"):
+            # Room events, and automatic egress that failed to start.
+            return None
+        fields = cast("dict[str, object]", info)
+        message = json_format.ParseDict(fields, protocol.EgressInfo(), ignore_unknown_fields=True)
+    except (ValueError, json_format.ParseError):
+        raise InvalidRequestError(("body", "is not a LiveKit webhook")) from None
+    # Zero values are omitted, so an absent status is STARTING; an unknown name would be parsed as absent.
+    status = fields.get("status", 0)
+    known = isinstance(status, int) or status in protocol.EgressStatus.keys()  # noqa: SIM118 - no mapping
+    return snapshot_of(message, storage, status_known=known)

@@ -1,0 +1,301 @@
+"""The tables `recordings` and `recording_events`: every statement of the product, each one transaction.
+
+A change and its event are written by one statement, compare-and-set on `version`. docs/architecture.md names the
+index that serves each statement.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+from uuid import UUID
+
+from .domain import EventType, Recording, Source, Status, StopReason, event_of
+from .schemas import EventJson, recording_json, time_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from .database import Database, Parameter, Row
+    from .domain import Event
+
+_COLUMNS: Final = """
+    id, user_id, room_name, source, status, created_at, updated_at, status_at, layout, resolution, codec,
+    audio_codec, audio_bitrate, video_bitrate, track_sid, room_sid, egress_id, started_at, stopped_at, storage_key,
+    file_url, file_size, duration, failure_code, failure_reason, end_reason, max_duration, expires_at, target,
+    idempotency_key, idempotency_fingerprint, stop_reason, stop_requested_at, deleted_at, late_upload_until,
+    recorder_seen_at, absent_since, refreshed_at, due_at, attempts, version"""
+COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+
+_EVENT: Final = """
+    insert into recording_events (id, recording_id, sequence, type, occurred_at, body)
+    select cast(:event_id as text), written.id, :version, :event_type, :event_at, cast(:event_body as jsonb)
+    from written where cast(:event_id as text) is not null"""
+
+INSERT: Final = f"""
+with written as (
+    insert into recordings ({_COLUMNS})
+    values ({", ".join(f":{name}" for name in COLUMNS)})
+    on conflict do nothing
+    returning id
+), event as ({_EVENT})
+select (select count(*) from written), existing.*
+from (select) as always left join lateral (
+    select {_COLUMNS} from recordings
+    where id = :id
+       or (user_id = :user_id and idempotency_key = :idempotency_key)
+       or (target = :target and status in ('starting', 'active', 'stopping'))
+    order by id = :id desc, (user_id = :user_id and idempotency_key = :idempotency_key) desc nulls last
+    limit 1
+) as existing on true"""
+
+SAVE: Final = f"""
+with written as (
+    update recordings set
+        status = :status, updated_at = :updated_at, status_at = :status_at, room_sid = :room_sid,
+        egress_id = :egress_id, started_at = :started_at, stopped_at = :stopped_at, storage_key = :storage_key,
+        file_url = :file_url, file_size = :file_size, duration = :duration, failure_code = :failure_code,
+        failure_reason = :failure_reason, end_reason = :end_reason, expires_at = :expires_at,
+        idempotency_key = :idempotency_key, stop_reason = :stop_reason, stop_requested_at = :stop_requested_at,
+        deleted_at = :deleted_at, late_upload_until = :late_upload_until, recorder_seen_at = :recorder_seen_at,
+        absent_since = :absent_since, refreshed_at = :refreshed_at, due_at = :due_at, attempts = :attempts,
+        version = :version
+    where id = :id and version = :expected_version
+    returning id
+), event as ({_EVENT})
+select count(*) from written"""
+
+GET: Final = f"select {_COLUMNS} from recordings where id = :id"
+
+GET_BY_EGRESS_ID: Final = f"select {_COLUMNS} from recordings where egress_id = :egress_id limit 1"
+
+_LIST: Final = f"""
+select {_COLUMNS} from recordings
+where user_id = :user_id and deleted_at is null
+  and (expires_at is null or expires_at > :now)
+  and (cast(:room_name as text) is null or room_name = :room_name)
+  and (cast(:status as text) is null or status = :status)
+  and (cast(:created_from as timestamptz) is null or created_at >= :created_from)
+  and (cast(:created_to as timestamptz) is null or created_at < :created_to)"""
+LIST_NEWEST_FIRST: Final = f"""{_LIST}
+  and (cast(:after_at as timestamptz) is null or (created_at, id) < (:after_at, cast(:after_id as uuid)))
+order by created_at desc, id desc limit :limit"""
+LIST_OLDEST_FIRST: Final = f"""{_LIST}
+  and (cast(:after_at as timestamptz) is null or (created_at, id) > (:after_at, cast(:after_id as uuid)))
+order by created_at, id limit :limit"""
+
+LEASE: Final = f"""
+with due as (
+    select id as due_id from recordings where due_at <= :now order by due_at limit :limit for update skip locked
+)
+update recordings set due_at = :until, refreshed_at = coalesce(:refreshed_at, refreshed_at)
+from due where id = due_id
+returning {_COLUMNS}"""
+
+OWNERS: Final = "select id, status, egress_id from recordings where id = any(cast(:ids as uuid[]))"
+
+ARM: Final = """
+update recordings set due_at = :now
+where id = any(cast(:ids as uuid[])) and due_at is null and status in ('completed', 'failed')"""
+
+REMOVE: Final = """
+with removed as (delete from recordings where id = :id and version = :version returning id)
+select count(*) from removed"""
+
+LEASE_EVENTS: Final = """
+with due as (
+    select position as due_position from recording_events as event
+    where leased_until <= :now and not exists (
+        select from recording_events as earlier
+        where earlier.recording_id = event.recording_id and earlier.sequence < event.sequence
+    )
+    order by position limit :limit for update skip locked
+)
+update recording_events set leased_until = :until
+from due where position = due_position
+returning position, type, body::text"""
+
+DELETE_EVENTS: Final = "delete from recording_events where position = any(cast(:positions as bigint[]))"
+
+BACKLOG: Final = """
+select (select min(due_at) from recordings where due_at <= :now),
+       (select count(*) from (select from recording_events limit :most) as unpublished)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which of a user's recordings to list; `after` is the last one of the page before."""
+
+    user_id: str
+    limit: int
+    oldest_first: bool = False
+    room_name: str | None = None
+    status: Status | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """What a sweep needs to know of the recording in whose folder an egress writes."""
+
+    id: UUID
+    status: Status
+    egress_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event that waits to be published: `body` is the JSON of `schemas.EventJson`."""
+
+    position: int
+    type: EventType
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How far the sweep is behind: `events` counts up to 10,000."""
+
+    oldest_due_at: datetime | None
+    events: int
+
+
+class Repository:
+    """The recordings of this deployment. Every method raises DatabaseUnavailableError."""
+
+    def __init__(self, database: Database, *, emit_events: bool) -> None:
+        self._database = database
+        self._emit_events = emit_events
+
+    def insert(self, recording: Recording) -> Recording | None:
+        """Store a new recording and its event.
+
+        Returns None when it is stored, or the recording that stands in its way: the one that has the same
+        idempotency key, else the live one of the same target.
+        """
+        while True:
+            parameters = _parameters(recording) | self._event(None, recording)
+            [[inserted, *existing]] = self._database.run(INSERT, **parameters)
+            # A statement that was retried on a fresh connection meets the row of its first attempt.
+            if inserted or existing[0] == recording.id:
+                return None
+            # What stood in the way may have been committed after this statement's snapshot, or be gone again.
+            if existing[0] is not None:
+                return _recording(existing)
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        """Write a change and its event if the row is still `before`; False means that somebody was faster."""
+        parameters = _parameters(after) | self._event(before, after)
+        [[written]] = self._database.run(SAVE, **parameters, expected_version=before.version)
+        return bool(written)
+
+    def get(self, recording_id: UUID) -> Recording | None:
+        """Return a recording, whoever owns it, deleted or not."""
+        return _first(self._database.run(GET, id=recording_id))
+
+    def get_by_egress_id(self, egress_id: str) -> Recording | None:
+        """Return the recording that an egress belongs to."""
+        return _first(self._database.run(GET_BY_EGRESS_ID, egress_id=egress_id))
+
+    def page(self, page: Page, now: datetime) -> list[Recording]:
+        """Return a page of a user's recordings that are neither deleted nor expired."""
+        after_at, after_id = page.after or (None, None)
+        rows = self._database.run(
+            LIST_OLDEST_FIRST if page.oldest_first else LIST_NEWEST_FIRST,
+            user_id=page.user_id,
+            now=now,
+            room_name=page.room_name,
+            status=page.status.value if page.status else None,
+            created_from=page.created_from,
+            created_to=page.created_to,
+            after_at=after_at,
+            after_id=after_id,
+            limit=page.limit,
+        )
+        return [_recording(row) for row in rows]
+
+    def lease(
+        self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
+    ) -> list[Recording]:
+        """Take the recordings that are due, for nobody else to take until `until`; a second sweep skips them."""
+        rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
+        return [_recording(row) for row in rows]
+
+    def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
+        """Return who owns these folders; an id without a row is missing from the answer."""
+        rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])
+        owners = (
+            Owner(id=cast("UUID", id_), status=Status(cast("str", status)), egress_id=cast("str | None", egress))
+            for id_, status, egress in rows
+        )
+        return {owner.id: owner for owner in owners}
+
+    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
+        """Make final recordings due at which nothing was left to do."""
+        self._database.run(ARM, ids=[str(each) for each in recording_ids], now=now)
+
+    def remove(self, recording: Recording) -> bool:
+        """Remove the row if nobody changed it meanwhile."""
+        [[removed]] = self._database.run(REMOVE, id=recording.id, version=recording.version)
+        return bool(removed)
+
+    def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
+        """Take unpublished events, at most one of each recording, and that its first: so order is kept."""
+        rows = self._database.run(LEASE_EVENTS, now=now, until=until, limit=limit)
+        return [
+            StoredEvent(
+                position=cast("int", position), type=EventType(cast("str", kind)), body=cast("str", body)
+            )
+            for position, kind, body in sorted(rows, key=lambda row: cast("int", row[0]))
+        ]
+
+    def delete_events(self, positions: Sequence[int]) -> None:
+        """Forget events that were published."""
+        self._database.run(DELETE_EVENTS, positions=list(positions))
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return how far the sweep is behind."""
+        [[oldest, events]] = self._database.run(BACKLOG, now=now, most=10_000)
+        return Backlog(oldest_due_at=cast("datetime | None", oldest), events=cast("int", events))
+
+    def _event(self, before: Recording | None, after: Recording) -> dict[str, Parameter]:
+        event = event_of(before, after) if self._emit_events else None
+        return {
+            "event_id": event.id if event else None,
+            "event_type": event.type.value if event else None,
+            "event_at": event.occurred_at if event else None,
+            "event_body": json.dumps(_event_json(event, after)) if event else None,
+        }
+
+
+def _event_json(event: Event, recording: Recording) -> EventJson:
+    return {
+        "version": 1,
+        "id": event.id,
+        "type": event.type.value,
+        "recordingId": str(event.recording_id),
+        "sequence": event.sequence,
+        "occurredAt": time_json(event.occurred_at) or "",
+        "recording": recording_json(recording),
+    }
+
+
+def _parameters(recording: Recording) -> dict[str, Parameter]:
+    return {name: cast("object", getattr(recording, name)) for name in COLUMNS}
+
+
+def _first(rows: list[Row]) -> Recording | None:
+    return _recording(rows[0]) if rows else None
+
+
+def _recording(row: Row) -> Recording:
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["source"] = Source(cast("str", values["source"]))
+    values["status"] = Status(cast("str", values["status"]))
+    if values["stop_reason"] is not None:
+        values["stop_reason"] = StopReason(cast("str", values["stop_reason"]))
+    return Recording(**values)  # type: ignore[arg-type]

@@ -1,0 +1,416 @@
+"""The use cases: start, stop, get, list, delete, and taking in what LiveKit reports.
+
+The handlers call these, and so may any other Lambda code of the team: `from recorder import recordings`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+from uuid import UUID, uuid4
+
+from . import domain
+from .domain import FailureCode, Recording, Source, Status, StopReason
+from .errors import (
+    EgressEndedError,
+    EgressMisconfiguredError,
+    EgressNotFoundError,
+    EgressRefusedError,
+    EgressUnansweredError,
+    EgressUnavailableError,
+    IdempotencyMismatchError,
+    RecordingGoneError,
+    RecordingInProgressError,
+    RecordingNotFoundError,
+    RoomNotFoundError,
+    StartRefusedError,
+    StorageUnavailableError,
+    UnsupportedCodecError,
+)
+from .telemetry import Code, count, log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .domain import EgressSnapshot, Policy, StoredFile
+    from .egress import Outcome
+    from .repository import Backlog, Owner, Page, StoredEvent
+    from .requests import StartRequest
+
+LINK_SECONDS: Final = 3600
+MAXIMUM_WAIT_SECONDS: Final = 20
+_POLL_SECONDS: Final = 0.5
+
+_REFUSALS: Final[Mapping[type[StartRefusedError], FailureCode]] = {
+    RoomNotFoundError: FailureCode.ROOM_NOT_FOUND,
+    EgressRefusedError: FailureCode.EGRESS_REFUSED,
+    EgressUnavailableError: FailureCode.EGRESS_UNAVAILABLE,
+    EgressMisconfiguredError: FailureCode.EGRESS_MISCONFIGURED,
+}
+
+
+class Recordings(Protocol):
+    """The repository; `recorder.repository.Repository` says what each method does."""
+
+    def insert(self, recording: Recording) -> Recording | None: ...
+    def save(self, before: Recording, after: Recording) -> bool: ...
+    def get(self, recording_id: UUID) -> Recording | None: ...
+    def get_by_egress_id(self, egress_id: str) -> Recording | None: ...
+    def page(self, page: Page, now: datetime) -> list[Recording]: ...
+    def lease(
+        self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
+    ) -> list[Recording]: ...
+    def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]: ...
+    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None: ...
+    def remove(self, recording: Recording) -> bool: ...
+    def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]: ...
+    def delete_events(self, positions: Sequence[int]) -> None: ...
+    def backlog(self, now: datetime) -> Backlog: ...
+
+
+class Egress(Protocol):
+    """LiveKit; `recorder.egress.LiveKitEgress` says what each method does."""
+
+    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot: ...
+    def stop(self, egress_id: str) -> EgressSnapshot: ...
+    def find(self, egress_id: str) -> EgressSnapshot: ...
+    def find_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]: ...
+    def stop_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]: ...
+    def list_active(self) -> Sequence[EgressSnapshot]: ...
+    def list_room(self, room_name: str) -> Sequence[EgressSnapshot]: ...
+    def recorded_rooms(self, room_names: Sequence[str]) -> frozenset[str]: ...
+    def recorders(self, room_name: str) -> frozenset[str]: ...
+
+
+class Storage(Protocol):
+    """The bucket; `recorder.storage.S3Storage` says what each method does."""
+
+    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str: ...
+    def find(self, recording: Recording) -> StoredFile | None: ...
+    def delete(self, recording: Recording) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, and waiting for it."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The answer of Start; `egress_id` is None where LiveKit's answer was lost and the sweep will settle it."""
+
+    recording_id: UUID
+    egress_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A recording and, where there is a file, a link to it and when that ends."""
+
+    recording: Recording
+    url: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One page of recordings."""
+
+    recordings: Sequence[Recording]
+    more: bool
+
+
+class RecordingService:
+    """Start, stop, get, list and delete recordings.
+
+    Every method may raise DatabaseUnavailableError; those that take a `user_id` raise RecordingNotFoundError where
+    the recording is absent, deleted or somebody else's.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        egress: Egress,
+        storage: Storage,
+        policy: Policy,
+        clock: Clock = Clock(),
+    ) -> None:
+        self._recordings = recordings
+        self._egress = egress
+        self._storage = storage
+        self._policy = policy
+        self._clock = clock
+
+    def start(
+        self,
+        request: StartRequest,
+        *,
+        user_id: str,
+        idempotency_key: str | None = None,
+        webhook_url: str | None = None,
+    ) -> Started:
+        """Start a recording. LiveKit reports its progress to `webhook_url` + "/" + the recording's id.
+
+        The row is stored before LiveKit is asked, so that no egress is ever without one. The same idempotency key
+        with the same request gets the first answer again, for 24 hours.
+
+        Raises UnsupportedCodecError, RecordingInProgressError, IdempotencyMismatchError, or a StartRefusedError.
+        """
+        recording = self._new_recording(request, user_id, idempotency_key)
+        existing = self._recordings.insert(recording)
+        if existing is not None:
+            return _replay(recording, existing)
+        try:
+            snapshot = self._egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
+        except StartRefusedError as error:
+            code, reason = _REFUSALS[type(error)], str(error)
+            refused = self._change(
+                recording, lambda current: domain.refuse(current, code, reason, self._clock.now())
+            )
+            if refused.status is Status.FAILED:
+                log.warning(Code.START_REFUSED, recording_id=recording.id, reason=code)
+                raise
+            # A webhook has told of an egress meanwhile: something runs after all.
+            return Started(recording_id=recording.id, egress_id=refused.egress_id)
+        except EgressUnansweredError:
+            log.warning(Code.START_UNANSWERED, recording_id=recording.id)
+            return Started(recording_id=recording.id, egress_id=None)
+        started = self.apply(recording, snapshot)
+        if started.live and started.stop_requested_at is not None:
+            # Somebody wished the end before there was an egress to stop.
+            self._stop_egress(started)
+        count("RecordingsStarted", source=recording.source.value)
+        log.info(Code.STARTED, recording_id=recording.id, egress_id=snapshot.egress_id)
+        return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
+
+    def get(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
+        """Return a recording; a live status older than some seconds is asked of LiveKit first.
+
+        With `wait`, at most so many seconds pass until the status changes or is final. Raises RecordingGoneError
+        where the retention is over.
+        """
+        first = self._refreshed(self._own(recording_id, user_id))
+        return self._wait(first, wait, lambda current: current.status is not first.status)
+
+    def download(self, recording: Recording) -> Download:
+        """Return a link to the recording's file that is good for one hour."""
+        key, file_name = recording.storage_key, recording.file_name
+        if not recording.downloadable or key is None:
+            return Download(recording=recording, url=None, expires_at=None)
+        url = self._storage.download_url(
+            key, file_name=file_name or str(recording.id), mime_type=recording.mime_type, seconds=LINK_SECONDS
+        )
+        return Download(
+            recording=recording, url=url, expires_at=self._clock.now() + timedelta(seconds=LINK_SECONDS)
+        )
+
+    def list(self, page: Page) -> Listing:
+        """Return a page of a user's recordings, and whether there are more."""
+        found = self._recordings.page(replace(page, limit=page.limit + 1), self._clock.now())
+        return Listing(recordings=found[: page.limit], more=len(found) > page.limit)
+
+    def stop(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
+        """Ask for the end of a recording; doing so again changes nothing.
+
+        The status is `stopping` until the file exists. With `wait`, at most so many seconds pass until it is final.
+        """
+        recording = self._own(recording_id, user_id)
+        stopping = self._change(
+            recording, lambda current: domain.request_stop(current, StopReason.USER, self._clock.now())
+        )
+        if stopping.live:
+            asked = stopping.version != recording.version
+            stopping = self._stop_egress(stopping) if asked else self._refreshed(stopping)
+        return self._wait(stopping, wait, lambda current: not current.live)
+
+    def delete(self, recording_id: UUID, *, user_id: str) -> None:
+        """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
+
+        What cannot be done now (LiveKit or S3 do not answer, a file is still to be uploaded) the sweep does later.
+        """
+        recording = self._own(recording_id, user_id)
+        deleted = self._change(recording, lambda current: domain.mark_deleted(current, self._clock.now()))
+        if deleted.live:
+            deleted = self._stop_egress(deleted)
+        self.bury(deleted)
+        log.info(Code.DELETED, recording_id=recording_id)
+
+    def bury(self, recording: Recording) -> Recording | None:
+        """Remove a deleted recording's objects and, if no upload can follow, its row; returns what is left of it."""
+        try:
+            self._storage.delete(recording)
+        except StorageUnavailableError:
+            log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
+            return recording
+        late = recording.late_upload_until
+        if recording.live or (late is not None and late > self._clock.now()):
+            return recording
+        return None if self._recordings.remove(recording) else recording
+
+    def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
+        """Take in what LiveKit reports of an egress; returns the recording that it belongs to, if one.
+
+        `recording_id` is the one in the webhook's address: it correlates, and proves nothing by itself.
+        """
+        named = snapshot.recording_id or recording_id
+        if named is not None:
+            recording = self._recordings.get(named)
+        else:
+            recording = self._recordings.get_by_egress_id(snapshot.egress_id)
+        if recording is None or not _belongs(snapshot, recording, recording_id):
+            log.info(Code.WEBHOOK_OF_NO_RECORDING, egress_id=snapshot.egress_id)
+            return None
+        return self.apply(recording, snapshot)
+
+    def _new_recording(self, request: StartRequest, user_id: str, idempotency_key: str | None) -> Recording:
+        if request.codec == "vp8" and not request.track_based:
+            raise UnsupportedCodecError(
+                "vp8 is not available for a composite, LiveKit would record H264: use h264, or record a track"
+            )
+        now = self._clock.now()
+        limits = [request.max_duration] if request.max_duration else []
+        if self._policy.max_duration:
+            limits.append(int(self._policy.max_duration.total_seconds()))
+        composite = not request.track_based
+        recording = Recording(
+            id=uuid4(),
+            user_id=user_id,
+            room_name=request.room_name,
+            source=Source.ROOM_COMPOSITE if composite else Source.TRACK,
+            status=Status.STARTING,
+            created_at=now,
+            updated_at=now,
+            status_at=now,
+            started_at=now,
+            layout=request.layout,
+            resolution=request.resolution,
+            codec=request.codec,
+            audio_codec=request.audio_codec if composite else None,
+            audio_bitrate=request.audio_bitrate,
+            video_bitrate=request.video_bitrate,
+            track_sid=request.track_sid,
+            max_duration=min(limits, default=None),
+            target=f"track:{request.room_name}/{request.track_sid}"
+            if request.track_based
+            else f"room:{request.room_name}",
+            idempotency_key=idempotency_key,
+            idempotency_fingerprint=_fingerprint(request),
+        )
+        return domain.scheduled(recording, self._policy, now)
+
+    def _own(self, recording_id: UUID, user_id: str) -> Recording:
+        recording = self._recordings.get(recording_id)
+        if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
+            raise RecordingNotFoundError
+        if recording.expired(self._clock.now()):
+            raise RecordingGoneError
+        return recording
+
+    def _refreshed(self, recording: Recording) -> Recording:
+        now = self._clock.now()
+        fresh = recording.refreshed_at is not None and now - recording.refreshed_at < self._policy.refresh_after
+        if not recording.live or recording.egress_id is None or fresh:
+            return recording
+        found = self.find(recording)
+        if found.version == recording.version:
+            # Whoever polls must not make LiveKit be asked at every poll.
+            refreshed = domain.mark_refreshed(found, now)
+            return refreshed if self._recordings.save(found, refreshed) else found
+        return found
+
+    def _stop_egress(self, recording: Recording) -> Recording:
+        if recording.egress_id is None:
+            return recording
+        try:
+            return self.apply(recording, self._egress.stop(recording.egress_id))
+        except (EgressEndedError, EgressNotFoundError):
+            return self.find(recording)
+        except EgressUnansweredError:
+            log.warning(Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=recording.egress_id)
+            return recording
+
+    def find(self, recording: Recording) -> Recording:
+        """Ask LiveKit's record for a recording's egress and take in the answer, if there is one."""
+        if recording.egress_id is None:
+            return recording
+        try:
+            return self.apply(recording, self._egress.find(recording.egress_id))
+        except (EgressNotFoundError, EgressUnansweredError):
+            # One negative answer says nothing: the sweep has the second witness.
+            return recording
+
+    def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
+        """Bring what LiveKit says of its egress into a recording; returns it as it then is."""
+        if snapshot.status is domain.EgressStatus.UNKNOWN:
+            log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
+        return self._change(
+            recording, lambda current: domain.apply_snapshot(current, snapshot, self._clock.now())
+        )
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        """Write a change if the row is still `before`, and tell the operators of it."""
+        if not self._recordings.save(before, after):
+            return False
+        if after.status is not before.status:
+            log.info(
+                Code.STATUS_CHANGED, recording_id=after.id, egress_id=after.egress_id, status=after.status.value
+            )
+            _measure(after)
+        return True
+
+    def _change(self, recording: Recording, rule: Callable[[Recording], Recording | None]) -> Recording:
+        """Apply a rule to the row as it is: where somebody else was faster, to what they made of it."""
+        while True:
+            changed = rule(recording)
+            if changed is None:
+                return recording
+            changed = domain.scheduled(changed, self._policy, self._clock.now())
+            if self.save(recording, changed):
+                return changed
+            current = self._recordings.get(recording.id)
+            if current is None:
+                raise RecordingNotFoundError
+            recording = current
+
+    def _wait(self, recording: Recording, wait: int, done: Callable[[Recording], bool]) -> Recording:
+        until = self._clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
+        while recording.live and not done(recording) and self._clock.now() < until:
+            self._clock.sleep(_POLL_SECONDS)
+            recording = self._refreshed(self._own(recording.id, recording.user_id))
+        return recording
+
+
+def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:
+    same_room = recording.room_name == snapshot.room_name
+    return recording_id in {None, recording.id} and (snapshot.recording_id is not None or same_room)
+
+
+def _measure(recording: Recording) -> None:
+    if recording.status is Status.COMPLETED:
+        count("RecordingsCompleted", end_reason=recording.end_reason or "unknown")
+        count("EgressMinutes", (recording.duration or 0.0) / 60)
+    elif recording.status is Status.FAILED:
+        count("RecordingsFailed", failure_code=recording.failure_code or "unknown")
+
+
+def _replay(recording: Recording, existing: Recording) -> Started:
+    key = recording.idempotency_key
+    if key is None or (existing.user_id, existing.idempotency_key) != (recording.user_id, key):
+        visible = existing.user_id == recording.user_id and existing.deleted_at is None
+        raise RecordingInProgressError(existing.id if visible else None)
+    if existing.idempotency_fingerprint != recording.idempotency_fingerprint:
+        raise IdempotencyMismatchError
+    for refusal, code in _REFUSALS.items():
+        if existing.failure_code == code and existing.egress_id is None:
+            raise refusal(existing.failure_reason)
+    return Started(recording_id=existing.id, egress_id=existing.egress_id)
+
+
+def _fingerprint(request: StartRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,200 @@
+"""The environment, read in this module only: one settings class per concern.
+
+They are plain dataclasses and not pydantic models: pydantic alone would spend the read functions' cold start
+(docs/decisions.md). Every `from_environment` raises SettingsError, which names the variable and never its value.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from .domain import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SettingsError(Exception):
+    """A setting is missing or does not parse."""
+
+
+def _text(environ: Mapping[str, str], name: str, default: str | None = None) -> str:
+    value = environ.get(name, "").strip()
+    if value:
+        return value
+    if default is None:
+        raise SettingsError(f"{name} is not set")
+    return default
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = _text(environ, name, str(default))
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise SettingsError(f"{name} is not a whole number of at least 0")
+    return value
+
+
+def _choice(environ: Mapping[str, str], name: str, *choices: str) -> str:
+    value = _text(environ, name, choices[0])
+    if value not in choices:
+        raise SettingsError(f"{name} is none of {', '.join(choices)}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """The Lambda role's credentials and the region, as the Lambda runtime sets them."""
+
+    region: str
+    access_key: str
+    secret_key: str
+    session_token: str
+    endpoint_url: str
+    s3_endpoint_url: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read AWS's own variables."""
+        endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "")
+        return cls(
+            region=_text(environ, "AWS_REGION"),
+            access_key=_text(environ, "AWS_ACCESS_KEY_ID"),
+            secret_key=_text(environ, "AWS_SECRET_ACCESS_KEY"),
+            session_token=_text(environ, "AWS_SESSION_TOKEN", ""),
+            endpoint_url=endpoint_url,
+            s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where Postgres is and how to log in."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    iam: bool
+    secret_arn: str
+    tls: bool
+    ca_bundle: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the DATABASE_ variables."""
+        iam = _choice(environ, "DATABASE_AUTHENTICATION", "password", "iam") == "iam"
+        return cls(
+            host=_text(environ, "DATABASE_HOST"),
+            port=_number(environ, "DATABASE_PORT", 5432),
+            name=_text(environ, "DATABASE_NAME"),
+            user=_text(environ, "DATABASE_USER"),
+            iam=iam,
+            secret_arn=_text(environ, "DATABASE_SECRET_ARN", "" if iam else None),
+            tls=_choice(environ, "DATABASE_TLS", "verify", "disable") == "verify",
+            ca_bundle=_text(environ, "DATABASE_CA_BUNDLE", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKitSettings:
+    """Where LiveKit is, and the secret that holds `api_key` and `api_secret`."""
+
+    url: str
+    secret_arn: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the LIVEKIT_ variables; the URL may be absent where only webhooks are verified."""
+        return cls(url=_text(environ, "LIVEKIT_URL", ""), secret_arn=_text(environ, "LIVEKIT_SECRET_ARN"))
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """The bucket that holds the recordings, and the name of this stack among those that share a LiveKit."""
+
+    bucket: str
+    deployment: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read RECORDINGS_BUCKET and DEPLOYMENT."""
+        return cls(bucket=_text(environ, "RECORDINGS_BUCKET"), deployment=_text(environ, "DEPLOYMENT"))
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """How LiveKit's egress workers write to the bucket, and the page that they record."""
+
+    endpoint: str
+    region: str
+    secret_arn: str
+    assume_role_arn: str
+    assume_role_external_id: str
+    template_url: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the EGRESS_ variables."""
+        return cls(
+            endpoint=_text(environ, "EGRESS_S3_ENDPOINT", ""),
+            region=_text(environ, "EGRESS_S3_REGION", ""),
+            secret_arn=_text(environ, "EGRESS_S3_SECRET_ARN", ""),
+            assume_role_arn=_text(environ, "EGRESS_S3_ASSUME_ROLE_ARN", ""),
+            assume_role_external_id=_text(environ, "EGRESS_S3_EXTERNAL_ID", ""),
+            template_url=_text(environ, "EGRESS_TEMPLATE_URL", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Who may do what, and under which address LiveKit reaches the webhook."""
+
+    public_url: str
+    required_scope: str
+    room_claim: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read PUBLIC_URL, REQUIRED_SCOPE and ROOM_CLAIM."""
+        return cls(
+            public_url=_text(environ, "PUBLIC_URL", "").rstrip("/"),
+            required_scope=_text(environ, "REQUIRED_SCOPE", ""),
+            room_claim=_text(environ, "ROOM_CLAIM", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """The EventBridge bus that hears of every state change; an empty name switches events off."""
+
+    bus_name: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read EVENT_BUS_NAME."""
+        return cls(bus_name=_text(environ, "EVENT_BUS_NAME", ""))
+
+
+def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
+    """Read the time limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means no limit."""
+    default = Policy()
+    retention = _number(environ, "RETENTION_DAYS", 0)
+    max_duration = _number(environ, "MAX_DURATION_SECONDS", 0)
+
+    def seconds(name: str, fallback: timedelta) -> timedelta:
+        return timedelta(seconds=_number(environ, name, int(fallback.total_seconds())))
+
+    return Policy(
+        starting_timeout=seconds("STARTING_TIMEOUT_SECONDS", default.starting_timeout),
+        stopping_timeout=seconds("STOPPING_TIMEOUT_SECONDS", default.stopping_timeout),
+        upload_grace=seconds("UPLOAD_GRACE_SECONDS", default.upload_grace),
+        retention=timedelta(days=retention) if retention else None,
+        max_duration=timedelta(seconds=max_duration) if max_duration else None,
+    )

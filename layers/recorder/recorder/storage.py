@@ -1,0 +1,107 @@
+"""The bucket: presigned links, what a recording's folder holds, and its removal."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from .domain import PREFIX, Recording, StoredFile
+from .errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+    from .settings import AwsSettings
+
+_PAGE: Final = 1000
+_MANIFEST: Final = ".json"
+
+
+class S3Storage:
+    """The objects of recordings in one bucket."""
+
+    def __init__(self, bucket: str, settings: AwsSettings, connect: Callable[[], S3Client]) -> None:
+        """Take `connect`, which is called when S3 is first needed for more than a link."""
+        self._bucket = bucket
+        self._settings = settings
+        self._connect = connect
+        self._client: S3Client | None = None
+
+    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
+        """Return a link to an object that a browser saves under `file_name`; Range requests work."""
+        from .aws import presigned_get  # noqa: PLC0415 - only this call needs a signer
+
+        parameters = {"response-content-disposition": content_disposition(file_name)}
+        if mime_type:
+            parameters["response-content-type"] = mime_type
+        return presigned_get(self._settings, self._url(key), parameters, seconds)
+
+    def find(self, recording: Recording) -> StoredFile | None:
+        """Return the media file in a recording's folder, if there is one. Raises StorageUnavailableError."""
+        prefix = recording.storage_key if _taken_over(recording) and recording.storage_key else recording.prefix
+        for file in self._list(prefix):
+            if not file.key.endswith(_MANIFEST):
+                return file
+        return None
+
+    def delete(self, recording: Recording) -> None:
+        """Remove every object of a recording. Raises StorageUnavailableError; what is gone by then stays gone."""
+        keys = [file.key for file in self._list(recording.prefix)]
+        if recording.storage_key is not None and _taken_over(recording):
+            keys.append(recording.storage_key)
+        for start in range(0, len(keys), _PAGE):
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + _PAGE]]
+            self._delete(objects)
+
+    def _delete(self, objects: list[ObjectIdentifierTypeDef]) -> None:
+        with _errors():
+            answer = self._s3().delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+        if answer.get("Errors"):
+            raise StorageUnavailableError("an object could not be removed")
+
+    def _list(self, prefix: str) -> list[StoredFile]:
+        with _errors():
+            pages = self._s3().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return [
+                StoredFile(key=each["Key"], size=each["Size"], modified_at=each["LastModified"])
+                for page in pages
+                for each in page.get("Contents", [])
+            ]
+
+    def _s3(self) -> S3Client:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def _url(self, key: str) -> str:
+        path = quote(key, safe="/-_.~")
+        if self._settings.s3_endpoint_url:
+            return f"{self._settings.s3_endpoint_url}/{self._bucket}/{path}"
+        return f"https://{self._bucket}.s3.{self._settings.region}.amazonaws.com/{path}"
+
+
+def _taken_over(recording: Recording) -> bool:
+    # A row taken over from another table keeps its file where it always was.
+    return recording.storage_key is not None and not recording.storage_key.startswith(PREFIX)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where a client is used
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StorageUnavailableError("the storage is not available") from error
+
+
+def content_disposition(file_name: str) -> str:
+    """Return the header that saves a download under `file_name` (RFC 6266, RFC 5987)."""
+    safe = "".join(character if character.isprintable() else " " for character in file_name)
+    safe = safe.replace("/", "-").replace("\\", "-")
+    plain = "".join(character if character.isascii() and character != '"' else "_" for character in safe)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -1,0 +1,74 @@
+"""Logs and metrics. A log message is a stable code with ids: never a token, secret, header, body or link."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Code(StrEnum):
+    """Every message that this product logs; docs/operations.md says what to do about each."""
+
+    STARTED = "STARTED"
+    START_REFUSED = "START_REFUSED"
+    START_UNANSWERED = "START_UNANSWERED"
+    STOP_UNANSWERED = "STOP_UNANSWERED"
+    STATUS_CHANGED = "STATUS_CHANGED"
+    DELETED = "DELETED"
+    OBJECTS_NOT_REMOVED = "OBJECTS_NOT_REMOVED"
+    EGRESS_STATUS_UNKNOWN = "EGRESS_STATUS_UNKNOWN"
+    WEBHOOK_OF_NO_RECORDING = "WEBHOOK_OF_NO_RECORDING"
+    WEBHOOK_REJECTED = "WEBHOOK_REJECTED"
+    DATABASE_LOGIN_REFUSED = "DATABASE_LOGIN_REFUSED"
+    REQUEST_FAILED = "REQUEST_FAILED"
+    LIST_UNANSWERED = "LIST_UNANSWERED"
+    SETTLE_POSTPONED = "SETTLE_POSTPONED"
+    GIVEN_UP = "GIVEN_UP"
+    ORPHAN = "ORPHAN"
+    SECOND_EGRESS = "SECOND_EGRESS"
+    EVENTS_NOT_PUBLISHED = "EVENTS_NOT_PUBLISHED"
+    EVENTS_REFUSED = "EVENTS_REFUSED"
+    SWEPT = "SWEPT"
+    MIGRATED = "MIGRATED"
+
+
+class Log:
+    """Structured JSON through Powertools."""
+
+    def __init__(self) -> None:
+        self.logger = Logger()
+
+    def info(self, code: Code, **facts: object) -> None:
+        """Log what happened."""
+        self.logger.info(code.value, extra=_plain(facts))
+
+    def warning(self, code: Code, **facts: object) -> None:
+        """Log what may need a person if it goes on."""
+        self.logger.warning(code.value, extra=_plain(facts))
+
+    def error(self, code: Code, **facts: object) -> None:
+        """Log what needs a person."""
+        self.logger.error(code.value, extra=_plain(facts))
+
+
+def _plain(facts: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: fact if isinstance(fact, (int, float, dict)) or fact is None else str(fact)
+        for name, fact in facts.items()
+    }
+
+
+log = Log()
+
+
+def count(name: str, value: float = 1, *, unit: MetricUnit = MetricUnit.Count, **dimensions: str) -> None:
+    """Emit one CloudWatch metric in the embedded format, with these dimensions beside the service's name."""
+    with single_metric(name=name, unit=unit, value=value) as metric:
+        for dimension, kind in dimensions.items():
+            metric.add_dimension(dimension, kind)
