@@ -12,7 +12,8 @@ from livekit.protocol import egress, models
 
 from . import files, jobs
 from .faults import Faults
-from .jobs import Encoding, Job
+from .jobs import Job
+from .recording import Encoding, Recording
 from .rooms import Room, Rooms
 from .schedule import Schedule
 from .timing import Delay, Timing
@@ -53,20 +54,12 @@ class Upload:
     """A finished recording, to be rendered and stored; its driver reports `uploaded` or `upload_failed`."""
 
     egress_id: str
-    room_name: str
+    recording: Recording
     s3: egress.S3Upload | None
     """Where to, with its real credentials; None where the file stays on the worker."""
     key: str
     manifest_key: str | None
     content_type: str
-    container: str
-    """mp4, ogg, webm or mp3."""
-    encoding: Encoding
-    audio: bool
-    video: bool
-    layout: str
-    duration: int
-    """Of the recording, in ns."""
     backup: bool
     """The file goes to the worker's backup storage: the bucket gets nothing."""
     info: egress.EgressInfo
@@ -517,27 +510,32 @@ class EgressService:
         info.backup_storage_used = self._faults.backup_storage.fires(self._random)
         file = info.file_results[0]
         key = files.key_of(file.filename)
-        container = job.container or "mp4"
         expected = _copy(info)
         expected.file_results[0].location = self._location(found, key, info.backup_storage_used)
         no_manifest = job.disable_manifest or info.details == _reason(_PROCESS_KILLED)
         self._host.upload(
             Upload(
                 egress_id=found.id,
-                room_name=job.room_name,
+                recording=self._recording(found),
                 s3=job.upload,
                 key=key,
                 manifest_key=None if no_manifest else files.manifest_key(key, found.id),
-                content_type=files.content_type(container),
-                container=container,
-                encoding=job.encoding,
-                audio=job.audio,
-                video=job.video,
-                layout=found.layout,
-                duration=file.duration,
+                content_type=files.content_type(job.container or "mp4"),
                 backup=info.backup_storage_used,
                 info=expected,
             )
+        )
+
+    def _recording(self, found: Egress) -> Recording:
+        job = found.job
+        return Recording(
+            room_name=job.room_name,
+            container=job.container or "mp4",
+            encoding=job.encoding,
+            audio=job.audio,
+            video=job.video,
+            layout=found.layout or ("grid" if job.kind == "room_composite" else "single-speaker"),
+            duration=found.info.file_results[0].duration,
         )
 
     def _location(self, found: Egress, key: str, backup: bool) -> str:

@@ -1,6 +1,6 @@
 """What can be made to go wrong. Everything is off until it is switched on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from random import Random
 
 
@@ -112,6 +112,18 @@ class Faults:
     webhook_status_unknown: Fault = _off()
     """Drawn for each event: its status is a word that no client knows."""
 
+    def by_name(self) -> dict[str, Fault]:
+        """Give every fault by its name, such as `no_worker` and `start.answer_lost`."""
+        named: dict[str, Fault] = {}
+        for group in fields(self):
+            value: Fault | CallFaults = getattr(self, group.name)
+            if isinstance(value, Fault):
+                named[group.name] = value
+            else:
+                named |= {f"{group.name}.{fault.name}": getattr(value, fault.name) for fault in fields(value)}
+        return named
+
     def off(self) -> None:
         """Switch everything off."""
-        self.__init__()  # type: ignore[misc]
+        for fault in self.by_name().values():
+            fault.off()

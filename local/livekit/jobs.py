@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from livekit.protocol import egress, models
 
 from .files import clean
+from .recording import Encoding
 
 type OutputRequest = (
     egress.RoomCompositeEgressRequest
@@ -28,20 +29,6 @@ _ECHO_FIELDS: dict[type[Message], str] = {
 
 class Refused(Exception):
     """The options are refused; its text is LiveKit's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How media is encoded. Bit rates are in kbit/s; an empty codec means that nobody asked for one."""
-
-    width: int = 1280
-    height: int = 720
-    framerate: int = 30
-    video_codec: str = ""
-    video_bitrate: int = 3000
-    audio_codec: str = ""
-    audio_bitrate: int = 128
-    audio_frequency: int = 44100
 
 
 @dataclass(frozen=True, slots=True)

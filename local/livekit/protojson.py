@@ -5,7 +5,7 @@ and field order, and is too slow for a simulator.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from json import dumps
 from json.encoder import encode_basestring
 from operator import attrgetter
@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 type _Value = Any
 type _Writer = Callable[[_Value], str]
@@ -83,6 +84,19 @@ def _content_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
     return _list_writer(field, zeros=zeros)
 
 
+@cache
+def _part_writer(descriptor: Descriptor, zeros: bool) -> _Writer:
+    kind = GetMessageClass(descriptor)
+
+    # The echo of a request, the largest part of every event, is the same all through the life of an egress.
+    @lru_cache(maxsize=256)
+    def write(content: bytes) -> str:
+        # Looked up when needed: a message type may contain itself.
+        return _message_writer(descriptor, zeros)(kind.FromString(content))
+
+    return lambda message: write(message.SerializeToString())
+
+
 def _map_writer(entry: Descriptor, *, zeros: bool) -> _Writer:
     write = _value_writer(entry.fields_by_name["value"], zeros=zeros)
     return lambda entries: (
@@ -98,9 +112,8 @@ def _list_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
 
 
 def _value_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
-    if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-        # Looked up when needed: a message type may contain itself.
-        return lambda value: _message_writer(value.DESCRIPTOR, zeros)(value)
+    if field.message_type is not None:
+        return _part_writer(field.message_type, zeros)
     if field.enum_type is not None:
         names = {value.number: f'"{value.name}"' for value in field.enum_type.values}
         return lambda value: names.get(value) or str(value)

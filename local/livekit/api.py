@@ -1,0 +1,120 @@
+"""LiveKit's API over HTTP: twirp with protobuf or JSON."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+from livekit.protocol import egress, room
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from .auth import Unauthorized, may, video_grants
+from .driver import Driver
+from .protojson import twirp_json
+from .timing import SECOND
+from .twirp import (
+    MALFORMED_JSON,
+    MALFORMED_PROTOBUF,
+    PERMISSION_DENIED,
+    TwirpError,
+    bad_route,
+    no_handler,
+)
+from .world import World
+
+_JSON, _PROTOBUF = "application/json", "application/protobuf"
+_VARY = {"Vary": "Origin"}
+
+# Every method with its request and the grant it needs.
+_METHODS: Mapping[tuple[str, str], tuple[type[Message], str]] = {
+    ("Egress", "StartRoomCompositeEgress"): (egress.RoomCompositeEgressRequest, "roomRecord"),
+    ("Egress", "StartTrackCompositeEgress"): (egress.TrackCompositeEgressRequest, "roomRecord"),
+    ("Egress", "StartTrackEgress"): (egress.TrackEgressRequest, "roomRecord"),
+    ("Egress", "StartParticipantEgress"): (egress.ParticipantEgressRequest, "roomRecord"),
+    ("Egress", "StartWebEgress"): (egress.WebEgressRequest, "roomRecord"),
+    ("Egress", "StartEgress"): (egress.StartEgressRequest, "roomRecord"),
+    ("Egress", "StopEgress"): (egress.StopEgressRequest, "roomRecord"),
+    ("Egress", "ListEgress"): (egress.ListEgressRequest, "roomRecord"),
+    ("Egress", "UpdateLayout"): (egress.UpdateLayoutRequest, "roomRecord"),
+    ("Egress", "UpdateStream"): (egress.UpdateStreamRequest, "roomRecord"),
+    ("RoomService", "CreateRoom"): (room.CreateRoomRequest, "roomCreate"),
+    ("RoomService", "DeleteRoom"): (room.DeleteRoomRequest, "roomCreate"),
+    ("RoomService", "ListRooms"): (room.ListRoomsRequest, "roomList"),
+    ("RoomService", "ListParticipants"): (room.ListParticipantsRequest, "roomAdmin"),
+    ("RoomService", "GetParticipant"): (room.RoomParticipantIdentity, "roomAdmin"),
+    ("RoomService", "RemoveParticipant"): (room.RoomParticipantIdentity, "roomAdmin"),
+}
+
+
+class Api:
+    """Answers twirp requests from a World."""
+
+    def __init__(self, world: World, driver: Driver, api_key: str, api_secret: str) -> None:
+        self._world = world
+        self._driver = driver
+        self._api_key = api_key
+        self._api_secret = api_secret
+
+    async def handle(self, request: Request) -> Response:
+        """Answer `POST /twirp/livekit.{service}/{method}`, as late as the World says."""
+        try:
+            grants = video_grants(request.headers.get("Authorization"), self._api_key, self._api_secret)
+        except Unauthorized as refusal:
+            return PlainTextResponse(str(refusal), 401, _VARY)
+        path = request.url.path
+        service, name = request.path_params["service"], request.path_params["method"]
+        method = _METHODS.get((service, name))
+        if method is None:
+            return _refuse(no_handler(path))
+        kind, grant = method
+        content_type = request.headers.get("Content-Type", "")
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type not in {_JSON, _PROTOBUF}:
+            return _refuse(bad_route(path, f'unexpected Content-Type: "{content_type}"'))
+        message = _parse(kind, await request.body(), media_type)
+        if isinstance(message, TwirpError):
+            return _refuse(message)
+        if not may(grants, grant, message):
+            return _refuse(PERMISSION_DENIED)
+        answer = self._world.call(service, name, message)
+        self._driver.wake()
+        if answer.lost:
+            await _caller_gone(request)
+        await asyncio.sleep(answer.after / SECOND)
+        if isinstance(answer.outcome, TwirpError):
+            return _refuse(answer.outcome)
+        return _write(answer.outcome, media_type)
+
+
+def _parse(kind: type[Message], body: bytes, media_type: str) -> Message | TwirpError:
+    message = kind()
+    if media_type == _PROTOBUF:
+        try:
+            message.ParseFromString(body)
+        except DecodeError:
+            return MALFORMED_PROTOBUF
+        return message
+    try:
+        return json_format.Parse(body, message, ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError):
+        return MALFORMED_JSON
+
+
+def _write(message: Message, media_type: str) -> Response:
+    content = twirp_json(message).encode() if media_type == _JSON else message.SerializeToString()
+    return Response(content, headers=_VARY | {"Content-Type": media_type})
+
+
+def _refuse(error: TwirpError) -> Response:
+    content: dict[str, object] = {"code": error.code, "msg": error.message}
+    if error.meta:
+        content["meta"] = dict(error.meta)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, error.status, _VARY | {"Content-Type": _JSON})
+
+
+async def _caller_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
