@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 
 
 def environment(name: str, *, cache: Path = CACHE) -> Path:
-    """Return the directory of the environment that holds exactly `requirements/<name>.txt`, making it if it is absent."""
+    """Return the directory of an environment with exactly `requirements/<name>.txt`, making it if it is absent."""
     requirements = ROOT / "requirements" / f"{name}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     directory = cache / name

@@ -169,8 +169,8 @@ def _unprivileged(*command: str) -> list[str]:
         or subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode
     ):
         raise LocalStackError(
-            "Postgres does not run as root, and this machine lets root become nobody else here (no user namespaces, as in "
-            "a locked-down container). Run the same command as an ordinary user."
+            "Postgres does not run as root, and here root cannot become anybody else (no user namespaces, as in a "
+            "locked-down container). Run the same command as an ordinary user."
         )
     return [*wrapper, *command]
 

@@ -1,0 +1,2 @@
+class InvalidDocumentException(Exception):
+    message: str

@@ -1,0 +1,3 @@
+from pydantic import JsonValue
+
+def yaml_parse(yamlstr: str) -> dict[str, JsonValue]: ...
