@@ -31,7 +31,7 @@ COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 
 _EVENT: Final = """
     insert into recording_events (id, recording_id, sequence, type, occurred_at, body)
-    select cast(:event_id as text), written.id, :version, :event_type, :event_at, cast(:event_body as jsonb)
+    select cast(:event_id as text), written.id, :version, :event_type, :event_at, cast(:event_body as json)
     from written where cast(:event_id as text) is not null"""
 
 INSERT: Final = f"""

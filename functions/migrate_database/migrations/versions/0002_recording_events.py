@@ -18,7 +18,7 @@ def upgrade() -> None:
             sequence integer not null,
             type text not null,
             occurred_at timestamptz not null,
-            body jsonb not null,
+            body json not null,
             leased_until timestamptz not null default '-infinity',
             unique (recording_id, sequence)
         )""")
