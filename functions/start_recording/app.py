@@ -34,7 +34,9 @@ def _options(body: bytes) -> StartRequest:
         return StartRequest.model_validate_json(body)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidRequestError(*(_detail(each["type"], each["loc"], each["msg"]) for each in problems)) from None
+        raise InvalidRequestError(
+            *(_detail(each["type"], each["loc"], each["msg"]) for each in problems)
+        ) from None
 
 
 def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:

@@ -34,7 +34,9 @@ class _Keys:
 
 
 def _keys(settings: AwsSettings) -> Credentials:
-    return cast("Credentials", _Keys(settings.access_key, settings.secret_key, settings.session_token or None))
+    return cast(
+        "Credentials", _Keys(settings.access_key, settings.secret_key, settings.session_token or None)
+    )
 
 
 def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
@@ -44,7 +46,10 @@ def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
         method="POST",
         url=f"{endpoint}/",
         data=json.dumps({"SecretId": arn}),
-        headers={"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "secretsmanager.GetSecretValue"},
+        headers={
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": "secretsmanager.GetSecretValue",
+        },
     )
     SigV4Auth(_keys(settings), "secretsmanager", settings.region).add_auth(request)
     status, body = _send(endpoint, request)

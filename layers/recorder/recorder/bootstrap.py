@@ -10,8 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
 from .database import Database, open_connection
+from .ports import Clock
 from .repository import Repository
-from .service import Clock, RecordingService
+from .service import RecordingService
 from .settings import (
     ApiSettings,
     AwsSettings,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from .egress import LiveKitEgress
+    from .ports import Egress
     from .reconciler import Reconciler
-    from .service import Egress
 
 
 class _Bounds(TypedDict):
@@ -83,7 +84,10 @@ def database_login() -> tuple[DatabaseSettings, str]:
 @cache
 def repository() -> Repository:
     """Return the repository of this deployment."""
-    return Repository(Database(lambda: open_connection(*database_login())), emit_events=bool(EventSettings.from_environment().bus_name))
+    return Repository(
+        Database(lambda: open_connection(*database_login())),
+        emit_events=bool(EventSettings.from_environment().bus_name),
+    )
 
 
 def _s3_client() -> S3Client:
@@ -119,7 +123,8 @@ def egress() -> LiveKitEgress:
     """Return LiveKit's egress."""
     from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
 
-    livekit, upload, keys = LiveKitSettings.from_environment(), UploadSettings.from_environment(), livekit_secret()
+    livekit, upload = LiveKitSettings.from_environment(), UploadSettings.from_environment()
+    keys = livekit_secret()
     return LiveKitEgress(
         lambda: connect(livekit.url, keys["api_key"], keys["api_secret"]),
         api_key=keys["api_key"],
@@ -153,9 +158,9 @@ def reconciler() -> Reconciler:
         repository(),
         cast("Egress", _Deferred(egress)),
         storage(),
-        EventBridge(bus_name, _events_client) if bus_name else None,
-        policy_from_environment(),
-        Clock(),
+        events=EventBridge(bus_name, _events_client) if bus_name else None,
+        policy=policy_from_environment(),
+        clock=Clock(),
     )
 
 

@@ -153,5 +153,3 @@ def open_connection(settings: DatabaseSettings, password: str) -> Connection:
             application_name="recorder",
         )
     )
-
-

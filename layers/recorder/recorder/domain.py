@@ -570,7 +570,10 @@ def judge(
     if recording.egress_id is None:
         over = now >= recording.created_at + policy.start_grace
         return Judgement(
-            recording=recording, step=Step.LOOK if over else Step.NONE, code=FailureCode.START_LOST, final=over
+            recording=recording,
+            step=Step.LOOK if over else Step.NONE,
+            code=FailureCode.START_LOST,
+            final=over,
         )
     recording = _witnessed(recording, record, presence, now)
     if recording.absent_since is not None:
@@ -667,4 +670,4 @@ def max_duration_ends_at(recording: Recording) -> datetime | None:
 
 def backoff(attempts: int) -> timedelta:
     """Return how long to wait after so many failures in a row: one minute, doubled each time, at most six hours."""
-    return timedelta(minutes=min(2 ** (attempts - 1), 360)) if attempts < 12 else timedelta(hours=6)
+    return timedelta(minutes=min(2 ** min(attempts - 1, 9), 360))

@@ -121,9 +121,7 @@ class LiveKitEgress:
 
         Raises a StartRefusedError where nothing was started, EgressUnansweredError where that is not known.
         """
-        webhooks = (
-            [models.WebhookConfig(url=webhook_url, signing_key=self._api_key)] if webhook_url else []
-        )
+        webhooks = [models.WebhookConfig(url=webhook_url, signing_key=self._api_key)] if webhook_url else []
         if recording.source is Source.TRACK:
             track = self._track_request(recording, webhooks)
             info = self._run(lambda client: _start(client.egress.start_track_egress(track)))
@@ -306,9 +304,7 @@ async def _start(answer: Awaitable[protocol.EgressInfo]) -> protocol.EgressInfo:
     return await _bounded(answer, START_SECONDS, _START_ERRORS)
 
 
-async def _bounded[T](
-    answer: Awaitable[T], seconds: float, errors: Mapping[str, type[RecorderError]]
-) -> T:
+async def _bounded[T](answer: Awaitable[T], seconds: float, errors: Mapping[str, type[RecorderError]]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await answer

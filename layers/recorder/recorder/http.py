@@ -100,7 +100,9 @@ class Request:
         if not isinstance(text, str) or len(text) > maximum * 2:
             raise errors.InvalidRequestError(("body", f"must be at most {maximum} bytes"))
         try:
-            body = base64.b64decode(text, validate=True) if self.event.get("isBase64Encoded") else text.encode()
+            body = (
+                base64.b64decode(text, validate=True) if self.event.get("isBase64Encoded") else text.encode()
+            )
         except (binascii.Error, UnicodeEncodeError):
             raise errors.InvalidRequestError(("body", "is not valid")) from None
         if len(body) > maximum:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PARAMETERS: Final = ("roomName", "limit", "cursor", "status", "from", "to", "order")
 DEFAULT_LIMIT: Final = 50
 MAXIMUM_LIMIT: Final = 100
+_NO_CURSOR: Final = ("cursor", "is not a cursor of this list")
 
 
 def page_of(query: Mapping[str, str], user_id: str) -> Page:
@@ -44,22 +45,26 @@ def page_of(query: Mapping[str, str], user_id: str) -> Page:
 def cursor_after(page: Page, last: Recording) -> str:
     """Return the cursor of the page that follows the one whose last recording is given."""
     position = [last.created_at.isoformat(), str(last.id)]
-    return base64.urlsafe_b64encode(json.dumps([*position, _seal(page, position)]).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps([*position, _seal(page, position)]).encode()).decode().rstrip("=")
+    )
 
 
 def _position(cursor: str, page: Page) -> tuple[datetime, UUID]:
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
         created_at, id_, seal = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if seal != _seal(page, [created_at, id_]):
-            raise ValueError
-        return datetime.fromisoformat(created_at), UUID(id_)
+        genuine = seal == _seal(page, [created_at, id_])
+        position = datetime.fromisoformat(created_at), UUID(id_)
     except (ValueError, TypeError, AttributeError):
-        raise InvalidRequestError(("cursor", "is not a cursor of this list")) from None
+        raise InvalidRequestError(_NO_CURSOR) from None
+    if not genuine:
+        raise InvalidRequestError(_NO_CURSOR)
+    return position
 
 
 def _seal(page: Page, position: Sequence[str]) -> str:
-    """A cursor is good for the caller and the filters that it was given for, and as it was given."""
+    """Bind a cursor to the caller and the filters that it was given for."""
     filters = [
         page.user_id,
         page.oldest_first,

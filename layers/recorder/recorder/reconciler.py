@@ -7,13 +7,23 @@ may be cut off at any point; the next sweep goes on from what is stored.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from . import domain
-from .domain import EgressSnapshot, EgressStatus, Judgement, Presence, Recording, Source, Status, Step, StopReason
+from .domain import (
+    EgressSnapshot,
+    EgressStatus,
+    Judgement,
+    Presence,
+    Recording,
+    Source,
+    Status,
+    Step,
+    StopReason,
+)
 from .errors import (
     EgressEndedError,
     EgressNotFoundError,
@@ -23,25 +33,19 @@ from .errors import (
 from .telemetry import Code, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from .domain import Policy
     from .egress import Outcome
-    from .repository import StoredEvent
-    from .service import Clock, Egress, RecordingService, Recordings, Storage
+    from .ports import Clock, Egress, Events, Recordings, Storage
+    from .service import RecordingService
 
 BATCH: Final = 1000
 EVENTS: Final = 100
 _EVENT_LEASE: Final = timedelta(seconds=60)
 _RESERVE_SECONDS: Final = 12.0
 """What one batch may still need when time runs short."""
-
-
-class Events(Protocol):
-    """The event bus; `recorder.events.EventBridge` says what it does."""
-
-    def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Reconciler:
         recordings: Recordings,
         egress: Egress,
         storage: Storage,
+        *,
         events: Events | None,
         policy: Policy,
         clock: Clock,
@@ -238,7 +243,12 @@ class Reconciler:
             return None
 
     def _judge(
-        self, recording: Recording, status: EgressStatus | None, presence: Presence, *, worker_denies: bool = False
+        self,
+        recording: Recording,
+        status: EgressStatus | None,
+        presence: Presence,
+        *,
+        worker_denies: bool = False,
     ) -> Judgement:
         now = self._clock.now()
         return domain.judge(recording, status, presence, now, self._policy, worker_denies=worker_denies)
@@ -266,7 +276,9 @@ class Reconciler:
         if not judgement.final:
             return recording, "doubted"
         failed = domain.give_up(recording, judgement.code, now, self._policy)
-        log.warning(Code.GIVEN_UP, recording_id=recording.id, egress_id=recording.egress_id, reason=judgement.code)
+        log.warning(
+            Code.GIVEN_UP, recording_id=recording.id, egress_id=recording.egress_id, reason=judgement.code
+        )
         return failed or recording, judgement.code.value
 
     def _stop(self, recordings: list[Recording], outcomes: Counter[str]) -> None:
@@ -334,7 +346,9 @@ class Reconciler:
             self._settle_unmatched(unmatched[start : start + BATCH], outcomes)
 
     def _settle_unmatched(self, snapshots: Sequence[EgressSnapshot], outcomes: Counter[str]) -> None:
-        owners = self._recordings.owners([each.recording_id for each in snapshots if each.recording_id is not None])
+        owners = self._recordings.owners(
+            [each.recording_id for each in snapshots if each.recording_id is not None]
+        )
         ended: list[UUID] = []
         for snapshot in snapshots:
             if snapshot.recording_id is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
-from uuid import UUID
 
 from .domain import EventType, Recording, Source, Status, StopReason, event_of
 from .schemas import EventJson, recording_json, time_json
@@ -17,6 +16,7 @@ from .schemas import EventJson, recording_json, time_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from .database import Database, Parameter, Row
     from .domain import Event
@@ -229,7 +229,9 @@ class Repository:
         """Return who owns these folders; an id without a row is missing from the answer."""
         rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])
         owners = (
-            Owner(id=cast("UUID", id_), status=Status(cast("str", status)), egress_id=cast("str | None", egress))
+            Owner(
+                id=cast("UUID", id_), status=Status(cast("str", status)), egress_id=cast("str | None", egress)
+            )
             for id_, status, egress in rows
         )
         return {owner.id: owner for owner in owners}

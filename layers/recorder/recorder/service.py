@@ -6,11 +6,10 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
-from uuid import UUID, uuid4
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from . import domain
 from .domain import FailureCode, Recording, Source, Status, StopReason
@@ -33,11 +32,13 @@ from .errors import (
 from .telemetry import Code, count, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
-    from .domain import EgressSnapshot, Policy, StoredFile
-    from .egress import Outcome
-    from .repository import Backlog, Owner, Page, StoredEvent
+    from .domain import EgressSnapshot, Policy
+    from .ports import Clock, Egress, Recordings, Storage
+    from .repository import Page
     from .requests import StartRequest
 
 LINK_SECONDS: Final = 3600
@@ -50,55 +51,6 @@ _REFUSALS: Final[Mapping[type[StartRefusedError], FailureCode]] = {
     EgressUnavailableError: FailureCode.EGRESS_UNAVAILABLE,
     EgressMisconfiguredError: FailureCode.EGRESS_MISCONFIGURED,
 }
-
-
-class Recordings(Protocol):
-    """The repository; `recorder.repository.Repository` says what each method does."""
-
-    def insert(self, recording: Recording) -> Recording | None: ...
-    def save(self, before: Recording, after: Recording) -> bool: ...
-    def get(self, recording_id: UUID) -> Recording | None: ...
-    def get_by_egress_id(self, egress_id: str) -> Recording | None: ...
-    def page(self, page: Page, now: datetime) -> list[Recording]: ...
-    def lease(
-        self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
-    ) -> list[Recording]: ...
-    def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]: ...
-    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None: ...
-    def remove(self, recording: Recording) -> bool: ...
-    def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]: ...
-    def delete_events(self, positions: Sequence[int]) -> None: ...
-    def backlog(self, now: datetime) -> Backlog: ...
-
-
-class Egress(Protocol):
-    """LiveKit; `recorder.egress.LiveKitEgress` says what each method does."""
-
-    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot: ...
-    def stop(self, egress_id: str) -> EgressSnapshot: ...
-    def find(self, egress_id: str) -> EgressSnapshot: ...
-    def find_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]: ...
-    def stop_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]: ...
-    def list_active(self) -> Sequence[EgressSnapshot]: ...
-    def list_room(self, room_name: str) -> Sequence[EgressSnapshot]: ...
-    def recorded_rooms(self, room_names: Sequence[str]) -> frozenset[str]: ...
-    def recorders(self, room_name: str) -> frozenset[str]: ...
-
-
-class Storage(Protocol):
-    """The bucket; `recorder.storage.S3Storage` says what each method does."""
-
-    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str: ...
-    def find(self, recording: Recording) -> StoredFile | None: ...
-    def delete(self, recording: Recording) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time, and waiting for it."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +91,7 @@ class RecordingService:
         egress: Egress,
         storage: Storage,
         policy: Policy,
-        clock: Clock = Clock(),
+        clock: Clock,
     ) -> None:
         self._recordings = recordings
         self._egress = egress
@@ -314,7 +266,9 @@ class RecordingService:
 
     def _refreshed(self, recording: Recording) -> Recording:
         now = self._clock.now()
-        fresh = recording.refreshed_at is not None and now - recording.refreshed_at < self._policy.refresh_after
+        fresh = (
+            recording.refreshed_at is not None and now - recording.refreshed_at < self._policy.refresh_after
+        )
         if not recording.live or recording.egress_id is None or fresh:
             return recording
         found = self.find(recording)
@@ -359,7 +313,10 @@ class RecordingService:
             return False
         if after.status is not before.status:
             log.info(
-                Code.STATUS_CHANGED, recording_id=after.id, egress_id=after.egress_id, status=after.status.value
+                Code.STATUS_CHANGED,
+                recording_id=after.id,
+                egress_id=after.egress_id,
+                status=after.status.value,
             )
             _measure(after)
         return True

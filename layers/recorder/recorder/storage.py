@@ -42,7 +42,9 @@ class S3Storage:
 
     def find(self, recording: Recording) -> StoredFile | None:
         """Return the media file in a recording's folder, if there is one. Raises StorageUnavailableError."""
-        prefix = recording.storage_key if _taken_over(recording) and recording.storage_key else recording.prefix
+        prefix = (
+            recording.storage_key if _taken_over(recording) and recording.storage_key else recording.prefix
+        )
         for file in self._list(prefix):
             if not file.key.endswith(_MANIFEST):
                 return file
@@ -59,7 +61,9 @@ class S3Storage:
 
     def _delete(self, objects: list[ObjectIdentifierTypeDef]) -> None:
         with _errors():
-            answer = self._s3().delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            answer = self._s3().delete_objects(
+                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+            )
         if answer.get("Errors"):
             raise StorageUnavailableError("an object could not be removed")
 
