@@ -14,6 +14,7 @@ from uuid import uuid4
 from . import domain
 from .domain import FailureCode, Recording, Source, Status, StopReason
 from .errors import (
+    DatabaseUnavailableError,
     EgressEndedError,
     EgressMisconfiguredError,
     EgressNotFoundError,
@@ -133,7 +134,12 @@ class RecordingService:
         except EgressUnansweredError:
             log.warning(Code.START_UNANSWERED, recording_id=recording.id)
             return Started(recording_id=recording.id, egress_id=None)
-        started = self.apply(recording, snapshot)
+        try:
+            started = self.apply(recording, snapshot)
+        except DatabaseUnavailableError:
+            # The egress runs, and that is what the caller must hear: webhook and sweep will store it.
+            log.error(Code.STARTED_UNSTORED, recording_id=recording.id, egress_id=snapshot.egress_id)
+            return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
         if started.live and started.stop_requested_at is not None:
             # Somebody wished the end before there was an egress to stop.
             self._stop_egress(started)

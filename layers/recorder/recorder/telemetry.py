@@ -16,6 +16,7 @@ class Code(StrEnum):
     """Every message that this product logs; docs/operations.md says what to do about each."""
 
     STARTED = "STARTED"
+    STARTED_UNSTORED = "STARTED_UNSTORED"
     START_REFUSED = "START_REFUSED"
     START_UNANSWERED = "START_UNANSWERED"
     STOP_UNANSWERED = "STOP_UNANSWERED"
