@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from .domain import PREFIX, Recording, StoredFile
+from .domain import Recording, StoredFile
 from .errors import StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class S3Storage:
 
 def _taken_over(recording: Recording) -> bool:
     # A row taken over from another table keeps its file where it always was.
-    return recording.storage_key is not None and not recording.storage_key.startswith(PREFIX)
+    return recording.storage_key is not None and not recording.storage_key.startswith(recording.prefix)
 
 
 @contextmanager
