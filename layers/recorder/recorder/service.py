@@ -246,12 +246,13 @@ class RecordingService:
             updated_at=now,
             status_at=now,
             started_at=now,
-            layout=request.layout,
-            resolution=request.resolution,
-            codec=request.codec,
+            layout=request.layout if composite else None,
+            resolution=request.resolution if composite else None,
+            # A track keeps its own codec: only what the caller said of it is known.
+            codec=request.codec if composite or "codec" in request.model_fields_set else None,
             audio_codec=request.audio_codec if composite else None,
-            audio_bitrate=request.audio_bitrate,
-            video_bitrate=request.video_bitrate,
+            audio_bitrate=request.audio_bitrate if composite else None,
+            video_bitrate=request.video_bitrate if composite else None,
             track_sid=request.track_sid,
             max_duration=min(limits, default=None),
             target=f"track:{request.room_name}/{request.track_sid}"
