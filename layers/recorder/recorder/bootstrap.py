@@ -6,7 +6,8 @@ snapshot holds neither a connection nor randomness.
 
 from __future__ import annotations
 
-from functools import cache
+from contextvars import ContextVar
+from functools import wraps
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
 from .database import Database, open_connection
@@ -44,6 +45,29 @@ class _Bounds(TypedDict):
 _BOUNDED: Final[_Bounds] = {"connect_timeout": 2.0, "read_timeout": 5.0}
 
 
+class Environment:
+    """An execution environment of Lambda: what was made in it is kept while it is warm."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.made: dict[str, object] = {}
+
+
+# On Lambda a process is one environment. Whoever plays Lambda with several in one process enters one of them.
+environment: Final = ContextVar("environment", default=Environment(Clock()))  # noqa: B039 - the process's own
+
+
+def _kept[T](make: Callable[[], T]) -> Callable[[], T]:
+    @wraps(make)
+    def kept() -> T:
+        made = environment.get().made
+        if make.__name__ not in made:
+            made[make.__name__] = make()
+        return cast("T", made[make.__name__])
+
+    return kept
+
+
 class _Deferred[T]:
     """Stands in for an adapter whose vendor client is heavy, and makes it at its first use."""
 
@@ -64,7 +88,7 @@ def secret(arn: str) -> Mapping[str, str]:
     return aws.secret(AwsSettings.from_environment(), arn)
 
 
-@cache
+@_kept
 def livekit_secret() -> Mapping[str, str]:
     """Return LiveKit's `api_key` and `api_secret`."""
     return secret(LiveKitSettings.from_environment().secret_arn)
@@ -81,13 +105,16 @@ def database_login() -> tuple[DatabaseSettings, str]:
     return settings, aws.database_token(AwsSettings.from_environment(), *address)
 
 
-@cache
+@_kept
+def database() -> Database:
+    """Return this environment's connection to Postgres."""
+    return Database(lambda: open_connection(*database_login()))
+
+
+@_kept
 def repository() -> Repository:
     """Return the repository of this deployment."""
-    return Repository(
-        Database(lambda: open_connection(*database_login())),
-        emit_events=bool(EventSettings.from_environment().bus_name),
-    )
+    return Repository(database(), emit_events=bool(EventSettings.from_environment().bus_name))
 
 
 def _s3_client() -> S3Client:
@@ -106,19 +133,19 @@ def _events_client() -> EventBridgeClient:
     return boto3.client("events", config=Config(**_BOUNDED))
 
 
-@cache
+@_kept
 def storage_settings() -> StorageSettings:
     """Return which bucket, and which deployment, this is."""
     return StorageSettings.from_environment()
 
 
-@cache
+@_kept
 def storage() -> S3Storage:
     """Return the bucket of this deployment."""
     return S3Storage(storage_settings().bucket, AwsSettings.from_environment(), _s3_client)
 
 
-@cache
+@_kept
 def egress() -> LiveKitEgress:
     """Return LiveKit's egress."""
     from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
@@ -134,7 +161,7 @@ def egress() -> LiveKitEgress:
     )
 
 
-@cache
+@_kept
 def recordings() -> RecordingService:
     """Return the use cases, wired for this environment."""
     return RecordingService(
@@ -142,11 +169,11 @@ def recordings() -> RecordingService:
         cast("Egress", _Deferred(egress)),
         storage(),
         policy_from_environment(),
-        Clock(),
+        environment.get().clock,
     )
 
 
-@cache
+@_kept
 def reconciler() -> Reconciler:
     """Return the sweep, wired for this environment."""
     from .events import EventBridge  # noqa: PLC0415 - only the sweep needs these
@@ -160,11 +187,11 @@ def reconciler() -> Reconciler:
         storage(),
         events=EventBridge(bus_name, _events_client) if bus_name else None,
         policy=policy_from_environment(),
-        clock=Clock(),
+        clock=environment.get().clock,
     )
 
 
-@cache
+@_kept
 def api_settings() -> ApiSettings:
     """Return who may do what."""
     return ApiSettings.from_environment()
