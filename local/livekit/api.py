@@ -1,8 +1,8 @@
 """LiveKit's API over HTTP: twirp with protobuf or JSON."""
 
-import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
@@ -11,9 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from .auth import Unauthorized, may, video_grants
-from .driver import Driver
 from .protojson import twirp_json
-from .timing import SECOND
 from .twirp import (
     MALFORMED_JSON,
     MALFORMED_PROTOBUF,
@@ -48,10 +46,20 @@ _METHODS: Mapping[tuple[str, str], tuple[type[Message], str]] = {
 }
 
 
+class Pace(Protocol):
+    """How time passes for a World; `driver.Driver` lets it pass by itself."""
+
+    def wake(self) -> None:
+        """Say that something may have become due."""
+
+    async def hold(self, caller_gone: Awaitable[None], after: int | None) -> None:
+        """Hold an answer back for `after` ns (None: for ever), or until its caller has gone."""
+
+
 class Api:
     """Answers twirp requests from a World."""
 
-    def __init__(self, world: World, driver: Driver, api_key: str, api_secret: str) -> None:
+    def __init__(self, world: World, driver: Pace, api_key: str, api_secret: str) -> None:
         self._world = world
         self._driver = driver
         self._api_key = api_key
@@ -80,9 +88,7 @@ class Api:
             return _refuse(PERMISSION_DENIED)
         answer = self._world.call(service, name, message)
         self._driver.wake()
-        if answer.lost:
-            await _caller_gone(request)
-        await asyncio.sleep(answer.after / SECOND)
+        await self._driver.hold(_gone(request), None if answer.lost else answer.after)
         if isinstance(answer.outcome, TwirpError):
             return _refuse(answer.outcome)
         return _write(answer.outcome, media_type)
@@ -115,6 +121,6 @@ def _refuse(error: TwirpError) -> Response:
     return Response(text, error.status, _VARY | {"Content-Type": _JSON})
 
 
-async def _caller_gone(request: Request) -> None:
+async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
