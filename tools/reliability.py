@@ -49,8 +49,9 @@ def tests() -> dict[int, list[str]]:
 def generate(text: str) -> str:
     """Return the document with its generated parts made anew."""
     for marker, part in (("diagram", diagram()), ("observed", observed())):
-        pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- end {marker} -->)", re.DOTALL)
-        text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
+        begin, end = f"<!-- {marker} -->\n", f"<!-- end {marker} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{part}\n{end}{rest.partition(end)[2]}"
     found = tests()
 
     def row(match: re.Match[str]) -> str:

@@ -1,6 +1,39 @@
 """What the documents say of the code is generated from it, or held against it."""
 
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from recorder import settings
 from tools import reliability
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+class Recording(Mapping[str, str]):
+    """An environment that answers everything and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return {"DATABASE_AUTHENTICATION": "password", "DATABASE_TLS": "verify"}.get(name, "1")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.asked)
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+
+def variables_read() -> set[str]:
+    environment = Recording()
+    for kind in vars(settings).values():
+        if hasattr(kind, "from_environment"):
+            kind.from_environment(environment)
+    settings.policy_from_environment(environment)
+    return environment.asked
 
 
 def test_reliability_document_is_generated_from_the_state_machine_and_the_tests() -> None:
@@ -14,3 +47,11 @@ def test_every_scenario_has_a_test() -> None:
 
     assert scenarios == set(range(1, 45)) - {16}
     assert scenarios <= set(reliability.tests())
+
+
+def test_readme_documents_exactly_the_settings_that_are_read() -> None:
+    documented = set(
+        re.findall(r"`([A-Z][A-Z0-9_]+)`", "".join(re.findall(r"^\| (`[A-Z].*?) \|", README, re.MULTILINE)))
+    )
+
+    assert documented == variables_read()
