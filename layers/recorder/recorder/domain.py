@@ -372,6 +372,9 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
     if recording.live and file.started_at is not None:
         recording = replace(recording, started_at=file.started_at)
     if recording.downloadable:
+        # What was completed from the file itself learns the rest when LiveKit remembers.
+        if final and file.key == recording.storage_key and recording.duration is None:
+            return replace(recording, duration=file.duration, file_url=file.location)
         return recording
     if snapshot.backup_storage_used:
         return replace(recording, storage_key=None, file_url=file.location, duration=file.duration)

@@ -162,7 +162,8 @@ class Reconciler:
             if isinstance(outcome, EgressSnapshot):
                 applied = self._service.apply(recording, outcome)
                 record.matched.add(outcome.egress_id)
-                outcomes["adopted"] += recording.egress_id is None
+                if recording.egress_id is None:
+                    outcomes["adopted"] += 1
                 if applied.live:
                     standing.append((applied, outcome.status))
                 else:
