@@ -10,7 +10,7 @@ from livekit.protocol import egress, room
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from .auth import Unauthorized, may, video_grants
+from .auth import UnauthorizedError, may, video_grants
 from .protojson import twirp_json
 from .twirp import (
     MALFORMED_JSON,
@@ -69,29 +69,36 @@ class Api:
         """Answer `POST /twirp/livekit.{service}/{method}`, as late as the World says."""
         try:
             grants = video_grants(request.headers.get("Authorization"), self._api_key, self._api_secret)
-        except Unauthorized as refusal:
+        except UnauthorizedError as refusal:
             return PlainTextResponse(str(refusal), 401, _VARY)
-        path = request.url.path
-        service, name = request.path_params["service"], request.path_params["method"]
-        method = _METHODS.get((service, name))
-        if method is None:
-            return _refuse(no_handler(path))
-        kind, grant = method
-        content_type = request.headers.get("Content-Type", "")
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type not in {_JSON, _PROTOBUF}:
-            return _refuse(bad_route(path, f'unexpected Content-Type: "{content_type}"'))
-        message = _parse(kind, await request.body(), media_type)
+        message = await _read(request)
         if isinstance(message, TwirpError):
             return _refuse(message)
-        if not may(grants, grant, message):
+        service, name = _method_of(request)
+        if not may(grants, _METHODS[service, name][1], message):
             return _refuse(PERMISSION_DENIED)
         answer = self._world.call(service, name, message)
         self._driver.wake()
         await self._driver.hold(_gone(request), None if answer.lost else answer.after)
-        if isinstance(answer.outcome, TwirpError):
-            return _refuse(answer.outcome)
-        return _write(answer.outcome, media_type)
+        return _write(answer.outcome, _media_type(request))
+
+
+def _method_of(request: Request) -> tuple[str, str]:
+    return request.path_params["service"], request.path_params["method"]
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def _read(request: Request) -> Message | TwirpError:
+    path, media_type = request.url.path, _media_type(request)
+    method = _METHODS.get(_method_of(request))
+    if method is None:
+        return no_handler(path)
+    if media_type not in {_JSON, _PROTOBUF}:
+        return bad_route(path, f'unexpected Content-Type: "{request.headers.get("Content-Type", "")}"')
+    return _parse(method[0], await request.body(), media_type)
 
 
 def _parse(kind: type[Message], body: bytes, media_type: str) -> Message | TwirpError:
@@ -108,8 +115,10 @@ def _parse(kind: type[Message], body: bytes, media_type: str) -> Message | Twirp
         return MALFORMED_JSON
 
 
-def _write(message: Message, media_type: str) -> Response:
-    content = twirp_json(message).encode() if media_type == _JSON else message.SerializeToString()
+def _write(outcome: Message | TwirpError, media_type: str) -> Response:
+    if isinstance(outcome, TwirpError):
+        return _refuse(outcome)
+    content = twirp_json(outcome).encode() if media_type == _JSON else outcome.SerializeToString()
     return Response(content, headers=_VARY | {"Content-Type": media_type})
 
 

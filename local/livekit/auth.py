@@ -13,28 +13,28 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 )
 
 
-class Unauthorized(Exception):
+class UnauthorizedError(Exception):
     """The token is no good; the text is LiveKit's own, which may repeat the token."""
 
 
 def video_grants(authorization: str | None, api_key: str, api_secret: str) -> Mapping[str, object]:
-    """Give the grants of an Authorization header, none without a header; raises Unauthorized."""
+    """Give the grants of an Authorization header, none without a header; raises UnauthorizedError."""
     if authorization is None:
         return {}
     if not authorization.startswith("Bearer "):
-        raise Unauthorized("invalid authorization header. Must start with Bearer ")
+        raise UnauthorizedError("invalid authorization header. Must start with Bearer ")
     token = authorization.removeprefix("Bearer ")
     try:
         issuer: object = jwt.decode(token, options={"verify_signature": False}).get("iss")
     except jwt.PyJWTError:
-        raise Unauthorized("invalid authorization token") from None
+        raise UnauthorizedError("invalid authorization token") from None
     if issuer != api_key:
-        raise Unauthorized(f"invalid API key: {issuer}")
+        raise UnauthorizedError(f"invalid API key: {issuer}")
     try:
         video: object = jwt.decode(token, api_secret, algorithms=["HS256"]).get("video")
     except jwt.PyJWTError as error:
         reason = next((text for kind, text in _REASONS if isinstance(error, kind)), str(error))
-        raise Unauthorized(f"invalid token: {token}, error: {reason}") from None
+        raise UnauthorizedError(f"invalid token: {token}, error: {reason}") from None
     return video if isinstance(video, dict) else {}
 
 

@@ -79,17 +79,17 @@ class Control:
                     "roomName": info.room_name,
                     "status": egress.EgressStatus.Name(info.status),
                 }
-                for egress_id, info in self._world.egress.running().items()
+                for egress_id, info in self._world.unended().items()
             ]
         )
 
     async def _strike(self, request: Request) -> Response:
-        service = self._world.egress
+        world = self._world
         actions: dict[str, Callable[[str], None]] = {
-            "kill-host": service.kill_host,
-            "kill-handler": service.kill_handler,
-            "shut-down-host": service.shut_down_host,
-            "lose-record": service.lose_record,
+            "kill-host": world.kill_host,
+            "kill-handler": world.kill_handler,
+            "shut-down-host": world.shut_down_host,
+            "lose-record": world.lose_record,
         }
         action = actions.get(request.path_params["action"])
         if action is None:
@@ -98,7 +98,7 @@ class Control:
         return self._done(lambda: action(egress_id))
 
     async def _lose_records(self, _: Request) -> Response:
-        return self._done(self._world.egress.lose_records)
+        return self._done(self._world.lose_records)
 
     async def _close_room(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -9,11 +9,11 @@ from time import monotonic_ns, time_ns
 import httpx
 from livekit.protocol.egress import S3Upload
 
-from .egress import Upload
 from .media import RenderingError, render
 from .storage import UploadError, put_file, put_manifest
 from .timing import SECOND
 from .webhooks import DeliverWebhook
+from .workers import Upload
 from .world import World
 
 # The real one waits without end; a receiver that hangs must not hold the stand-in for ever.

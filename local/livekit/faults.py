@@ -37,79 +37,71 @@ class Fault:
         return self.probability >= 1.0 or random.random() < self.probability
 
 
-def _off() -> Fault:
-    return field(default_factory=Fault)
-
-
 @dataclass(slots=True)
 class CallFaults:
     """What can go wrong with one kind of call."""
 
-    request_lost: Fault = _off()
+    request_lost: Fault = field(default_factory=Fault)
     """The request never arrives: no effect, no answer."""
-    answer_lost: Fault = _off()
+    answer_lost: Fault = field(default_factory=Fault)
     """The call has its effect, but its answer never arrives."""
-    slow: Fault = _off()
+    slow: Fault = field(default_factory=Fault)
     """The answer takes `Timing.slow` longer."""
-    internal: Fault = _off()
+    internal: Fault = field(default_factory=Fault)
     """500, as while Redis is down: no effect."""
-
-
-def _calls() -> CallFaults:
-    return field(default_factory=CallFaults)
 
 
 @dataclass(slots=True)
 class Faults:
-    """All that can go wrong. What strikes an egress is drawn when it starts, unless said otherwise."""
+    """All that can go wrong. What strikes an egress is drawn when it is taken, unless said otherwise."""
 
-    start: CallFaults = _calls()
-    stop: CallFaults = _calls()
-    list: CallFaults = _calls()
+    start: CallFaults = field(default_factory=CallFaults)
+    stop: CallFaults = field(default_factory=CallFaults)
+    list: CallFaults = field(default_factory=CallFaults)
     """ListEgress."""
-    rooms: CallFaults = _calls()
+    rooms: CallFaults = field(default_factory=CallFaults)
     """Every method of RoomService."""
 
-    no_worker: Fault = _off()
+    no_worker: Fault = field(default_factory=Fault)
     """Start: 503 after `Timing.no_worker`."""
-    full_worker: Fault = _off()
+    full_worker: Fault = field(default_factory=Fault)
     """Start: taken only after `Timing.full_worker`, then 200."""
-    options_refused: Fault = _off()
+    options_refused: Fault = field(default_factory=Fault)
     """Start: 400."""
 
-    never_active: Fault = _off()
+    never_active: Fault = field(default_factory=Fault)
     """The egress stays STARTING, as in a room without tracks."""
-    limit_reached: Fault = _off()
+    limit_reached: Fault = field(default_factory=Fault)
     """LIMIT_REACHED at `Timing.session_limit`."""
-    host_dies: Fault = _off()
+    host_dies: Fault = field(default_factory=Fault)
     """The worker's host dies `Timing.death` after the start."""
-    handler_dies: Fault = _off()
+    handler_dies: Fault = field(default_factory=Fault)
     """The egress's process dies `Timing.death` after the start."""
-    record_lost: Fault = _off()
+    record_lost: Fault = field(default_factory=Fault)
     """The server forgets the egress `Timing.death` after the start, as when Redis was emptied."""
-    recorders_hidden: Fault = _off()
+    recorders_hidden: Fault = field(default_factory=Fault)
     """Drawn at each read of a room: its recorders are not shown."""
 
-    update_coalesced: Fault = _off()
+    update_coalesced: Fault = field(default_factory=Fault)
     """Drawn at ACTIVE and ENDING: the update is swallowed by the next one."""
-    upload_fails: Fault = _off()
+    upload_fails: Fault = field(default_factory=Fault)
     """Drawn at the upload: FAILED 400, nothing is stored."""
-    upload_late: Fault = _off()
+    upload_late: Fault = field(default_factory=Fault)
     """Drawn at the upload: it comes `Timing.late_upload` later."""
-    backup_storage: Fault = _off()
+    backup_storage: Fault = field(default_factory=Fault)
     """Drawn at the upload: the file goes to the worker's backup storage, not into the bucket."""
-    failed_after_complete: Fault = _off()
+    failed_after_complete: Fault = field(default_factory=Fault)
     """Drawn at COMPLETE: a FAILED follows."""
 
-    webhook_lost: Fault = _off()
+    webhook_lost: Fault = field(default_factory=Fault)
     """Drawn for each event: nobody gets it."""
-    webhook_late: Fault = _off()
+    webhook_late: Fault = field(default_factory=Fault)
     """Drawn for each event and URL: held back by `Timing.late_webhook`, and with it those that follow."""
-    webhook_doubled: Fault = _off()
+    webhook_doubled: Fault = field(default_factory=Fault)
     """Drawn for each event and URL: sent twice."""
-    webhook_reordered: Fault = _off()
+    webhook_reordered: Fault = field(default_factory=Fault)
     """Drawn for each event and URL: overtaken by those that follow."""
-    webhook_status_unknown: Fault = _off()
+    webhook_status_unknown: Fault = field(default_factory=Fault)
     """Drawn for each event: its status is a word that no client knows."""
 
     def by_name(self) -> dict[str, Fault]:

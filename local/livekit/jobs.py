@@ -27,7 +27,7 @@ _ECHO_FIELDS: dict[type[Message], str] = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The options are refused; its text is LiveKit's."""
 
 
@@ -81,33 +81,20 @@ _VIDEO_IN = {"mp4": ("h264",), "ogg": (), "mp3": ()}
 
 
 def read(request: StartRequest) -> Job:
-    """Read a start request; raises Refused as the worker does."""
-    if isinstance(request, egress.TrackEgressRequest):
-        return _track(request)
-    if isinstance(request, egress.StartEgressRequest):
-        return _version_2(request)
-    if isinstance(request, egress.RoomCompositeEgressRequest):
-        if request.audio_only and request.video_only:
-            raise _invalid("audio_only and video_only")
-        job = _encoded(request, not request.video_only, not request.audio_only)
-        if not request.room_name:
-            raise _invalid("token or api key/secret")
-        source = egress.EGRESS_SOURCE_TYPE_SDK if request.audio_only else egress.EGRESS_SOURCE_TYPE_WEB
-        return replace(job, layout=request.layout, source_type=source)
-    if isinstance(request, egress.WebEgressRequest):
-        if not request.url:
-            raise _invalid("url")
-        job = _encoded(request, not request.video_only, not request.audio_only)
-        return replace(job, source_type=egress.EGRESS_SOURCE_TYPE_WEB)
-    if isinstance(request, egress.ParticipantEgressRequest):
-        if not request.identity:
-            raise _invalid("identity")
-        return replace(_encoded(request, True, True), identity=request.identity)
-    tracks = tuple(sid for sid in (request.audio_track_id, request.video_track_id) if sid)
-    if not tracks:
-        raise _invalid("audio_track_id or video_track_id")
-    job = _encoded(request, bool(request.audio_track_id), bool(request.video_track_id))
-    return replace(job, tracks=tracks)
+    """Read a start request; raises RefusedError as the worker does."""
+    match request:
+        case egress.TrackEgressRequest():
+            return _track(request)
+        case egress.StartEgressRequest():
+            return _version_2(request)
+        case egress.RoomCompositeEgressRequest():
+            return _room_composite(request)
+        case egress.WebEgressRequest():
+            return _web(request)
+        case egress.ParticipantEgressRequest():
+            return _participant(request)
+        case egress.TrackCompositeEgressRequest():
+            return _track_composite(request)
 
 
 def echo(request: StartRequest, info: egress.EgressInfo) -> None:
@@ -147,8 +134,39 @@ def _mask_upload(output: egress.EncodedFileOutput | egress.DirectFileOutput | eg
     s3.assume_role_external_id = s3.assume_role_external_id and "{external_id}"
 
 
-def _invalid(field: str) -> Refused:
-    return Refused(f"request has missing or invalid field: {field}")
+def _invalid(field: str) -> RefusedError:
+    return RefusedError(f"request has missing or invalid field: {field}")
+
+
+def _room_composite(request: egress.RoomCompositeEgressRequest) -> Job:
+    if request.audio_only and request.video_only:
+        raise _invalid("audio_only and video_only")
+    job = _encoded(request, audio=not request.video_only, video=not request.audio_only)
+    if not request.room_name:
+        raise _invalid("token or api key/secret")
+    source = egress.EGRESS_SOURCE_TYPE_SDK if request.audio_only else egress.EGRESS_SOURCE_TYPE_WEB
+    return replace(job, layout=request.layout, source_type=source)
+
+
+def _web(request: egress.WebEgressRequest) -> Job:
+    if not request.url:
+        raise _invalid("url")
+    job = _encoded(request, audio=not request.video_only, video=not request.audio_only)
+    return replace(job, source_type=egress.EGRESS_SOURCE_TYPE_WEB)
+
+
+def _participant(request: egress.ParticipantEgressRequest) -> Job:
+    if not request.identity:
+        raise _invalid("identity")
+    return replace(_encoded(request, audio=True, video=True), identity=request.identity)
+
+
+def _track_composite(request: egress.TrackCompositeEgressRequest) -> Job:
+    tracks = tuple(sid for sid in (request.audio_track_id, request.video_track_id) if sid)
+    if not tracks:
+        raise _invalid("audio_track_id or video_track_id")
+    job = _encoded(request, audio=bool(request.audio_track_id), video=bool(request.video_track_id))
+    return replace(job, tracks=tracks)
 
 
 def _track(request: egress.TrackEgressRequest) -> Job:
@@ -179,7 +197,7 @@ def _version_2(request: egress.StartEgressRequest) -> Job:
     else:
         settings = request.template if source == "template" else request.web
         audio, video = not settings.video_only, not settings.audio_only
-    job = _encoded_job(request, _only_file(files), audio, video)
+    job = _encoded_job(request, _only_file(files), audio=audio, video=video)
     return replace(
         job,
         layout=request.template.layout,
@@ -187,21 +205,22 @@ def _version_2(request: egress.StartEgressRequest) -> Job:
     )
 
 
-def _encoded(request: OutputRequest, audio: bool, video: bool) -> Job:
+def _encoded(request: OutputRequest, *, audio: bool, video: bool) -> Job:
     files = list(request.file_outputs)
     if not isinstance(request, egress.ParticipantEgressRequest) and request.HasField("file"):
         files.append(request.file)
-    return _encoded_job(request, _only_file(files), audio, video)
+    return _encoded_job(request, _only_file(files), audio=audio, video=video)
 
 
 def _encoded_job(
     request: OutputRequest | egress.StartEgressRequest,
     output: egress.EncodedFileOutput,
+    *,
     audio: bool,
     video: bool,
 ) -> Job:
     encoding = _encoding(request)
-    container = _container(output.file_type, encoding, audio, video)
+    container = _container(output.file_type, encoding, audio=audio, video=video)
     return _job(request, output, encoding=encoding, container=container, audio=audio, video=video)
 
 
@@ -265,20 +284,20 @@ def _encoding(request: OutputRequest | egress.StartEgressRequest) -> Encoding:
     )
 
 
-def _container(file_type: egress.EncodedFileType, encoding: Encoding, audio: bool, video: bool) -> str:
+def _container(file_type: egress.EncodedFileType, encoding: Encoding, *, audio: bool, video: bool) -> str:
     container = _CONTAINERS.get(file_type)
     if container is None:
         if video:
             return "mp4"
         return {"aac": "mp4", "mp3": "mp3"}.get(encoding.audio_codec, "ogg")
     if audio and encoding.audio_codec and encoding.audio_codec not in _AUDIO_IN[container]:
-        raise Refused(
+        raise RefusedError(
             f"format {_MEDIA_TYPES[container]} incompatible with codec audio/{encoding.audio_codec}"
         )
     if video and not _VIDEO_IN[container]:
         if encoding.video_codec:
-            raise Refused(
+            raise RefusedError(
                 f"format {_MEDIA_TYPES[container]} incompatible with codec video/{encoding.video_codec}"
             )
-        raise Refused("no supported codec is compatible with all outputs")
+        raise RefusedError("no supported codec is compatible with all outputs")
     return container

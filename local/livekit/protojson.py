@@ -15,8 +15,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-type _Value = Any
-type _Writer = Callable[[_Value], str]
+# What a writer is given is only known from the descriptor.
+type _Writer = Callable[[Any], str]  # type: ignore[explicit-any]
 
 _QUOTED_INTEGERS = {
     FieldDescriptor.CPPTYPE_INT64,
@@ -26,16 +26,16 @@ _QUOTED_INTEGERS = {
 
 def webhook_json(message: Message) -> str:
     """Write `message` in camelCase without its zero values, as webhook bodies are."""
-    return _message_writer(message.DESCRIPTOR, False)(message)
+    return _message_writer(message.DESCRIPTOR, zeros=False)(message)
 
 
 def twirp_json(message: Message) -> str:
     """Write `message` in snake_case with its zero values, as twirp answers are."""
-    return _message_writer(message.DESCRIPTOR, True)(message)
+    return _message_writer(message.DESCRIPTOR, zeros=True)(message)
 
 
 @cache
-def _message_writer(descriptor: Descriptor, zeros: bool) -> _Writer:
+def _message_writer(descriptor: Descriptor, *, zeros: bool) -> _Writer:
     return _write_all(descriptor) if zeros else _write_set(descriptor)
 
 
@@ -85,14 +85,14 @@ def _content_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
 
 
 @cache
-def _part_writer(descriptor: Descriptor, zeros: bool) -> _Writer:
+def _part_writer(descriptor: Descriptor, *, zeros: bool) -> _Writer:
     kind = GetMessageClass(descriptor)
 
     # The echo of a request, the largest part of every event, is the same all through the life of an egress.
     @lru_cache(maxsize=256)
     def write(content: bytes) -> str:
         # Looked up when needed: a message type may contain itself.
-        return _message_writer(descriptor, zeros)(kind.FromString(content))
+        return _message_writer(descriptor, zeros=zeros)(kind.FromString(content))
 
     return lambda message: write(message.SerializeToString())
 
@@ -113,7 +113,7 @@ def _list_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
 
 def _value_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
     if field.message_type is not None:
-        return _part_writer(field.message_type, zeros)
+        return _part_writer(field.message_type, zeros=zeros)
     if field.enum_type is not None:
         names = {value.number: f'"{value.name}"' for value in field.enum_type.values}
         return lambda value: names.get(value) or str(value)

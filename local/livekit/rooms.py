@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from random import Random
 
 from google.protobuf.message import Message
 from livekit.protocol import models, room
 
-from .schedule import Schedule
-from .timing import SECOND, Timing
+from .environment import Environment
+from .timing import SECOND
 from .twirp import PARTICIPANT_NOT_FOUND, ROOM_NOT_FOUND, TwirpError, invalid_argument, new_id
 
 IDENTITIES = ("ada", "grace")
@@ -57,19 +56,25 @@ class RoomEvent:
     track: models.TrackInfo | None = None
 
 
-class Rooms:
-    """All rooms. `event` is told what a webhook is about, the other hooks what an egress has to know."""
+@dataclass(slots=True)
+class RoomHooks:
+    """Who is told what happens in rooms."""
 
-    def __init__(self, schedule: Schedule, random: Random, timing: Timing) -> None:
-        self._schedule = schedule
-        self._random = random
-        self._timing = timing
+    closed: Callable[[Room], None] = lambda _: None
+    left: Callable[[Room, str], None] = lambda _room, _identity: None
+    joined: Callable[[Room], None] = lambda _: None
+    recorder_removed: Callable[[str], None] = lambda _: None
+    event: Callable[[RoomEvent], None] = lambda _: None
+    """What a webhook is about."""
+
+
+class Rooms:
+    """All rooms."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._rooms: dict[str, Room] = {}
-        self.closed: Callable[[Room], None] = lambda _: None
-        self.left: Callable[[Room, str], None] = lambda *_: None
-        self.joined: Callable[[Room], None] = lambda _: None
-        self.removed: Callable[[str], None] = lambda _: None
-        self.event: Callable[[RoomEvent], None] = lambda _: None
+        self.hooks = RoomHooks()
 
     def find(self, name: str) -> Room | None:
         """Find an open room by name."""
@@ -87,26 +92,26 @@ class Rooms:
 
         A permanent room never closes by emptiness; `empty_timeout` (seconds) closes one that nobody ever joined.
         """
-        now = self._schedule.now()
+        now = self._environment.now()
         made = Room(
             models.Room(
-                sid=new_id("RM_", self._random),
+                sid=new_id("RM_", self._environment.random),
                 name=name,
                 empty_timeout=empty_timeout,
                 departure_timeout=_DEPARTURE_TIMEOUT_S,
                 creation_time=now // SECOND,
                 creation_time_ms=now // 1_000_000,
-                turn_password=new_id("", self._random) + new_id("", self._random),
+                turn_password=new_id("", self._environment.random) + new_id("", self._environment.random),
                 enabled_codecs=[models.Codec(mime=mime) for mime in _CODECS],
             ),
             permanent,
         )
         self._rooms[name] = made
-        self.event(RoomEvent("room_started", made))
+        self.hooks.event(RoomEvent("room_started", made))
         for index, identity in enumerate(identities):
             self.join(made, identity, _CAMERA_CODECS[index % 2])
         if not identities:
-            self._schedule.after(empty_timeout * SECOND, partial(self._close_if_empty, made))
+            self._environment.schedule.after(empty_timeout * SECOND, partial(self._close_if_empty, made))
         return made
 
     def join(self, room: Room, identity: str, camera: str = "video/VP8") -> None:
@@ -119,8 +124,8 @@ class Rooms:
         participant.tracks.extend([self._camera(camera), self._microphone()])
         room.participants[identity] = participant
         self._count(room)
-        self.event(RoomEvent("participant_joined", room, participant))
-        self.joined(room)
+        self.hooks.event(RoomEvent("participant_joined", room, participant))
+        self.hooks.joined(room)
 
     def leave(self, room: Room, identity: str) -> None:
         """Let a participant leave; after the last one, the room closes when its departure timeout is over."""
@@ -129,10 +134,10 @@ class Rooms:
             return
         self._count(room)
         self._departed(room, participant, models.CLIENT_INITIATED)
-        self.left(room, identity)
+        self.hooks.left(room, identity)
         if not room.participants:
-            self._schedule.after(
-                self._timing.room_departure.draw(self._random), partial(self._close_if_empty, room)
+            self._environment.after(
+                self._environment.timing.room_departure, partial(self._close_if_empty, room)
             )
 
     def close(self, room: Room) -> None:
@@ -146,8 +151,8 @@ class Rooms:
         room.participants.clear()
         room.recorders.clear()
         self._count(room)
-        self.event(RoomEvent("room_finished", room))
-        self.closed(room)
+        self.hooks.event(RoomEvent("room_finished", room))
+        self.hooks.closed(room)
 
     def recorder_joins(self, room: Room, egress_id: str) -> None:
         """Show an egress as a hidden participant."""
@@ -160,7 +165,7 @@ class Rooms:
         recorder.permission.recorder = True
         room.recorders[egress_id] = recorder
         self._count(room)
-        self.event(RoomEvent("participant_joined", room, recorder))
+        self.hooks.event(RoomEvent("participant_joined", room, recorder))
 
     def recorder_leaves(self, room: Room, egress_id: str, *, timed_out: bool = False) -> None:
         """Take an egress out of its room."""
@@ -233,7 +238,7 @@ class Rooms:
             return PARTICIPANT_NOT_FOUND
         if request.identity in known.recorders:
             self.recorder_leaves(known, request.identity)
-            self.removed(request.identity)
+            self.hooks.recorder_removed(request.identity)
         else:
             self.leave(known, request.identity)
         return room.RemoveParticipantResponse()
@@ -256,9 +261,9 @@ class Rooms:
         participant.state = models.ParticipantInfo.DISCONNECTED
         participant.disconnect_reason = reason
         for track in participant.tracks:
-            self.event(RoomEvent("track_unpublished", room, participant, track))
+            self.hooks.event(RoomEvent("track_unpublished", room, participant, track))
         del participant.tracks[:]
-        self.event(RoomEvent("participant_left", room, participant))
+        self.hooks.event(RoomEvent("participant_left", room, participant))
 
     def _count(self, room: Room) -> None:
         room.info.num_participants = len(room.participants)
@@ -266,9 +271,9 @@ class Rooms:
         room.info.active_recording = bool(room.recorders)
 
     def _participant(self, identity: str) -> models.ParticipantInfo:
-        now = self._schedule.now()
+        now = self._environment.now()
         return models.ParticipantInfo(
-            sid=new_id("PA_", self._random),
+            sid=new_id("PA_", self._environment.random),
             identity=identity,
             state=models.ParticipantInfo.ACTIVE,
             joined_at=now // SECOND,
@@ -278,7 +283,7 @@ class Rooms:
 
     def _camera(self, mime_type: str) -> models.TrackInfo:
         return models.TrackInfo(
-            sid=new_id("TR_VC", self._random),
+            sid=new_id("TR_VC", self._environment.random),
             type=models.VIDEO,
             name="camera",
             source=models.CAMERA,
@@ -289,7 +294,7 @@ class Rooms:
 
     def _microphone(self) -> models.TrackInfo:
         return models.TrackInfo(
-            sid=new_id("TR_AM", self._random),
+            sid=new_id("TR_AM", self._environment.random),
             type=models.AUDIO,
             name="microphone",
             source=models.MICROPHONE,

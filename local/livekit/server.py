@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from random import SystemRandom
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -39,7 +39,7 @@ def build(options: Options) -> Starlette:
     """Build the application; a World with the room `demo` lives as long as it."""
     world = World(
         clock,
-        Random(),
+        SystemRandom(),
         options.timing,
         api_key=options.api_key,
         api_secret=options.api_secret,

@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from livekit.protocol import egress
 
-from .egress import Upload
+from .workers import Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

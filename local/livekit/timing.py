@@ -4,110 +4,99 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Self
 
-MILLISECOND = 1_000_000
-SECOND = 1_000 * MILLISECOND
+SECOND = 1_000_000_000
+"""In ns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A span of time in nanoseconds, drawn evenly between `low` and `high`."""
+    """A span of time, drawn evenly between `low` and `high` seconds; without `high` it is fixed."""
 
-    low: int
-    high: int
+    low: float
+    high: float | None = None
 
     def draw(self, random: Random) -> int:
-        """Draw a length in nanoseconds; a fixed one costs no random number."""
-        return self.low if self.low == self.high else random.randint(self.low, self.high)
+        """Draw a length in ns; a fixed one costs no random number."""
+        chosen = self.low if self.high is None else random.uniform(self.low, self.high)
+        return int(chosen * SECOND)
 
-
-def milliseconds(low: float, high: float | None = None) -> Delay:
-    """Make a delay from milliseconds; fixed without `high`."""
-    return Delay(int(low * MILLISECOND), int((low if high is None else high) * MILLISECOND))
-
-
-def seconds(low: float, high: float | None = None) -> Delay:
-    """Make a delay from seconds; fixed without `high`."""
-    return milliseconds(low * 1000, None if high is None else high * 1000)
+    def scaled(self, factor: float) -> Self:
+        """Give the same span, `factor` times as long."""
+        return replace(self, low=self.low * factor, high=None if self.high is None else self.high * factor)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Every delay of the stand-in. The defaults are what was measured."""
+    """Every delay of the stand-in. The defaults are as measured, but for the last six, which are those of faults."""
 
-    accept: Delay = milliseconds(505, 520)
+    accept: Delay = Delay(0.505, 0.520)
     """From a start request to the moment when a worker has taken it: the egress exists from then on."""
-    refuse: Delay = milliseconds(504, 508)
+    refuse: Delay = Delay(0.504, 0.508)
     """From a start request to the worker's refusal of its options."""
-    no_worker: Delay = seconds(20, 24)
+    no_worker: Delay = Delay(20, 24)
     """From a start request to the answer that no worker took it."""
-    full_worker: Delay = seconds(13.5, 14)
+    full_worker: Delay = Delay(13.5, 14)
     """From a start request to the moment when a full worker has taken it after all."""
-    answer: Delay = milliseconds(30, 70)
+    answer: Delay = Delay(0.030, 0.070)
     """From the taking of a start to its answer."""
-    lookup: Delay = milliseconds(1, 5)
+    lookup: Delay = Delay(0.001, 0.005)
     """A call that only reads or writes the server's records."""
-    slow: Delay = seconds(30)
-    """What the fault `slow` adds to an answer."""
 
-    begin: Delay = milliseconds(25, 75)
+    begin: Delay = Delay(0.025, 0.075)
     """From the taking to the handler's own `started_at`."""
-    join: Delay = milliseconds(60, 100)
+    join: Delay = Delay(0.060, 0.100)
     """From the taking to the recorder's presence in the room."""
-    join_web: Delay = milliseconds(1950, 2050)
+    join_web: Delay = Delay(1.95, 2.05)
     """The same where a browser records."""
-    active: Delay = milliseconds(290, 360)
+    active: Delay = Delay(0.290, 0.360)
     """From the taking to ACTIVE for a track or an audio-only composite."""
-    active_encoded: Delay = milliseconds(1400, 1500)
+    active_encoded: Delay = Delay(1.4, 1.5)
     """The same for a track composite or a participant."""
-    active_web: Delay = milliseconds(4200, 4300)
+    active_web: Delay = Delay(4.2, 4.3)
     """The same where a browser records."""
-    media: Delay = milliseconds(40, 80)
+    media: Delay = Delay(0.040, 0.080)
     """How long before ACTIVE the first sample was written: the start of the file."""
-    source_missing: Delay = seconds(30.1)
-    """From the taking to FAILED where the track or the participant never appears."""
+    source_missing: Delay = Delay(29.8)
+    """From the time when it should have been ACTIVE to FAILED where its track or participant is missing."""
 
-    stop: Delay = milliseconds(5, 15)
+    stop: Delay = Delay(0.005, 0.015)
     """A stop that reaches the handler."""
-    stop_unreachable: Delay = milliseconds(3003, 3008)
+    stop_unreachable: Delay = Delay(3.003, 3.008)
     """A stop of an egress that ended, died or never existed."""
-    stop_waiting: Delay = milliseconds(15005, 15010)
+    stop_waiting: Delay = Delay(15.005, 15.010)
     """A stop of an egress that still waits for its track or participant."""
-    stop_early: Delay = milliseconds(65, 75)
+    stop_early: Delay = Delay(0.065, 0.075)
     """A stop that comes before the recorder has joined the room."""
-    publish: Delay = milliseconds(15, 25)
+    publish: Delay = Delay(0.015, 0.025)
     """From the handler's change by a stop or a closed room to the server's record and the webhook."""
-    leave: Delay = milliseconds(20, 30)
+    leave: Delay = Delay(0.020, 0.030)
     """From ENDING to the recorder's absence from the room."""
-    drain: Delay = milliseconds(10, 25)
+    drain: Delay = Delay(0.010, 0.025)
     """From ENDING to the last sample of the file."""
-    finalise: Delay = milliseconds(30, 50)
+    finalise: Delay = Delay(0.030, 0.050)
     """From ENDING to the upload."""
-    recorder_timeout: Delay = seconds(21, 25)
+    recorder_timeout: Delay = Delay(21, 25)
     """From the death of a worker's host to the recorder's absence from the room."""
-    session_limit: Delay = seconds(10)
-    """From ACTIVE to LIMIT_REACHED where that fault is on."""
-
-    room_departure: Delay = seconds(20)
+    room_departure: Delay = Delay(20)
     """From the last participant's departure to the closing of the room."""
-    keep_ended: Delay = seconds(24 * 60 * 60)
+    keep_ended: Delay = Delay(24 * 60 * 60)
     """How long an ended egress stays on record."""
 
-    death: Delay = seconds(1, 60)
+    slow: Delay = Delay(30)
+    """What the fault `slow` adds to an answer."""
+    session_limit: Delay = Delay(10)
+    """From ACTIVE to LIMIT_REACHED where that fault is on."""
+    death: Delay = Delay(1, 60)
     """From the taking to the host's or handler's death, or the loss of the record, where such a fault is on."""
-    late_upload: Delay = seconds(120)
+    late_upload: Delay = Delay(120)
     """What the fault `upload_late` adds before the upload."""
-    late_webhook: Delay = seconds(60)
+    late_webhook: Delay = Delay(60)
     """How long the faults `webhook_late` and `webhook_reordered` hold an event back."""
-    second_end: Delay = seconds(1)
+    second_end: Delay = Delay(1)
     """From COMPLETE to the FAILED that the fault `failed_after_complete` adds."""
 
     def scaled(self, factor: float) -> Self:
         """Multiply every delay but `keep_ended` by `factor`."""
-        return replace(
-            self,
-            **{
-                field.name: Delay(int(delay.low * factor), int(delay.high * factor))
-                for field in fields(self)
-                if field.name != "keep_ended" and (delay := getattr(self, field.name))
-            },
-        )
+        delays: dict[str, Delay] = {field.name: getattr(self, field.name) for field in fields(self)}
+        del delays["keep_ended"]
+        return replace(self, **{name: delay.scaled(factor) for name, delay in delays.items()})

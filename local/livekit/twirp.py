@@ -1,8 +1,8 @@
 """The answers of LiveKit's API: twirp errors, their codes and texts."""
 
 from dataclasses import dataclass
-from string import ascii_letters, digits
 from random import Random
+from string import ascii_letters, digits
 
 from google.protobuf.message import Message
 

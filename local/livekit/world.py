@@ -1,29 +1,25 @@
 """A whole LiveKit in memory: pure, synchronous, by a clock and a random generator that its driver owns."""
 
-import hmac
-from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from random import Random
 
 from google.protobuf.message import Message
-from livekit.protocol import egress, models, room, webhook
+from livekit.protocol import egress, room
 
-from .egress import EgressService, Upload
+from .egress import EgressService
+from .environment import Environment
 from .faults import CallFaults, Faults
-from .jobs import Job
-from .protojson import webhook_json
-from .rooms import IDENTITIES, Room, RoomEvent, Rooms
+from .notifier import Notifier
+from .records import Records
+from .rooms import IDENTITIES, Room, Rooms
 from .schedule import Schedule
-from .timing import SECOND, Timing
-from .twirp import REDIS_DOWN, TIMED_OUT, Answer, TwirpError, new_id, no_handler
-from .webhooks import DeliverWebhook, Webhook, WebhookQueues
+from .timing import Timing
+from .twirp import REDIS_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
+from .webhooks import DeliverWebhook, WebhookQueues
+from .workers import Upload, Workers
 
 type Effect = DeliverWebhook | Upload
-
-UNKNOWN_STATUS = "EGRESS_PAUSED"
-_TOKEN_LIFETIME_S = 300
 
 
 class World:
@@ -42,24 +38,28 @@ class World:
         faults: Faults | None = None,
         *,
         api_key: str = "devkey",
-        api_secret: str = "a-local-secret-that-protects-nothing-at-all",
+        api_secret: str = "a-local-secret-that-protects-nothing-at-all",  # noqa: S107 it says so itself
         webhook_urls: Sequence[str] = (),
         identities: tuple[str, ...] = IDENTITIES,
     ) -> None:
-        self._clock = clock
-        self._random = random
         self.timing = timing or Timing()
         self.faults = faults or Faults()
-        self._api_key = api_key
-        self._api_secret = api_secret
-        self._webhook_urls = tuple(webhook_urls)
+        self._clock = clock
         self._identities = identities
         self._schedule = Schedule(clock)
+        self._environment = Environment(self._schedule, random, self.timing, self.faults)
         self._queues = WebhookQueues(self._schedule.now)
         self._effects: list[Effect] = []
-        self.rooms = Rooms(self._schedule, random, self.timing)
-        self.rooms.event = self._notify_about_room
-        self.egress = EgressService(self, self._schedule, random, self.timing, self.faults, self.rooms)
+        notifier = Notifier(
+            self._environment, self._queues, tuple(webhook_urls), api_key=api_key, api_secret=api_secret
+        )
+        self._rooms = Rooms(self._environment)
+        self._rooms.hooks.event = notifier.about_room
+        self._records = Records(self._environment)
+        self._workers = Workers(self._environment, self._rooms, self._records, notifier, self._effects.append)
+        self._egress = EgressService(
+            self._environment, self._rooms, self._records, self._workers, notifier.urls
+        )
 
     def call(self, service: str, method: str, request: Message) -> Answer:
         """Make an API call, such as ("Egress", "StopEgress", StopEgressRequest(…))."""
@@ -71,7 +71,7 @@ class World:
         return Answer(no_handler(f"/twirp/livekit.{service}/{method}"), 0)
 
     def next_at(self) -> int | None:
-        """Say when `advance` next has something to do; None where only calls and reports can bring about more."""
+        """Say when (ns) `advance` next has something to do; None where only calls and reports bring more."""
         if self._effects:
             return self._clock()
         times = [time for time in (self._schedule.next_at(), self._queues.next_at()) if time is not None]
@@ -80,7 +80,8 @@ class World:
     def advance(self) -> list[Effect]:
         """Do all that is due by now and give the effects, in order."""
         self._run_due()
-        effects, self._effects = self._effects, []
+        effects = self._effects[:]
+        self._effects.clear()
         return effects
 
     def delivered(self, delivery_id: int, status: int | None) -> None:
@@ -90,12 +91,42 @@ class World:
     def uploaded(self, egress_id: str, size: int, ended_at: int | None = None) -> None:
         """Report that a file of `size` bytes is stored; `ended_at` (ns, default now) as in its manifest."""
         self._run_due()
-        self.egress.uploaded(egress_id, size, ended_at)
+        self._workers.uploaded(egress_id, size, ended_at)
 
     def upload_failed(self, egress_id: str, code: int, text: str) -> None:
         """Report that a file could not be stored: the egress becomes FAILED with `code` and `text`."""
         self._run_due()
-        self.egress.upload_failed(egress_id, code, text)
+        self._workers.upload_failed(egress_id, code, text)
+
+    def unended(self) -> dict[str, egress.EgressInfo]:
+        """Give every egress that has not ended, by id, as its worker sees it, those on dead hosts included."""
+        self._run_due()
+        return {found.id: found.info for found in self._records.unended()}
+
+    def kill_host(self, egress_id: str) -> None:
+        """Let the host under an egress die: it stays ACTIVE on record for ever, its recorder times out."""
+        self._run_due()
+        self._workers.kill_host(egress_id)
+
+    def kill_handler(self, egress_id: str) -> None:
+        """Let the process of an egress die: FAILED 500 at once."""
+        self._run_due()
+        self._workers.kill_handler(egress_id)
+
+    def shut_down_host(self, egress_id: str) -> None:
+        """Let the worker of an egress be interrupted: FAILED 403 with an uploaded file."""
+        self._run_due()
+        self._workers.shut_down_host(egress_id)
+
+    def lose_record(self, egress_id: str) -> None:
+        """Let the server forget an egress; where it runs, its next update brings it back."""
+        self._run_due()
+        self._records.lose(egress_id)
+
+    def lose_records(self) -> None:
+        """Let the server forget every egress, as when Redis was emptied."""
+        self._run_due()
+        self._records.lose_all()
 
     def open_room(
         self, name: str, *, permanent: bool = False, identities: tuple[str, ...] | None = None
@@ -103,51 +134,37 @@ class World:
         """Make a room without an API call; a permanent one never closes because it is empty."""
         self._run_due()
         chosen = self._identities if identities is None else identities
-        return self.rooms.open(name, identities=chosen, permanent=permanent)
+        return self._rooms.open(name, identities=chosen, permanent=permanent)
 
     def close_room(self, name: str) -> None:
         """Close a room, if it is open."""
         self._run_due()
-        found = self.rooms.find(name)
+        found = self._rooms.find(name)
         if found is not None:
-            self.rooms.close(found)
+            self._rooms.close(found)
 
     def join(self, room_name: str, identity: str) -> None:
         """Let a participant with camera and microphone join an open room."""
         self._run_due()
-        found = self.rooms.find(room_name)
+        found = self._rooms.find(room_name)
         if found is not None:
-            self.rooms.join(found, identity)
+            self._rooms.join(found, identity)
 
     def leave(self, room_name: str, identity: str | None = None) -> None:
         """Let a participant leave a room; without `identity` everybody."""
         self._run_due()
-        found = self.rooms.find(room_name)
+        found = self._rooms.find(room_name)
         if found is not None:
             for leaving in tuple(found.participants) if identity is None else (identity,):
-                self.rooms.leave(found, leaving)
-
-    def upload(self, upload: Upload) -> None:
-        """Put an upload among the effects."""
-        self._effects.append(upload)
-
-    def webhook_urls(self, job: Job) -> tuple[str, ...]:
-        """Say who is told about a job: its own URLs that have a key which signs, and the global ones."""
-        own = [hook.url for hook in job.webhooks if hook.signing_key in {"", self._api_key}]
-        return (*own, *self._webhook_urls)
-
-    def notify(self, event: str, info: egress.EgressInfo, urls: tuple[str, ...]) -> None:
-        """Tell about an egress by webhook."""
-        if urls:
-            self._send(webhook.WebhookEvent(event=event, egress_info=info), info.egress_id, urls)
+                self._rooms.leave(found, leaving)
 
     def _call_egress(self, method: str, request: Message) -> Answer:
-        service, faults = self.egress, self.faults
+        service, faults = self._egress, self.faults
         match request:
             case egress.ListEgressRequest():
-                return self._with(faults.list, lambda: service.list_records(request))
+                return self._answer(faults.list, lambda: service.list(request))
             case egress.StopEgressRequest():
-                return self._with(faults.stop, lambda: service.stop(request))
+                return self._answer(faults.stop, lambda: service.stop(request))
             case egress.UpdateLayoutRequest():
                 return service.update_layout(request)
             case egress.UpdateStreamRequest():
@@ -160,18 +177,20 @@ class World:
                 | egress.TrackCompositeEgressRequest()
                 | egress.TrackEgressRequest()
             ):
-                return self._with(faults.start, lambda: service.start(request))
-        return Answer(no_handler(f"/twirp/livekit.Egress/{method}"), 0)
+                return self._answer(faults.start, lambda: service.start(request))
+            case _:
+                return Answer(no_handler(f"/twirp/livekit.Egress/{method}"), 0)
 
     def _call_rooms(self, method: str, request: Message) -> Answer:
         def act() -> Answer:
-            return Answer(self._answer_about_rooms(method, request), self.timing.lookup.draw(self._random))
+            outcome = self._answer_about_rooms(method, request)
+            return Answer(outcome, self._environment.draw(self.timing.lookup))
 
-        return self._with(self.faults.rooms, act)
+        return self._answer(self.faults.rooms, act)
 
     def _answer_about_rooms(self, method: str, request: Message) -> Message | TwirpError:
-        rooms = self.rooms
-        hide = self.faults.recorders_hidden.fires(self._random)
+        rooms = self._rooms
+        hide = self._environment.fires(self.faults.recorders_hidden)
         match request:
             case room.CreateRoomRequest():
                 return rooms.create_room(request, self._identities)
@@ -181,22 +200,26 @@ class World:
                 return rooms.delete_room(request)
             case room.ListParticipantsRequest():
                 return rooms.list_participants(request, hide_recorders=hide)
-            case room.RoomParticipantIdentity() if method == "GetParticipant":
-                return rooms.get_participant(request, hide_recorders=hide)
-            case room.RoomParticipantIdentity() if method == "RemoveParticipant":
-                return rooms.remove_participant(request)
-        return no_handler(f"/twirp/livekit.RoomService/{method}")
+            case room.RoomParticipantIdentity():
+                remove = method == "RemoveParticipant"
+                return (
+                    rooms.remove_participant(request)
+                    if remove
+                    else rooms.get_participant(request, hide_recorders=hide)
+                )
+            case _:
+                return no_handler(f"/twirp/livekit.RoomService/{method}")
 
-    def _with(self, faults: CallFaults, act: Callable[[], Answer]) -> Answer:
-        random = self._random
-        if faults.request_lost.fires(random):
+    def _answer(self, faults: CallFaults, act: Callable[[], Answer]) -> Answer:
+        environment = self._environment
+        if environment.fires(faults.request_lost):
             return Answer(TIMED_OUT, 0, lost=True)
-        if faults.internal.fires(random):
-            return Answer(REDIS_DOWN, self.timing.lookup.draw(random))
+        if environment.fires(faults.internal):
+            return Answer(REDIS_DOWN, environment.draw(self.timing.lookup))
         answer = act()
-        if faults.slow.fires(random):
-            answer = replace(answer, after=answer.after + self.timing.slow.draw(random))
-        return replace(answer, lost=True) if faults.answer_lost.fires(random) else answer
+        if environment.fires(faults.slow):
+            answer = replace(answer, after=answer.after + environment.draw(self.timing.slow))
+        return replace(answer, lost=True) if environment.fires(faults.answer_lost) else answer
 
     def _run_due(self) -> None:
         self._schedule.run_due(self._collect_deliveries)
@@ -204,52 +227,3 @@ class World:
 
     def _collect_deliveries(self) -> None:
         self._effects.extend(self._queues.advance())
-
-    def _notify_about_room(self, event: RoomEvent) -> None:
-        if not self._webhook_urls:
-            return
-        about, participant, track = event.room.info, event.participant, event.track
-        if track is not None and participant is not None:
-            about = models.Room(sid=about.sid, name=about.name)
-            participant = models.ParticipantInfo(sid=participant.sid, identity=participant.identity)
-        told = webhook.WebhookEvent(event=event.name, room=about, participant=participant, track=track)
-        self._send(told, "", self._webhook_urls)
-
-    def _send(self, event: webhook.WebhookEvent, egress_id: str, urls: tuple[str, ...]) -> None:
-        faults, random = self.faults, self._random
-        if faults.webhook_lost.fires(random):
-            return
-        event.id = new_id("EV_", random)
-        event.created_at = self._schedule.now() // SECOND
-        text = webhook_json(event)
-        if faults.webhook_status_unknown.fires(random):
-            status = egress.EgressStatus.Name(event.egress_info.status)
-            text = text.replace(f'"status":"{status}"', f'"status":"{UNKNOWN_STATUS}"', 1)
-        body = text.encode()
-        authorization = self._sign(body, event.created_at)
-        for url in urls:
-            message = Webhook(url, event.id, event.event, egress_id, body, authorization)
-            self._queue(egress_id or event.room.sid, message)
-
-    def _queue(self, sender: str, message: Webhook) -> None:
-        faults, random = self.faults, self._random
-        overtaken = faults.webhook_reordered.fires(random)
-        late = overtaken or faults.webhook_late.fires(random)
-        after = self.timing.late_webhook.draw(random) if late else 0
-        self._queues.add(sender, message, after=after, overtaken=overtaken)
-        if faults.webhook_doubled.fires(random):
-            self._queues.add(sender, message, after=after, overtaken=overtaken)
-
-    def _sign(self, body: bytes, now: int) -> str:
-        # By hand because PyJWT takes as long as all the rest of an event.
-        digest = b64encode(sha256(body).digest()).decode()
-        claims = f'{{"iss":"{self._api_key}","exp":{now + _TOKEN_LIFETIME_S},"nbf":{now},"iat":{now},"sha256":"{digest}"}}'
-        signed = _TOKEN_HEADER + b"." + _base64url(claims.encode())
-        return (signed + b"." + _base64url(hmac.digest(self._api_secret.encode(), signed, "sha256"))).decode()
-
-
-def _base64url(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
-
-
-_TOKEN_HEADER = _base64url(b'{"alg":"HS256","typ":"JWT"}')
