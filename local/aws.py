@@ -43,6 +43,7 @@ class Aws:
         access_key: str = ACCESS_KEY,
         secret_key: str = SECRET_KEY,
         region: str = REGION,
+        port: int = 0,
     ) -> None:
         self._directory = directory
         self._processes = processes
@@ -51,6 +52,7 @@ class Aws:
         self.secret_key = secret_key
         self.region = region
         self.bucket = BUCKET
+        self._preferred_port = port
         self.port = 0
 
     @property
@@ -61,7 +63,7 @@ class Aws:
     def start(self) -> None:
         """Start the server and return when it answers and `bucket` exists."""
         python = environment("aws") / "bin" / "python"
-        self.port = free_port()
+        self.port = free_port(self._preferred_port)
         self._process = self._processes.start(
             "aws",
             [python, "-m", "ministack"],

@@ -37,11 +37,12 @@ class Postgres:
         url = postgres.create_database("test_1", template="template")
     """
 
-    def __init__(self, directory: Path, processes: Processes, *, durable: bool = True) -> None:
+    def __init__(self, directory: Path, processes: Processes, *, durable: bool = True, port: int = 0) -> None:
         self._data = directory / "data"
         self._password_file = directory / "password"
         self._processes = processes
         self._durable = durable
+        self._preferred_port = port
         self._process: Process | None = None
         self.port = 0
 
@@ -59,7 +60,7 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         self._end_leftover()
-        self.port = free_port()
+        self.port = free_port(self._preferred_port)
         options = [
             f"port={self.port}",
             f"listen_addresses={LOOPBACK}",

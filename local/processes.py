@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from local import watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
@@ -25,12 +26,17 @@ class LocalStackError(Exception):
     """Something that the person at the keyboard can mend; its text says what and how."""
 
 
-def free_port() -> int:
-    """Return a TCP port on loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(preferred: int = 0) -> int:
+    """Return a loopback port that nothing listens on now: the preferred one if that is free."""
+    # Below the range from which the kernel takes the ports of outgoing connections.
+    candidates = [preferred] if preferred else []
+    candidates += (10_000 + secrets.randbelow(20_000) for _ in range(100))
+    for port in candidates:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK, port))
+            return port
+    raise LocalStackError("No free TCP port was found on this machine.")
 
 
 def listens(port: int) -> bool:
@@ -69,9 +75,11 @@ class Process:
     def wait_until(self, ready: Callable[[], bool], *, seconds: float = 30) -> None:
         """Return once `ready` is true; raise LocalStackError if the process ends before, or time is up."""
         deadline = time.monotonic() + seconds
-        while not ready():
+        while True:
             if not self.running():
                 raise LocalStackError(f"{self.name} did not start.\n{self.log_tail()}")
+            if ready():
+                return
             if time.monotonic() > deadline:
                 raise LocalStackError(
                     f"{self.name} was not ready within {seconds:.0f} seconds.\n{self.log_tail()}"
@@ -151,6 +159,12 @@ class Processes:
             self._tell(f"+{child.pid} {stop_signal.value}")
             self._children.append(child)
         return child
+
+    def failed(self) -> str | None:
+        """Return what is to be told of a child that ended without being stopped, else None."""
+        with self._lock:
+            ended = [child for child in self._children if not child.running()]
+        return f"{ended[0].name} has ended by itself.\n{ended[0].log_tail()}" if ended else None
 
     def _forget(self, pid: int) -> None:
         with self._lock:

@@ -8,20 +8,47 @@ A test that needs a database and S3, on free ports, gone afterwards:
         stack.aws.s3.put_object(Bucket=stack.aws.bucket, Key="a", Body=b"")
         arn = stack.aws.put_secret("database", {"password": stack.postgres.password})
         stack.aws.endpoint, stack.aws.access_key, stack.aws.secret_key, stack.aws.region
+
+And one that needs everything, functions and HTTP API included:
+
+    with Stack(tmp_path, durable=False, fast=True, parameters={"StartingTimeoutSeconds": "5"}) as stack:
+        httpx.get(f"{stack.endpoints.api_url}/api/video/recordings", headers={"authorization": f"Bearer {stack.token('alice')}"})
+        stack.invoke("ReconcileRecordings", {})
+        stack.livekit.url, stack.livekit.api_key, stack.livekit.api_secret
 """
 
 from __future__ import annotations
 
 import enum
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from local import aws, issuer, livekit_server, schedule, state
 from local.aws import Aws
+from local.build import architecture, built
+from local.deployment import Deployment
+from local.emulator import Emulator, FunctionError, Lambda
+from local.endpoints import Endpoints
+from local.environments import environment
+from local.external import Bucket, Database, External, LiveKitServer
+from local.gateway import Gateway
+from local.issuer import Issuer
 from local.postgres import Postgres
-from local.processes import Processes
+from local.processes import LOOPBACK, LocalStackError, Processes, free_port
+from local.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from socket import socket
+
+    from pydantic import JsonValue
+
+USERS = ("alice", "bob")
 
 
 class Part(enum.Flag):
@@ -29,29 +56,219 @@ class Part(enum.Flag):
 
     POSTGRES = enum.auto()
     AWS = enum.auto()
+    LIVEKIT = enum.auto()
+    API = enum.auto()
+    """The functions and all that stands before them; needs the other parts, or external ones in their place."""
+
+    ALL = POSTGRES | AWS | LIVEKIT | API
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports to take where they are free; 0 is any."""
+
+    api: int = 0
+    issuer: int = 0
+    postgres: int = 0
+    aws: int = 0
+    livekit: int = 0
 
 
 class Stack:
-    """The running parts, with all state in `directory`; a part that was not asked for does not run."""
+    """The running parts, with all state in `directory`, which one stack at a time may have.
+
+    `parameters` go to the template, over the stack's own. `port` is the API's, and no other will do.
+    `durable=False` and `fast=True` are for tests: no protection against power failures, a tenth of LiveKit's delays.
+    `report` is told what the start is at. A part that was not asked for is not there as an attribute.
+    """
+
+    postgres: Postgres
+    aws: Aws
+    livekit: LiveKitServer
+    endpoints: Endpoints
 
     def __init__(
-        self, directory: Path, *, parts: Part = Part.POSTGRES | Part.AWS, durable: bool = True
+        self,
+        directory: Path,
+        *,
+        parts: Part = Part.ALL,
+        external: External | None = None,
+        parameters: Mapping[str, str] | None = None,
+        port: int = 0,
+        ports: Ports | None = None,
+        durable: bool = True,
+        fast: bool = False,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self.directory = directory
         self._parts = parts
-        self._exit = ExitStack()
-        self._processes = Processes(directory / "logs")
-        self.postgres = Postgres(directory / "postgres", self._processes, durable=durable)
-        self.aws = Aws(directory / "s3", self._processes)
+        self._external = external or External()
+        self._parameters = parameters or {}
+        self._port = port
+        self._ports = ports or Ports()
+        self._durable = durable
+        self._fast = fast
+        self._report = report
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            undo.enter_context(self._processes)
-            if Part.POSTGRES in self._parts:
-                self.postgres.start()
-            if Part.AWS in self._parts:
-                self.aws.start()
+            lock = undo.enter_context(state.exclusive(self.directory))
+            (self.directory / "endpoints.json").unlink(missing_ok=True)
+            self._logs = self.directory / "logs"
+            shutil.rmtree(self._logs, ignore_errors=True)
+            self._processes = undo.enter_context(Processes(self._logs, keep_open=[lock]))
+            self._start_services()
+            if Part.API in self._parts:
+                self._start_api(undo)
             self._exit = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
+
+    def token(self, subject: str, **claims: JsonValue) -> str:
+        """Return an access token for the API; `claims` add to the standard ones, or replace them."""
+        return self._issuer.token(subject, **claims)
+
+    def invoke(self, function: str, event: JsonValue) -> JsonValue:
+        """Invoke a function by its logical id, and return its answer; raise FunctionError if it fails."""
+        return self._server.run(partial(self._emulator.invoke, function, event))
+
+    def failed(self) -> str | None:
+        """Return what to tell when a service of the stack has ended by itself, else None."""
+        return self._processes.failed()
+
+    def _start_services(self) -> None:
+        starts: list[Callable[[], None]] = []
+        if Part.POSTGRES in self._parts and not self._external.database:
+            directory = self.directory / "postgres"
+            self.postgres = Postgres(
+                directory, self._processes, durable=self._durable, port=self._ports.postgres
+            )
+            starts.append(self.postgres.start)
+        if Part.AWS in self._parts:
+            self.aws = self._local_aws()
+            starts.append(self.aws.start)
+        if Part.LIVEKIT in self._parts:
+            starts.append(self._start_livekit)
+        self._report(f"Starting {', '.join(part.name or '' for part in self._parts & ~Part.API).lower()} ...")
+        with ThreadPoolExecutor() as pool:
+            for started in [pool.submit(start) for start in starts]:
+                started.result()
+
+    def _local_aws(self) -> Aws:
+        bucket = self._external.bucket
+        return Aws(
+            self.directory / "s3",
+            self._processes,
+            access_key=bucket.access_key if bucket else aws.ACCESS_KEY,
+            secret_key=bucket.secret_key if bucket else aws.SECRET_KEY,
+            region=bucket.region if bucket else aws.REGION,
+            port=self._ports.aws,
+        )
+
+    def _start_livekit(self) -> None:
+        self.livekit = self._external.livekit or livekit_server.start(
+            self.directory / "livekit", self._processes, port=self._ports.livekit, fast=self._fast
+        )
+
+    def _start_api(self, undo: ExitStack) -> None:
+        template = undo.enter_context(built(self._report))
+        self._server = undo.enter_context(Server())
+        api = self._server.listen(self._port or free_port(self._ports.api))
+        openid = self._server.listen(free_port(self._ports.issuer))
+        self._issuer = Issuer(self.directory / "issuer", _url(openid))
+        self._server.serve(self._issuer.app(), openid)
+        deployment = self._deployment()
+        application = deployment.load(template)
+        platform = Lambda(
+            environment("runtime"),
+            deployment.access_key,
+            deployment.secret_key,
+            deployment.region,
+            self._logs,
+        )
+        self._emulator = Emulator(application.functions, self._processes, platform)
+        self._report("Migrating the database ...")
+        self._migrate()
+        self._server.serve(Gateway(application, self._emulator.invoke), api)
+        for each in application.schedules:
+            self._server.background(partial(schedule.fire, each, self._emulator.invoke, deployment.region))
+        deployment.write(self.directory / "deployment.json")
+        self.endpoints = self._endpoints(_url(api))
+        self.endpoints.write(self.directory / "endpoints.json")
+        undo.callback((self.directory / "endpoints.json").unlink, missing_ok=True)
+
+    def _migrate(self) -> None:
+        try:
+            self.invoke("MigrateDatabase", {})
+        except FunctionError as error:
+            tail = "\n".join((self._logs / "MigrateDatabase.log").read_text().splitlines()[-20:])
+            raise LocalStackError(f"The database could not be migrated: {error}\n{tail}") from None
+
+    @property
+    def _database(self) -> Database:
+        return self._external.database or Database(self.postgres.url())
+
+    @property
+    def _bucket(self) -> Bucket:
+        local = Bucket(
+            self.aws.bucket, self.aws.endpoint, self.aws.region, self.aws.access_key, self.aws.secret_key
+        )
+        return self._external.bucket or local
+
+    def _deployment(self) -> Deployment:
+        """Return what a deployment into this stack's services is made with; their secrets are stored on the way."""
+        database, bucket = self._database, self._bucket
+        overrides = {
+            "AWS_ENDPOINT_URL": self.aws.endpoint,
+            "AWS_ENDPOINT_URL_S3": bucket.endpoint or f"https://s3.{bucket.region}.amazonaws.com",
+        }
+        if not database.tls:
+            overrides["DATABASE_TLS"] = "disable"
+        return Deployment(
+            parameters={
+                "Architecture": architecture(),
+                "JwtIssuer": self._issuer.url,
+                "JwtAudience": issuer.AUDIENCE,
+                "PublicUrl": self._external.public_url,
+                "DatabaseHost": database.host,
+                "DatabasePort": str(database.port),
+                "DatabaseName": database.name,
+                "DatabaseUser": database.user,
+                "DatabaseSecretArn": self.aws.put_secret("database", {"password": database.password}),
+                "LiveKitUrl": self.livekit.url,
+                "LiveKitSecretArn": self.aws.put_secret(
+                    "livekit", {"api_key": self.livekit.api_key, "api_secret": self.livekit.api_secret}
+                ),
+                "EgressS3Endpoint": bucket.endpoint,
+                "EgressS3SecretArn": self.aws.put_secret(
+                    "egress", {"access_key": bucket.access_key, "secret": bucket.secret_key}
+                ),
+                **self._parameters,
+            },
+            resources={"RecordingsBucket": bucket.name},
+            environment=overrides,
+            region=bucket.region,
+            access_key=bucket.access_key,
+            secret_key=bucket.secret_key,
+        )
+
+    def _endpoints(self, api_url: str) -> Endpoints:
+        return Endpoints(
+            api_url=api_url,
+            tokens={user: self.token(user) for user in USERS},
+            issuer=self._issuer.url,
+            livekit_url=self.livekit.url,
+            livekit_api_key=self.livekit.api_key,
+            livekit_api_secret=self.livekit.api_secret,
+            s3_endpoint=self._bucket.endpoint or f"https://s3.{self._bucket.region}.amazonaws.com",
+            s3_access_key=self._bucket.access_key,
+            s3_secret_key=self._bucket.secret_key,
+            bucket=self._bucket.name,
+            database_url=self._database.url,
+        )
+
+
+def _url(listener: socket) -> str:
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}"

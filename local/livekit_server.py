@@ -1,0 +1,38 @@
+"""The LiveKit stand-in as a process of the stack."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from local.environments import ROOT
+from local.external import LiveKitServer
+from local.processes import LOOPBACK, Processes, free_port, inherited_environment, listens
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+API_KEY = "devkey"
+API_SECRET = "a-local-secret-that-protects-nothing-at-all"  # noqa: S105 - as it says
+
+
+def start(directory: Path, processes: Processes, *, port: int = 0, fast: bool = False) -> LiveKitServer:
+    """Start the stand-in, on `port` if that is free, and return when it answers.
+
+    `fast` takes a tenth of LiveKit's real delays.
+    """
+    port = free_port(port)
+    process = processes.start(
+        "livekit",
+        [
+            *(sys.executable, "-m", "local.livekit"),
+            *("--host", LOOPBACK, "--port", str(port)),
+            *("--state-dir", str(directory)),
+            *("--api-key", API_KEY, "--api-secret", API_SECRET),
+            *("--timing", "fast" if fast else "real"),
+        ],
+        environment=inherited_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
+        directory=ROOT,
+    )
+    process.wait_until(lambda: listens(port))
+    return LiveKitServer(f"http://{LOOPBACK}:{port}", API_KEY, API_SECRET)

@@ -1,0 +1,72 @@
+"""Web applications and other coroutines on one event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from local.processes import LOOPBACK, LocalStackError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+    from starlette.types import ASGIApp
+
+
+class Server:
+    """Serves on loopback until the block is left."""
+
+    def __enter__(self) -> Self:
+        self._exit = ExitStack()
+        self._portal: BlockingPortal = self._exit.enter_context(start_blocking_portal())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def listen(self, port: int = 0) -> socket.socket:
+        """Take a port, any free one if it is 0; raise LocalStackError if somebody else has it."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+            listener.listen()
+        except OSError as error:
+            listener.close()
+            reason = error.strerror or error
+            raise LocalStackError(
+                f"Port {port} cannot be used ({reason}). Choose another: make run PORT=..."
+            ) from None
+        self._exit.callback(listener.close)
+        return listener
+
+    def serve(self, app: ASGIApp, listener: socket.socket) -> None:
+        """Serve an application; requests wait in the listener's queue until it is there."""
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        finished = self._portal.start_task_soon(server.serve, [listener])
+        self._exit.callback(self._end, server, finished)
+
+    def run[T](self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine function on the loop and return its result."""
+        return self._portal.call(function)
+
+    def background(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run a coroutine function on the loop until the block is left."""
+        self._exit.callback(self._portal.start_task_soon(function).cancel)
+
+    def _end(self, server: uvicorn.Server, finished: Future[None]) -> None:
+        server.should_exit = True
+        finished.result()
