@@ -1,0 +1,356 @@
+"""What the use cases may rely on of the tables: the same of Postgres and of the repository in memory."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from recorder.database import Database
+from recorder.domain import Source, Status, StopReason
+from recorder.repository import Page, Repository
+from tests.support.database import connect
+from tests.support.memory import MemoryRepository
+from tests.support.recordings import T0, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.stack import Stack
+    from recorder.domain import Recording
+    from recorder.ports import Recordings
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def recordings(request: pytest.FixtureRequest) -> Iterator[Recordings]:
+    if request.param == "memory":
+        yield MemoryRepository(emit_events=True)
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    name = f"contract_{uuid4().hex}"
+    stack.postgres.create_database(name, template="migrated")
+    with closing(Database(lambda: connect(stack.postgres, name))) as database:
+        yield Repository(database, emit_events=True)
+
+
+def inserted(recordings: Recordings, new: Recording) -> Recording:
+    assert recordings.insert(new) is None
+    return new
+
+
+def saved(recordings: Recordings, before: Recording, after: Recording) -> Recording:
+    written = replace(after, version=before.version + 1)
+    assert recordings.save(before, written)
+    return written
+
+
+def full() -> Recording:
+    return recording(
+        user_id='o\'brien "x" \\ ☃',
+        room_name="a/b'c|{time}😀",
+        source=Source.TRACK,
+        layout="grid",
+        codec="h264",
+        audio_bitrate=128,
+        video_bitrate=4500,
+        track_sid="TR_1",
+        room_sid="RM_1",
+        egress_id="EG_1",
+        started_at=T0 + timedelta(microseconds=1),
+        stopped_at=T0 + MINUTE,
+        storage_key="k",
+        file_url="https://x/y",
+        file_size=2**53 + 1,
+        duration=1.25,
+        failure_code="500",
+        failure_reason="reason",
+        end_reason="stopped",
+        max_duration=60,
+        expires_at=T0 + MINUTE,
+        target="track:demo/TR_1",
+        idempotency_key="key",
+        idempotency_fingerprint="print",
+        stop_reason=StopReason.USER,
+        stop_requested_at=T0,
+        deleted_at=T0,
+        late_upload_until=T0,
+        recorder_seen_at=T0,
+        absent_since=T0,
+        refreshed_at=T0,
+        due_at=T0,
+        attempts=3,
+        version=7,
+    )
+
+
+class TestInsert:
+    def test_every_field_comes_back_as_it_was_stored(self, recordings: Recordings) -> None:
+        new = inserted(recordings, full())
+        assert recordings.get(new.id) == new
+
+    def test_of_what_is_there_already_is_done(self, recordings: Recordings) -> None:
+        new = inserted(recordings, recording(target="room:demo"))
+        assert recordings.insert(new) is None
+        assert recordings.get(new.id) == new
+        assert len(recordings.lease_events(T0, T0 + MINUTE, 10)) == 1
+
+    @pytest.mark.parametrize("status", [Status.STARTING, Status.ACTIVE, Status.STOPPING])
+    def test_returns_the_live_recording_of_the_target(self, recordings: Recordings, status: Status) -> None:
+        first = inserted(recordings, recording(target="room:demo", status=status))
+        second = recording(target="room:demo", user_id="bob")
+        assert recordings.insert(second) == first
+        assert recordings.get(second.id) is None
+        assert len(recordings.lease_events(T0, T0 + MINUTE, 10)) == 1
+
+    @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
+    def test_takes_a_target_whose_recording_has_ended(self, recordings: Recordings, status: Status) -> None:
+        inserted(recordings, recording(target="room:demo", status=status))
+        inserted(recordings, recording(target="room:demo"))
+
+    def test_without_target_stands_in_nobodys_way(self, recordings: Recordings) -> None:
+        inserted(recordings, recording())
+        inserted(recordings, recording())
+
+    def test_returns_the_recording_of_the_idempotency_key_even_if_it_ended(
+        self, recordings: Recordings
+    ) -> None:
+        first = inserted(recordings, recording(idempotency_key="k", status=Status.FAILED))
+        assert recordings.insert(recording(idempotency_key="k")) == first
+
+    def test_idempotency_keys_are_per_user(self, recordings: Recordings) -> None:
+        inserted(recordings, recording(idempotency_key="k"))
+        inserted(recordings, recording(idempotency_key="k", user_id="bob"))
+
+    def test_prefers_the_idempotency_key_to_the_target(self, recordings: Recordings) -> None:
+        inserted(recordings, recording(target="room:demo"))
+        mine = inserted(recordings, recording(idempotency_key="k", status=Status.FAILED))
+        assert recordings.insert(recording(target="room:demo", idempotency_key="k")) == mine
+
+
+class TestSave:
+    def test_writes_what_a_recording_may_change(self, recordings: Recordings) -> None:
+        before, other = inserted(recordings, recording()), full()
+        after = replace(
+            other,
+            id=before.id,
+            user_id=before.user_id,
+            room_name=before.room_name,
+            source=before.source,
+            layout=before.layout,
+            codec=before.codec,
+            audio_bitrate=before.audio_bitrate,
+            video_bitrate=before.video_bitrate,
+            track_sid=before.track_sid,
+            max_duration=before.max_duration,
+            target=before.target,
+            idempotency_fingerprint=before.idempotency_fingerprint,
+        )
+        assert recordings.save(before, after)
+        assert recordings.get(before.id) == after
+
+    def test_of_a_recording_that_somebody_changed_does_nothing(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording())
+        theirs = saved(recordings, before, replace(before, status=Status.ACTIVE))
+        assert not recordings.save(before, replace(before, status=Status.FAILED, version=1))
+        assert recordings.get(before.id) == theirs
+        events = [*recordings.lease_events(T0, T0 + MINUTE, 10)]
+        recordings.delete_events([each.position for each in events])
+        events += recordings.lease_events(T0, T0 + MINUTE, 10)
+        assert [each.type for each in events] == ["RecordingStarted", "RecordingActive"]
+
+    def test_of_a_recording_that_is_gone_does_nothing(self, recordings: Recordings) -> None:
+        gone = recording()
+        assert not recordings.save(gone, replace(gone, version=1))
+
+    def test_of_a_final_status_frees_the_target(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording(target="room:demo"))
+        saved(recordings, before, replace(before, status=Status.FAILED))
+        inserted(recordings, recording(target="room:demo"))
+
+    def test_without_the_idempotency_key_frees_it(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording(idempotency_key="k"))
+        saved(recordings, before, replace(before, idempotency_key=None))
+        inserted(recordings, recording(idempotency_key="k"))
+
+
+class TestRead:
+    def test_nobody_is_found_where_nobody_is(self, recordings: Recordings) -> None:
+        assert recordings.get(uuid4()) is None
+        assert recordings.get_by_egress_id("EG_1") is None
+
+    def test_finds_by_egress_id(self, recordings: Recordings) -> None:
+        inserted(recordings, recording())
+        wanted = inserted(recordings, recording(egress_id="EG_1"))
+        assert recordings.get_by_egress_id("EG_1") == wanted
+
+    def test_owners_lacks_ids_without_row(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording(egress_id="EG_1", status=Status.FAILED))
+        owners = recordings.owners([row.id, uuid4()])
+        assert [(owner.id, owner.status, owner.egress_id) for owner in owners.values()] == [
+            (row.id, Status.FAILED, "EG_1")
+        ]
+        assert recordings.owners([]) == {}
+
+
+class TestPage:
+    def listed(self, recordings: Recordings, page: Page) -> list[UUID]:
+        return [each.id for each in recordings.page(page, T0)]
+
+    def test_is_of_one_user_newest_first_and_then_by_id(self, recordings: Recordings) -> None:
+        same_time = sorted([uuid4(), uuid4(), uuid4()])
+        for number in same_time:
+            inserted(recordings, recording(id=number))
+        newest = inserted(recordings, recording(created_at=T0 + MINUTE))
+        inserted(recordings, recording(user_id="bob"))
+        order = [newest.id, *reversed(same_time)]
+        assert self.listed(recordings, Page(user_id="alice", limit=9)) == order
+        assert self.listed(recordings, Page(user_id="alice", limit=9, oldest_first=True)) == order[::-1]
+
+    @pytest.mark.parametrize("oldest_first", [False, True])
+    def test_goes_on_after_a_position(self, recordings: Recordings, *, oldest_first: bool) -> None:
+        rows = {
+            (row.created_at, row.id) for row in (recording(), recording(), recording(created_at=T0 + MINUTE))
+        }
+        for created_at, number in rows:
+            inserted(recordings, recording(id=number, created_at=created_at))
+        found: list[UUID] = []
+        page = Page(user_id="alice", limit=1, oldest_first=oldest_first)
+        while rest := recordings.page(page, T0):
+            found += [each.id for each in rest]
+            page = replace(page, after=(rest[-1].created_at, rest[-1].id))
+        assert found == [number for _, number in sorted(rows, reverse=not oldest_first)]
+
+    def test_leaves_out_what_is_deleted_or_expired(self, recordings: Recordings) -> None:
+        inserted(recordings, recording(deleted_at=T0))
+        inserted(recordings, recording(expires_at=T0))
+        visible = inserted(recordings, recording(expires_at=T0 + timedelta(microseconds=1)))
+        assert self.listed(recordings, Page(user_id="alice", limit=9)) == [visible.id]
+
+    def test_filters(self, recordings: Recordings) -> None:
+        other = inserted(
+            recordings, recording(room_name="other", status=Status.FAILED, created_at=T0 + MINUTE)
+        )
+        demo = inserted(recordings, recording())
+        wanted = Page(user_id="alice", limit=9)
+        assert self.listed(recordings, replace(wanted, room_name="demo")) == [demo.id]
+        assert self.listed(recordings, replace(wanted, status=Status.FAILED)) == [other.id]
+        assert self.listed(recordings, replace(wanted, created_from=T0 + MINUTE)) == [other.id]
+        assert self.listed(recordings, replace(wanted, created_to=T0 + MINUTE)) == [demo.id]
+
+
+class TestLease:
+    def test_gives_what_is_due_to_one_only_and_notes_the_refresh(self, recordings: Recordings) -> None:
+        inserted(recordings, recording())
+        inserted(recordings, recording(due_at=T0 + MINUTE))
+        due = inserted(recordings, recording(due_at=T0))
+        [leased] = recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0)
+        assert leased == replace(due, due_at=T0 + MINUTE, refreshed_at=T0)
+        assert recordings.get(due.id) == leased
+        assert recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0) == []
+
+    def test_takes_the_oldest_first_up_to_the_limit(self, recordings: Recordings) -> None:
+        rows = [
+            inserted(recordings, recording(due_at=T0 - MINUTE * age, refreshed_at=T0)) for age in range(3)
+        ]
+        leased = recordings.lease(T0, T0 + MINUTE, 2, refreshed_at=None)
+        assert {each.id for each in leased} == {row.id for row in rows[1:]}
+        assert {each.refreshed_at for each in leased} == {T0}
+
+    def test_may_be_taken_again_when_it_is_over(self, recordings: Recordings) -> None:
+        due = inserted(recordings, recording(due_at=T0))
+        recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)
+        assert [each.id for each in recordings.lease(T0 + MINUTE, T0 + 2 * MINUTE, 9, refreshed_at=None)] == [
+            due.id
+        ]
+
+    def test_does_not_stand_in_the_way_of_a_save(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording(due_at=T0))
+        recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0)
+        saved(recordings, before, replace(before, status=Status.ACTIVE))
+
+    def test_arm_makes_due_what_ended_and_was_not_due(self, recordings: Recordings) -> None:
+        ended = inserted(recordings, recording(status=Status.FAILED))
+        later = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + MINUTE))
+        live = inserted(recordings, recording())
+        recordings.arm([ended.id, later.id, live.id, uuid4()], T0)
+        assert [each.id for each in recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)] == [ended.id]
+
+    def test_backlog_tells_of_the_oldest_that_is_due(self, recordings: Recordings) -> None:
+        assert recordings.backlog(T0).oldest_due_at is None
+        inserted(recordings, recording(due_at=T0 + MINUTE))
+        inserted(recordings, recording(due_at=T0 - MINUTE))
+        inserted(recordings, recording(due_at=T0))
+        assert recordings.backlog(T0).oldest_due_at == T0 - MINUTE
+
+
+class TestRemove:
+    def test_removes_the_row_as_it_was_read(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording())
+        assert recordings.remove(row)
+        assert recordings.get(row.id) is None
+        assert not recordings.remove(row)
+
+    def test_of_a_row_that_somebody_changed_does_nothing(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording())
+        after = saved(recordings, before, replace(before, status=Status.ACTIVE))
+        assert not recordings.remove(before)
+        assert recordings.get(before.id) == after
+
+
+class TestOutbox:
+    def test_a_change_of_status_is_an_event_and_nothing_else_is(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording())
+        row = saved(recordings, row, replace(row, room_sid="RM_1"))
+        row = saved(recordings, row, replace(row, status=Status.COMPLETED, updated_at=T0 + MINUTE))
+        row = saved(recordings, row, replace(row, deleted_at=T0))
+        saved(recordings, row, replace(row, file_size=1))
+        bodies = [json.loads(body) for body in self.drained(recordings)]
+        assert [(each["type"], each["sequence"]) for each in bodies] == [
+            ("RecordingStarted", 0),
+            ("RecordingCompleted", 2),
+            ("RecordingDeleted", 3),
+        ]
+        assert [each["id"] for each in bodies] == [f"{row.id}-{number}" for number in (0, 2, 3)]
+        assert bodies[1]["recording"]["status"] == "completed"
+        assert bodies[1]["occurredAt"] == "2026-11-22T12:01:00.000Z"
+
+    def drained(self, recordings: Recordings) -> list[str]:
+        bodies: list[str] = []
+        while events := recordings.lease_events(T0, T0 + MINUTE, 9):
+            bodies += [each.body for each in events]
+            recordings.delete_events([each.position for each in events])
+        return bodies
+
+    def test_outlives_the_row(self, recordings: Recordings) -> None:
+        recordings.remove(inserted(recordings, recording()))
+        assert len(self.drained(recordings)) == 1
+
+    def test_gives_the_first_of_each_recording_to_one_only(self, recordings: Recordings) -> None:
+        one, other = inserted(recordings, recording()), inserted(recordings, recording())
+        saved(recordings, one, replace(one, status=Status.ACTIVE))
+        leased = recordings.lease_events(T0, T0 + MINUTE, 9)
+        assert [each.type for each in leased] == ["RecordingStarted"] * 2
+        assert [json.loads(each.body)["recordingId"] for each in leased] == [str(one.id), str(other.id)]
+        assert recordings.lease_events(T0, T0 + MINUTE, 9) == []
+
+    def test_waits_with_the_next_until_the_first_is_published(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording())
+        saved(recordings, row, replace(row, status=Status.ACTIVE))
+        [first] = recordings.lease_events(T0, T0 + MINUTE, 9)
+        assert recordings.lease_events(T0 + MINUTE, T0 + 2 * MINUTE, 9) == [first]
+        recordings.delete_events([first.position])
+        [second] = recordings.lease_events(T0 + MINUTE, T0 + 2 * MINUTE, 9)
+        assert second.type == "RecordingActive"
+
+    def test_leases_up_to_the_limit_in_order_of_writing(self, recordings: Recordings) -> None:
+        rows = [inserted(recordings, recording()) for _ in range(3)]
+        leased = recordings.lease_events(T0, T0 + MINUTE, 2)
+        assert [json.loads(each.body)["recordingId"] for each in leased] == [str(row.id) for row in rows[:2]]
+        assert recordings.backlog(T0).events == 3

@@ -1,0 +1,207 @@
+"""Repository, storage and bus in memory: they pass the contract suite of the adapters, at a thousandth of the cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain import Event, Recording, StoredFile, event_of
+from recorder.repository import Backlog, Owner, StoredEvent, _event_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from recorder.repository import Page
+
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Unpublished:
+    position: int
+    event: Event
+    recording: Recording
+    leased_until: datetime = _LONG_AGO
+
+
+class MemoryRepository:
+    """`recorder.repository.Repository` without Postgres."""
+
+    def __init__(self, *, emit_events: bool) -> None:
+        self.rows: dict[UUID, Recording] = {}
+        self._emit_events = emit_events
+        self._outbox: dict[int, _Unpublished] = {}
+        self._position = 0
+
+    def insert(self, recording: Recording) -> Recording | None:
+        standing = self._in_the_way(recording)
+        if standing is None:
+            self.rows[recording.id] = recording
+            self._emit(None, recording)
+            return None
+        return None if standing.id == recording.id else standing
+
+    def _in_the_way(self, new: Recording) -> Recording | None:
+        if new.id in self.rows:
+            return self.rows[new.id]
+        rows = self.rows.values()
+        if new.idempotency_key is not None:
+            for row in rows:
+                if (row.user_id, row.idempotency_key) == (new.user_id, new.idempotency_key):
+                    return row
+        if new.live and new.target is not None:
+            for row in rows:
+                if row.live and row.target == new.target:
+                    return row
+        return None
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        stored = self.rows.get(after.id)
+        if stored is None or stored.version != before.version:
+            return False
+        self.rows[after.id] = after
+        self._emit(before, after)
+        return True
+
+    def get(self, recording_id: UUID) -> Recording | None:
+        return self.rows.get(recording_id)
+
+    def get_by_egress_id(self, egress_id: str) -> Recording | None:
+        return next((row for row in self.rows.values() if row.egress_id == egress_id), None)
+
+    def page(self, page: Page, now: datetime) -> list[Recording]:
+        found = sorted(
+            (row for row in self.rows.values() if _listed(row, page, now)),
+            key=lambda row: (row.created_at, row.id),
+            reverse=not page.oldest_first,
+        )
+        return found[: page.limit]
+
+    def lease(
+        self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
+    ) -> list[Recording]:
+        due = [
+            (row.due_at, row) for row in self.rows.values() if row.due_at is not None and row.due_at <= now
+        ]
+        due.sort(key=lambda each: each[0])
+        leased = [
+            replace(row, due_at=until, refreshed_at=refreshed_at or row.refreshed_at)
+            for _, row in due[:limit]
+        ]
+        self.rows.update((row.id, row) for row in leased)
+        return leased
+
+    def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
+        return {
+            row.id: Owner(id=row.id, status=row.status, egress_id=row.egress_id)
+            for recording_id in recording_ids
+            if (row := self.rows.get(recording_id))
+        }
+
+    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
+        for recording_id in recording_ids:
+            row = self.rows.get(recording_id)
+            if row is not None and row.due_at is None and not row.live:
+                self.rows[row.id] = replace(row, due_at=now)
+
+    def remove(self, recording: Recording) -> bool:
+        stored = self.rows.get(recording.id)
+        if stored is None or stored.version != recording.version:
+            return False
+        del self.rows[recording.id]
+        return True
+
+    def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
+        first: dict[UUID, _Unpublished] = {}
+        for waiting in self._outbox.values():
+            known = first.setdefault(waiting.event.recording_id, waiting)
+            if waiting.event.sequence < known.event.sequence:
+                first[waiting.event.recording_id] = waiting
+        free = sorted(
+            (each for each in first.values() if each.leased_until <= now), key=lambda each: each.position
+        )[:limit]
+        for each in free:
+            each.leased_until = until
+        return [
+            StoredEvent(
+                position=each.position,
+                type=each.event.type,
+                body=json.dumps(_event_json(each.event, each.recording)),
+            )
+            for each in free
+        ]
+
+    def delete_events(self, positions: Sequence[int]) -> None:
+        for position in positions:
+            self._outbox.pop(position, None)
+
+    def backlog(self, now: datetime) -> Backlog:
+        due = (row.due_at for row in self.rows.values() if row.due_at is not None and row.due_at <= now)
+        return Backlog(oldest_due_at=min(due, default=None), events=min(len(self._outbox), 10_000))
+
+    def _emit(self, before: Recording | None, after: Recording) -> None:
+        event = event_of(before, after) if self._emit_events else None
+        if event is not None:
+            self._position += 1
+            self._outbox[self._position] = _Unpublished(self._position, event, after)
+
+
+def _listed(row: Recording, page: Page, now: datetime) -> bool:
+    position = (row.created_at, row.id)
+    return (
+        row.user_id == page.user_id
+        and row.deleted_at is None
+        and not row.expired(now)
+        and page.room_name in {None, row.room_name}
+        and page.status in {None, row.status}
+        and (page.created_from is None or row.created_at >= page.created_from)
+        and (page.created_to is None or row.created_at < page.created_to)
+        and (page.after is None or (position > page.after if page.oldest_first else position < page.after))
+    )
+
+
+class MemoryStorage:
+    """`recorder.storage.S3Storage` without S3: `objects` is what the bucket holds, by key."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, StoredFile] = {}
+
+    def put(self, key: str, size: int, at: datetime) -> None:
+        self.objects[key] = StoredFile(key=key, size=size, modified_at=at)
+
+    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
+        return f"memory:{key}?{file_name}&{mime_type}&{seconds}"
+
+    def find(self, recording: Recording) -> StoredFile | None:
+        taken_over = _taken_over(recording)
+        files = self._list(taken_over or recording.prefix)
+        return next((file for file in files if not file.key.endswith(".json")), None)
+
+    def delete(self, recording: Recording) -> None:
+        for file in self._list(recording.prefix):
+            del self.objects[file.key]
+        taken_over = _taken_over(recording)
+        if taken_over is not None:
+            self.objects.pop(taken_over, None)
+
+    def _list(self, prefix: str) -> list[StoredFile]:
+        return [self.objects[key] for key in sorted(self.objects) if key.startswith(prefix)]
+
+
+def _taken_over(recording: Recording) -> str | None:
+    key = recording.storage_key
+    return key if key is not None and not key.startswith(recording.prefix) else None
+
+
+class MemoryEvents:
+    """`recorder.events.EventBridge` without a bus: `taken` is what it took, in order."""
+
+    def __init__(self) -> None:
+        self.taken: list[StoredEvent] = []
+
+    def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
+        self.taken += events
+        return [event.position for event in events]

@@ -1,0 +1,75 @@
+"""Recordings as tests need them: every field has a value, and what matters is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from uuid import UUID, uuid4
+
+from recorder.domain import Recording, Source, Status
+
+if TYPE_CHECKING:
+    from recorder.domain import StopReason
+
+T0: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class Fields(TypedDict, total=False):
+    id: UUID
+    user_id: str
+    room_name: str
+    source: Source
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    status_at: datetime
+    layout: str | None
+    resolution: str | None
+    codec: str | None
+    audio_codec: str | None
+    audio_bitrate: int | None
+    video_bitrate: int | None
+    track_sid: str | None
+    room_sid: str | None
+    egress_id: str | None
+    started_at: datetime | None
+    stopped_at: datetime | None
+    storage_key: str | None
+    file_url: str | None
+    file_size: int | None
+    duration: float | None
+    failure_code: str | None
+    failure_reason: str | None
+    end_reason: str | None
+    max_duration: int | None
+    expires_at: datetime | None
+    target: str | None
+    idempotency_key: str | None
+    idempotency_fingerprint: str | None
+    stop_reason: StopReason | None
+    stop_requested_at: datetime | None
+    deleted_at: datetime | None
+    late_upload_until: datetime | None
+    recorder_seen_at: datetime | None
+    absent_since: datetime | None
+    refreshed_at: datetime | None
+    due_at: datetime | None
+    attempts: int
+    version: int
+
+
+def recording(**fields: Unpack[Fields]) -> Recording:
+    """Make a recording of alice's room `demo` that was asked for at T0."""
+    defaults: Fields = {
+        "id": uuid4(),
+        "user_id": "alice",
+        "room_name": "demo",
+        "source": Source.ROOM_COMPOSITE,
+        "status": Status.STARTING,
+        "created_at": T0,
+        "updated_at": T0,
+        "status_at": T0,
+        "resolution": "1080p",
+        "audio_codec": "aac",
+    }
+    return Recording(**(defaults | fields))
