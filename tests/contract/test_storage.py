@@ -1,0 +1,186 @@
+"""What the use cases may rely on of the bucket: the same of MiniStack, of moto and of the storage in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.request import urlopen
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from recorder.errors import StorageUnavailableError
+from recorder.settings import AwsSettings
+from recorder.storage import S3Storage
+from tests.support.memory import MemoryStorage
+from tests.support.recordings import T0, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from mypy_boto3_s3 import S3Client
+
+    from local.stack import Stack
+    from recorder.ports import Storage
+
+
+class Bucket(Protocol):
+    """A storage, and what a test does to its bucket behind its back."""
+
+    @property
+    def storage(self) -> Storage: ...
+    def put(self, key: str, size: int) -> None: ...
+    def held(self) -> AbstractSet[str]: ...
+
+
+@dataclass(frozen=True)
+class MemoryBucket:
+    storage: MemoryStorage
+
+    def put(self, key: str, size: int) -> None:
+        self.storage.put(key, size, T0)
+
+    def held(self) -> AbstractSet[str]:
+        return self.storage.objects.keys()
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    storage: S3Storage
+    s3: S3Client
+    name: str
+
+    def put(self, key: str, size: int) -> None:
+        self.s3.put_object(Bucket=self.name, Key=key, Body=b"x" * size)
+
+    def held(self) -> AbstractSet[str]:
+        return {each["Key"] for each in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])}
+
+
+def s3_bucket(endpoint: str, access_key: str, secret_key: str) -> S3Bucket:
+    settings = AwsSettings(
+        region="us-east-1",
+        access_key=access_key,
+        secret_key=secret_key,
+        session_token="",
+        endpoint_url=endpoint,
+        s3_endpoint_url=endpoint,
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    name = "contract"
+    client.create_bucket(Bucket=name)
+    return S3Bucket(S3Storage(name, settings, lambda: client), client, name)
+
+
+@pytest.fixture(scope="module")
+def buckets(stack: Stack) -> Iterator[dict[str, S3Bucket]]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield {
+            "ministack": s3_bucket(stack.aws.endpoint, stack.aws.access_key, stack.aws.secret_key),
+            "moto": s3_bucket(f"http://{host}:{port}", "any", "any"),
+        }
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["memory", "ministack", "moto"])
+def bucket(request: pytest.FixtureRequest) -> Bucket:
+    if request.param == "memory":
+        return MemoryBucket(MemoryStorage())
+    known: dict[str, S3Bucket] = request.getfixturevalue("buckets")
+    found = known[request.param]
+    for key in found.held():
+        found.s3.delete_object(Bucket=found.name, Key=key)
+    return found
+
+
+def test_finds_the_media_file_beside_a_manifest(bucket: Bucket) -> None:
+    wanted = recording()
+    assert bucket.storage.find(wanted) is None
+    bucket.put(f"{wanted.prefix}EG_1.json", 2)
+    assert bucket.storage.find(wanted) is None
+    bucket.put(f"{wanted.prefix}recording.mp4", 7)
+    file = bucket.storage.find(wanted)
+    assert file is not None
+    assert (file.key, file.size) == (f"{wanted.prefix}recording.mp4", 7)
+    assert file.modified_at.tzinfo is not None
+
+
+def test_finds_nothing_of_another_recording(bucket: Bucket) -> None:
+    bucket.put(f"{recording().prefix}recording.mp4", 1)
+    assert bucket.storage.find(recording()) is None
+
+
+def test_deletes_a_folder_and_nothing_else(bucket: Bucket) -> None:
+    unwanted, other = recording(), recording()
+    bucket.put(f"{other.prefix}recording.mp4", 1)
+    for name in ("recording.mp4", "EG_1.json", "thumbnails/1.png"):
+        bucket.put(unwanted.prefix + name, 1)
+    bucket.storage.delete(unwanted)
+    assert bucket.held() == {f"{other.prefix}recording.mp4"}
+
+
+def test_deletes_what_is_not_there(bucket: Bucket) -> None:
+    bucket.storage.delete(recording())
+    assert not bucket.held()
+
+
+def test_finds_and_deletes_the_file_of_a_row_that_was_taken_over(bucket: Bucket) -> None:
+    adopted = recording(storage_key="old/demo.mp4")
+    bucket.put("old/demo.mp4", 3)
+    bucket.put("old/demo2.mp4", 3)
+    file = bucket.storage.find(adopted)
+    assert file is not None
+    assert file.key == "old/demo.mp4"
+    bucket.storage.delete(adopted)
+    assert bucket.held() == {"old/demo2.mp4"}
+
+
+@pytest.mark.parametrize("bucket", ["ministack", "moto"], indirect=True)
+def test_a_link_opens_the_file_under_its_name(bucket: Bucket) -> None:
+    wanted = recording()
+    bucket.put(f"{wanted.prefix}recording.mp4", 5)
+    url = bucket.storage.download_url(
+        f"{wanted.prefix}recording.mp4", file_name='a "b" ☃.mp4', mime_type="video/mp4", seconds=60
+    )
+    with urlopen(url) as answer:
+        assert answer.read() == b"xxxxx"
+        assert answer.headers["content-disposition"] == (
+            "attachment; filename=\"a _b_ _.mp4\"; filename*=UTF-8''a%20%22b%22%20%E2%98%83.mp4"
+        )
+
+
+@pytest.mark.parametrize("step", ["find", "delete"])
+def test_says_when_the_bucket_does_not_answer(step: str) -> None:
+    settings = AwsSettings(
+        region="us-east-1",
+        access_key="any",
+        secret_key="any",
+        session_token="",
+        endpoint_url="",
+        s3_endpoint_url="",
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:9",
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
+    )
+    storage = S3Storage("contract", settings, lambda: client)
+    with pytest.raises(StorageUnavailableError):
+        storage.find(recording()) if step == "find" else storage.delete(recording())
