@@ -3,7 +3,7 @@
 from json import dumps
 from posixpath import dirname, normpath
 from time import gmtime, strftime
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from livekit.protocol import egress
 
@@ -30,11 +30,12 @@ def fill(template: str, replacements: dict[str, str], now: int) -> str:
     """Fill the placeholders of a path. A value that looks like a placeholder of time is filled again, as there."""
     for name, value in replacements.items():
         template = template.replace("{" + name + "}", value)
-    if "{" not in template:
-        return template
-    return template.replace("{time}", _time(now)).replace(
-        "{utc}", strftime("%Y%m%d%H%M%S", gmtime(now // SECOND)) + f"{now // 1_000_000 % 1000:03d}"
-    )
+    if "{time}" in template:
+        template = template.replace("{time}", _time(now))
+    if "{utc}" in template:
+        utc = strftime("%Y%m%d%H%M%S", gmtime(now // SECOND))
+        template = template.replace("{utc}", f"{utc}{now // 1_000_000 % 1000:03d}")
+    return template
 
 
 def name(template: str, container: str, identifier: str, replacements: dict[str, str], now: int) -> str:
@@ -71,8 +72,7 @@ def manifest_key(key: str, egress_id: str) -> str:
 
 def location(s3: egress.S3Upload, key: str) -> str:
     """Give the URL that LiveKit calls the file's location: always https, and without the region."""
-    host = urlsplit(s3.endpoint).netloc if "//" in s3.endpoint else s3.endpoint
-    host = host or "s3.amazonaws.com"
+    host = s3.endpoint.rpartition("//")[2].partition("/")[0] or "s3.amazonaws.com"
     path = f"/{s3.bucket}/{key}"
     if not s3.force_path_style:
         host, path = f"{s3.bucket}.{host}", f"/{key}"

@@ -5,7 +5,7 @@ and field order, and is too slow for a simulator.
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from json import dumps
 from json.encoder import encode_basestring
 from operator import attrgetter
@@ -13,11 +13,11 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 # What a writer is given is only known from the descriptor.
 type _Writer = Callable[[Any], str]  # type: ignore[explicit-any]
 
+_KEPT_PARTS = 256
 _QUOTED_INTEGERS = {
     FieldDescriptor.CPPTYPE_INT64,
     FieldDescriptor.CPPTYPE_UINT64,
@@ -86,15 +86,19 @@ def _content_writer(field: FieldDescriptor, *, zeros: bool) -> _Writer:
 
 @cache
 def _part_writer(descriptor: Descriptor, *, zeros: bool) -> _Writer:
-    kind = GetMessageClass(descriptor)
-
     # The echo of a request, the largest part of every event, is the same all through the life of an egress.
-    @lru_cache(maxsize=256)
-    def write(content: bytes) -> str:
-        # Looked up when needed: a message type may contain itself.
-        return _message_writer(descriptor, zeros=zeros)(kind.FromString(content))
+    known: dict[bytes, str] = {}
 
-    return lambda message: write(message.SerializeToString())
+    def write(message: Message) -> str:
+        content = message.SerializeToString()
+        text = known.get(content)
+        if text is None:
+            if len(known) >= _KEPT_PARTS:
+                known.clear()
+            text = known[content] = _message_writer(descriptor, zeros=zeros)(message)
+        return text
+
+    return write
 
 
 def _map_writer(entry: Descriptor, *, zeros: bool) -> _Writer:

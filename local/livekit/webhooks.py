@@ -87,8 +87,10 @@ class WebhookQueues:
 
     def advance(self) -> list[DeliverWebhook]:
         """Give the requests that are to be made by now."""
-        now = self._clock()
         deliveries: list[DeliverWebhook] = []
+        if not self._wakes:
+            return deliveries
+        now = self._clock()
         while self._wakes and self._wakes[0][0] <= now:
             _, _, queue = heappop(self._wakes)
             queue.wakes_at = None

@@ -1,0 +1,69 @@
+"""What was recorded of a real LiveKit server and egress worker."""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, JsonValue
+
+FOLDER = Path(__file__).parent / "captures"
+KEY = "devkey"
+SECRET = "throwaway-dev-secret-of-forty-characters"
+
+
+class StoredObject(BaseModel):
+    key: str
+    content_type: str = ""
+    content_disposition: str = ""
+    metadata: dict[str, str] = {}
+    body: str = ""
+
+
+class Step(BaseModel):
+    """A call, a webhook, or what was noted in between."""
+
+    at_s: float = 0.0
+    kind: str = ""
+    label: str = ""
+
+    path: str = ""
+    request: dict[str, JsonValue] = {}
+    request_headers: dict[str, str] = {}
+    status: int | str | None = None
+    took_s: float = 0.0
+    response_headers: dict[str, str] = {}
+    response_body: str = ""
+    response_body_base64: str = ""
+    start_filename: list[str] = []
+
+    id: str = ""
+    summary: str = ""
+    body: str = ""
+    headers: dict[str, str] = {}
+    answered: int | None = None
+    answered_after_s: float = 0.0
+
+    room: str = ""
+    filename: list[str] = []
+    location: list[str] = []
+    manifest_location: str = ""
+    objects: list[StoredObject] = []
+
+    when: str = ""
+    active_recording: bool = False
+    participants: list[list[str]] = []
+
+
+class Capture(BaseModel):
+    recorded_at: datetime
+    steps: list[Step]
+
+    def calls(self) -> list[Step]:
+        return [step for step in self.steps if step.kind == "call"]
+
+    def webhooks(self, path: str) -> list[Step]:
+        """Give the attempts at one receiver, in order."""
+        return [step for step in self.steps if step.kind == "webhook" and step.path == path]
+
+
+def load(case: str) -> Capture:
+    return Capture.model_validate_json((FOLDER / f"{case}.json").read_bytes())
