@@ -1,7 +1,8 @@
 """LiveKit's API over HTTP: twirp with protobuf or JSON."""
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from google.protobuf import json_format
@@ -52,7 +53,7 @@ class Pace(Protocol):
     def wake(self) -> None:
         """Say that something may have become due."""
 
-    async def hold(self, caller_gone: Awaitable[None], after: int | None) -> None:
+    async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
         """Hold an answer back for `after` ns (None: for ever), or until its caller has gone."""
 
 
@@ -79,7 +80,7 @@ class Api:
             return _refuse(PERMISSION_DENIED)
         answer = self._world.call(service, name, message)
         self._driver.wake()
-        await self._driver.hold(_gone(request), None if answer.lost else answer.after)
+        await self._driver.hold(partial(_gone, request), None if answer.lost else answer.after)
         return _write(answer.outcome, _media_type(request))
 
 

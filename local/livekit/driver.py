@@ -1,7 +1,7 @@
 """Runs a World in real time: sends its webhooks, renders and stores its files."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic_ns, time_ns
@@ -42,11 +42,11 @@ class Driver:
         """Say that something may have become due."""
         self._awake.set()
 
-    async def hold(self, caller_gone: Awaitable[None], after: int | None) -> None:
+    async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
         """Hold an answer back for `after` ns (None: for ever), or until its caller has gone."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if after is None else after / SECOND):
-                await caller_gone
+                await caller_gone()
 
     async def run(self) -> None:
         """Do what is due, until cancelled."""
