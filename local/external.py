@@ -89,7 +89,9 @@ class External:
 
         def needed(names: str) -> list[str]:
             if missing := [name for name in names.split() if not environ.get(name)]:
-                raise LocalStackError(f"{', '.join(missing)} must be set as well as {names.split()[0]}.")
+                raise LocalStackError(
+                    f"{', '.join(missing)} must be set as well as {names.split(maxsplit=1)[0]}."
+                )
             return [environ[name] for name in names.split()]
 
         livekit = database = bucket = None

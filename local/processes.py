@@ -95,7 +95,7 @@ class Process:
 
     def stop(self, *, seconds: float = 10) -> None:
         """End the process and all that it started; safe to call twice."""
-        if self.running():
+        if self.running() and self._stop_signal is not signal.SIGKILL:
             self._popen.send_signal(self._stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(seconds)

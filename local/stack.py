@@ -12,7 +12,8 @@ A test that needs a database and S3, on free ports, gone afterwards:
 And one that needs everything, functions and HTTP API included:
 
     with Stack(tmp_path, durable=False, fast=True, parameters={"StartingTimeoutSeconds": "5"}) as stack:
-        httpx.get(f"{stack.endpoints.api_url}/api/video/recordings", headers={"authorization": f"Bearer {stack.token('alice')}"})
+        headers = {"authorization": f"Bearer {stack.token('alice')}"}
+        httpx.get(f"{stack.endpoints.api_url}/api/video/recordings", headers=headers)
         stack.invoke("ReconcileRecordings", {})
         stack.livekit.url, stack.livekit.api_key, stack.livekit.api_secret
 """

@@ -1,0 +1,176 @@
+"""The stack from the command line: `python -m local run`, `demo` or `invoke`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local import demo, state
+from local.environments import ROOT
+from local.external import External
+from local.invoke import invoke
+from local.processes import LocalStackError
+from local.stack import Ports, Stack
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from local.endpoints import Endpoints
+
+STATE = ROOT / ".local"
+# Taken where they are free, so that addresses and tokens stay the same from start to start.
+PORTS = Ports(api=8000, issuer=8001, postgres=54320, aws=4566, livekit=7880)
+NEEDED_BYTES = 500_000_000
+
+
+def main() -> int:
+    """Do what the command line says and return the exit code."""
+    arguments = _arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        _check_machine()
+        if arguments.command == "run":
+            return _run(arguments.port, arguments.parameter)
+        if arguments.command == "demo":
+            return _demo()
+        return _invoke(arguments.function, arguments.event)
+    except LocalStackError as error:
+        _say(str(error))
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _say("The disk is full. Make room and try again.")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run the stack until interrupted")
+    run.add_argument("--port", type=int, default=0, help="the API's port (a free one)")
+    run.add_argument(
+        "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of template.yaml"
+    )
+    commands.add_parser("demo", help="record, download and decode on a stack of its own")
+    once = commands.add_parser("invoke", help="run one function once")
+    once.add_argument("function", help="its logical id in template.yaml")
+    once.add_argument("event", type=Path, help="a file from events/")
+    return parser.parse_args()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _check_machine() -> None:
+    if platform.system() != "Linux":
+        raise LocalStackError(
+            "AWS's Runtime Interface Emulator runs on Linux only: use a Linux machine, or WSL."
+        )
+    STATE.mkdir(exist_ok=True)
+    free = shutil.disk_usage(STATE).free
+    if free < NEEDED_BYTES:
+        raise LocalStackError(
+            f"The disk of {STATE} has {free // 1_000_000} MB left; the stack needs {NEEDED_BYTES // 1_000_000} MB."
+        )
+
+
+def _run(port: int, parameters: list[tuple[str, str]]) -> int:
+    began = time.monotonic()
+    external = External.from_environment(os.environ)
+    with Stack(
+        STATE, port=port, ports=PORTS, external=external, parameters=dict(parameters), report=_say
+    ) as stack:
+        _log_to_terminal()
+        print(_welcome(stack.endpoints, time.monotonic() - began), flush=True)
+        try:
+            while not (failure := stack.failed()):
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            _ignore_signals()
+            _say("\nStopping ...")
+            return 0
+    raise LocalStackError(failure)
+
+
+def _welcome(endpoints: Endpoints, seconds: float) -> str:
+    authorization = '-H "Authorization: Bearer $ALICE"'
+    recordings = "$API/api/video/recordings"
+    return f"""
+The stack is ready after {seconds:.1f} seconds. Logs: {STATE / "logs"}. Ctrl-C stops it.
+
+  LiveKit   {endpoints.livekit_url}
+  Postgres  {endpoints.database_url}
+  S3        {endpoints.s3_endpoint}/{endpoints.bucket}
+
+API={endpoints.api_url}
+ALICE={endpoints.tokens["alice"]}
+BOB={endpoints.tokens["bob"]}
+
+Paste the three lines above, then: start, get, stop, list.
+
+ID=$(curl -sS -X POST "{recordings}" {authorization} -H 'Content-Type: application/json' \
+-d '{{"roomName": "demo"}}' | tee /dev/stderr | sed 's/.*"recordingId":"\\([^"]*\\)".*/\\1/')
+curl -sS "{recordings}/$ID" {authorization}
+curl -sS -X PATCH "{recordings}/$ID" {authorization} -H 'Prefer: wait=20'
+curl -sS "{recordings}?roomName=demo" {authorization}
+"""
+
+
+def _demo() -> int:
+    external = External.from_environment(os.environ)
+    with (
+        tempfile.TemporaryDirectory(prefix="recorder-demo-") as directory,
+        Stack(Path(directory), external=external, durable=False, report=_say) as stack,
+    ):
+        demo.record(stack.endpoints.api_url, stack.endpoints.tokens["alice"], STATE / "demo")
+    return 0
+
+
+def _invoke(function: str, path: Path) -> int:
+    try:
+        event: JsonValue = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LocalStackError(f"{path} cannot be read as an event: {error}") from None
+    if state.running(STATE):
+        return 0 if invoke(function, event, STATE) else 1
+    with Stack(STATE, ports=PORTS, external=External.from_environment(os.environ), report=_say):
+        return 0 if invoke(function, event, STATE) else 1
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("local")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def _ignore_signals() -> None:
+    """Let nobody's second Ctrl-C get in the way of an orderly end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
