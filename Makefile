@@ -33,6 +33,7 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 	@$(LOCK) --group runtime --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	@$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
 	@$(LOCK) --group aws --output-file requirements/aws.txt
+	@$(LOCK) --group checkov --output-file requirements/checkov.txt
 
 .PHONY: build
 build: export ARCHITECTURE ?= arm64
