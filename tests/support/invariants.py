@@ -1,0 +1,124 @@
+"""The seven invariants, checked on what Postgres, S3, EventBridge and LiveKit hold after a scenario."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, cast
+
+from recorder.domain import EVENTS, LIVE, TRANSITIONS, EventType, Status
+
+if TYPE_CHECKING:
+    from tests.support.deployment import Deployment, Row
+
+ROUNDS: Final = 4
+
+# Every change of a row, seen from inside of Postgres.
+INSTRUMENT: Final = """
+create table observed_change (
+    position bigint generated always as identity, recording_id uuid, before text, after text, deleted boolean,
+    deleted_before boolean, target text
+);
+create function observe() returns trigger language plpgsql as $$
+begin
+    insert into observed_change (recording_id, before, after, deleted, deleted_before, target)
+    values (new.id, case when tg_op = 'UPDATE' then old.status end, new.status, new.deleted_at is not null,
+            tg_op = 'UPDATE' and old.deleted_at is not null, new.target);
+    return null;
+end $$;
+create trigger observe after insert or update on recordings for each row execute function observe();
+"""
+
+
+def check(deployment: Deployment) -> None:
+    """Let the faults end and some sweeps run, then check."""
+    deployment.livekit.world.faults.off()
+    deployment.sweeps(ROUNDS)
+    rows = deployment.rows("select * from recordings")
+    _every_egress_has_a_recording(deployment, rows)
+    _nothing_outlives_its_deadline(deployment)
+    _every_object_has_a_row(deployment, rows)
+    _states_only_move_forward(deployment)
+    _targets_are_held_once(deployment)
+    _nobody_sees_another(deployment, rows)
+    _every_change_is_told(deployment)
+
+
+def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> None:
+    alive = {each.id for each in deployment.livekit.world._records.unended() if each.alive}
+    ours = {
+        each.id
+        for each in deployment.livekit.world._records.unended()
+        if each.alive and each.job.upload is not None and each.job.upload.bucket == deployment.bucket
+    }
+    owned = [row["egress_id"] for row in rows if row["status"] in LIVE and row["egress_id"] is not None]
+    assert len(owned) == len(set(owned)), "an egress belongs to two recordings"
+    assert ours <= set(owned), f"egress that no live recording owns: {ours - set(owned)}"
+    assert set(owned) <= alive, f"recordings live whose egress has died: {set(owned) - alive}"
+
+
+def _nothing_outlives_its_deadline(deployment: Deployment) -> None:
+    late = deployment.rows(
+        """select id, status from recordings
+           where status = 'starting' and status_at < cast(:now as timestamptz) - interval '8 minutes'
+              or status = 'stopping' and status_at < cast(:now as timestamptz) - interval '33 minutes'""",
+        now=deployment.livekit.clock.now(),
+    )
+    assert not late, f"beyond their deadline: {late}"
+
+
+def _every_object_has_a_row(deployment: Deployment, rows: list[Row]) -> None:
+    ids = {cast("str", row["id"]) for row in rows}
+    for key in deployment.objects():
+        if key.startswith("recordings/"):
+            assert key.split("/")[1] in ids, f"an object without a row: {key}"
+
+
+def _states_only_move_forward(deployment: Deployment) -> None:
+    for change in deployment.rows(
+        "select * from observed_change where before is distinct from after order by position"
+    ):
+        if change["before"] is None:
+            assert change["after"] in {Status.STARTING, Status.STOPPING}
+        else:
+            before, after = Status(cast("str", change["before"])), Status(cast("str", change["after"]))
+            assert after in TRANSITIONS[before], f"{before} became {after}"
+
+
+def _targets_are_held_once(deployment: Deployment) -> None:
+    held: dict[object, object] = {}
+    for change in deployment.rows("select * from observed_change where target is not null order by position"):
+        target, recording = change["target"], change["recording_id"]
+        if change["after"] in LIVE:
+            assert held.setdefault(target, recording) == recording, f"{target} was recorded twice at a time"
+        elif held.get(target) == recording:
+            del held[target]
+
+
+def _nobody_sees_another(deployment: Deployment, rows: list[Row]) -> None:
+    stranger = deployment.as_user("stranger")
+    assert stranger.list().recordings == []
+    for row in rows[:3]:
+        assert stranger.get(cast("str", row["id"])).status == 404
+    for name in {cast("str", row["user_id"]) for row in rows} - {""}:
+        assert {each["userId"] for each in deployment.as_user(name).list().recordings} <= {name}
+
+
+def _every_change_is_told(deployment: Deployment) -> None:
+    if not deployment.settings["EVENT_BUS_NAME"]:
+        return
+    happened: dict[object, list[str]] = defaultdict(list)
+    for change in deployment.rows("select * from observed_change order by position"):
+        if change["deleted_before"]:
+            continue
+        if change["deleted"]:
+            happened[change["recording_id"]].append(EventType.DELETED)
+        elif change["before"] != change["after"]:
+            happened[change["recording_id"]].append(EVENTS[Status(cast("str", change["after"]))])
+    told: dict[object, dict[str, str]] = defaultdict(dict)
+    sequences: dict[object, list[int]] = defaultdict(list)
+    for event in deployment.events():
+        told[event["recordingId"]].setdefault(cast("str", event["id"]), cast("str", event["type"]))
+        sequences[event["recordingId"]].append(cast("int", event["sequence"]))
+    assert {recording: list(events.values()) for recording, events in told.items()} == happened
+    for order in sequences.values():
+        assert order == sorted(order)

@@ -1,0 +1,207 @@
+"""The LiveKit stand-in on real HTTP, in virtual time: whoever waits for it moves the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import socket
+import threading
+from random import Random
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+
+import uvicorn
+from botocore.exceptions import BotoCoreError, ClientError
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from local.livekit.api import Api
+from local.livekit.webhooks import DeliverWebhook
+from local.livekit.world import World
+from tests.support.clock import SECOND, VirtualClock, VirtualLoops
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from google.protobuf.message import Message
+    from mypy_boto3_s3 import S3Client
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from local.livekit.twirp import Answer
+    from local.livekit.webhooks import Webhook
+    from local.livekit.workers import Upload
+    from local.livekit.world import Effect
+
+API_KEY: Final = "devkey"
+API_SECRET: Final = "a-local-secret-that-protects-nothing-at-all"
+MEDIA: Final = b"a few bytes of media"
+_REAL_SECONDS: Final = 20
+"""How long something that needs no waiting may really take before the test is broken."""
+
+
+class LiveKitServer:
+    """An HTTP server on loopback in a thread of its own, which answers for one LiveKit at a time."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        routes = [Route("/twirp/livekit.{service}/{method}", self._answer, methods=["POST"])]
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                Starlette(routes=routes),
+                log_level="critical",
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=3600,
+            )
+        )
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="livekit")
+        self.livekit: LiveKit | None = None
+        self.loop: asyncio.AbstractEventLoop
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait(_REAL_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(_REAL_SECONDS)
+        self._socket.close()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            self.loop = runner.get_loop()
+            self.loop.call_soon(self._ready.set)
+            runner.run(self._server.serve(sockets=[self._socket]))
+
+    async def _answer(self, request: Request) -> Response:
+        if self.livekit is None:
+            raise RuntimeError("a call outside of a test")
+        return await self.livekit.api.handle(request)
+
+
+class LiveKit:
+    """One LiveKit with its workers, its world and its clock.
+
+    All of it happens in the server's thread. `file_size` is what workers report instead of the few bytes that they
+    store.
+    """
+
+    def __init__(
+        self,
+        server: LiveKitServer,
+        s3: S3Client,
+        loops: VirtualLoops,
+        clock: VirtualClock,
+        *,
+        webhooks: Sequence[str] = (),
+    ) -> None:
+        self.clock = clock
+        self.url = server.url
+        self.world = _RecordingWorld(clock, webhooks)
+        self.api = Api(self.world, self, API_KEY, API_SECRET)
+        self.file_size: int | None = None
+        self.deliveries: list[tuple[Webhook, int | None]] = []
+        self._server = server
+        self._s3 = s3
+        self._loops = loops
+        self._receivers: dict[str, Callable[[Webhook], int | None]] = {}
+        self._timers: list[tuple[int, int, Callable[[], object]]] = []
+        server.livekit = self
+
+    @property
+    def calls(self) -> list[str]:
+        """Every API call so far, such as "Egress.ListEgress"."""
+        return self.world.calls
+
+    def connect(self, host: str, receive: Callable[[Webhook], int | None]) -> None:
+        """Have the webhooks for a host name handed to `receive`, which returns the HTTP status."""
+        self._receivers[host] = receive
+
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        """Have something done when so many seconds have passed, also in the midst of a call."""
+        heapq.heappush(self._timers, (self.clock.ns() + int(seconds * SECOND), len(self._timers), action))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, with all that happens meanwhile."""
+        until = self.clock.ns() + int(seconds * SECOND)
+        self._in_server(self._run_until(until))
+
+    def _in_server[T](self, work: Coroutine[None, None, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._server.loop).result(_REAL_SECONDS)
+
+    # The pace of the API.
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+
+    async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
+        """Move the clock to when the answer comes, or to when its caller gives up waiting."""
+        answered_at = None if after is None else self.clock.ns() + after
+        gives_up_at = self._loops.next_deadline()
+        if answered_at is not None and (gives_up_at is None or answered_at < gives_up_at):
+            await self._run_until(answered_at)
+            return
+        if gives_up_at is None:
+            raise RuntimeError("whoever called would wait for ever")
+        await self._run_until(gives_up_at)
+        self._loops.wake()
+        await asyncio.wait_for(caller_gone(), _REAL_SECONDS)
+
+    async def _run_until(self, until: int) -> None:
+        while True:
+            due = self._next_at()
+            if due is None or due > until:
+                self.clock.move_to(until)
+                return
+            self.clock.move_to(due)
+            while self._timers and self._timers[0][0] <= due:
+                _, _, action = heapq.heappop(self._timers)
+                await asyncio.to_thread(action)
+            for effect in self.world.advance():
+                await self._perform(effect)
+
+    def _next_at(self) -> int | None:
+        times = [self.world.next_at(), self._timers[0][0] if self._timers else None]
+        return min((each for each in times if each is not None), default=None)
+
+    async def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, DeliverWebhook):
+            receive = self._receivers.get(urlsplit(effect.webhook.url).netloc)
+            status = await asyncio.to_thread(receive, effect.webhook) if receive else None
+            self.deliveries.append((effect.webhook, status))
+            self.world.delivered(effect.delivery_id, status)
+            return
+        error = await asyncio.to_thread(self._store, effect)
+        if error is None:
+            self.world.uploaded(effect.egress_id, self.file_size or len(MEDIA))
+        else:
+            self.world.upload_failed(effect.egress_id, 400, error)
+
+    def _store(self, upload: Upload) -> str | None:
+        if upload.s3 is None or upload.backup:
+            return None
+        try:
+            self._s3.put_object(
+                Bucket=upload.s3.bucket, Key=upload.key, Body=MEDIA, ContentType=upload.content_type
+            )
+            if upload.manifest_key is not None:
+                self._s3.put_object(Bucket=upload.s3.bucket, Key=upload.manifest_key, Body=b"{}")
+        except (BotoCoreError, ClientError) as error:
+            return f"S3 upload failed: {error}"
+        return None
+
+
+class _RecordingWorld(World):
+    def __init__(self, clock: VirtualClock, webhooks: Sequence[str]) -> None:
+        super().__init__(clock.ns, Random(7), api_key=API_KEY, api_secret=API_SECRET, webhook_urls=webhooks)
+        self.calls: list[str] = []
+        self.requests: list[Message] = []
+
+    def call(self, service: str, method: str, request: Message) -> Answer:
+        self.calls.append(f"{service}.{method}")
+        self.requests.append(request)
+        return super().call(service, method, request)
