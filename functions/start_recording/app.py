@@ -14,6 +14,7 @@ from recorder.schemas import started_json
 @endpoint
 def lambda_handler(request: Request) -> Answer:
     """Answer 201, or 202 where LiveKit's answer was lost and the sweep will settle it."""
+    request.query()
     options = _options(request.body)
     request.require_room(options.room_name)
     started = recordings().start(

@@ -1,12 +1,12 @@
 """PATCH /api/video/recordings/{id}: stop a recording."""
 
-import json
 from http import HTTPStatus
 
 from recorder.bootstrap import recordings
 from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
 from recorder.schemas import stopped_json
+from recorder.untrusted import json_value
 
 
 @endpoint
@@ -22,7 +22,7 @@ def _check_action(body: bytes) -> None:
     if not body.strip():
         return
     try:
-        wish: object = json.loads(body)
+        wish = json_value(body)
     except ValueError:
         raise InvalidRequestError(("body", "is not JSON")) from None
     if not isinstance(wish, dict):

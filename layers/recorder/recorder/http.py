@@ -8,7 +8,6 @@ OpenAPI document instead (docs/decisions.md).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -20,6 +19,7 @@ from uuid import UUID
 from . import errors
 from .bootstrap import api_settings
 from .telemetry import Code, log
+from .untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ class Request:
             body = (
                 base64.b64decode(text, validate=True) if self.event.get("isBase64Encoded") else text.encode()
             )
-        except (binascii.Error, UnicodeEncodeError):
+        except ValueError:
             raise errors.InvalidRequestError(("body", "is not valid")) from None
         if len(body) > maximum:
             raise errors.InvalidRequestError(("body", f"must be at most {maximum} bytes"))
@@ -118,6 +118,8 @@ class Request:
                 raise errors.InvalidRequestError((name, "is not a parameter of this call"))
             if name in parameters:
                 raise errors.InvalidRequestError((name, "must be given once"))
+            if not printable(value):
+                raise errors.InvalidRequestError((name, "must not contain control characters"))
             parameters[name] = value
         return parameters
 

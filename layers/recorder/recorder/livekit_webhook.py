@@ -6,10 +6,8 @@ livekit-api has a receiver, but importing it costs the HTTP client too, and it r
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
-import json
 from typing import TYPE_CHECKING, Final, cast
 
 import jwt
@@ -18,6 +16,7 @@ from livekit.protocol import egress as protocol
 
 from .egress_info import snapshot_of
 from .errors import InvalidRequestError, UnauthorizedError
+from .untrusted import json_value
 
 if TYPE_CHECKING:
     from .domain import EgressSnapshot
@@ -43,7 +42,7 @@ def verify(body: bytes, authorization: str, *, api_key: str, api_secret: str) ->
             options={"require": ["exp", "iss"]},
         )
         claimed = base64.b64decode(str(claims.get("sha256", "")), validate=True)
-    except (jwt.InvalidTokenError, binascii.Error):
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
         # What PyJWT says of a token may quote it.
         raise UnauthorizedError("the webhook's signature is not valid") from None
     if not hmac.compare_digest(claimed, hashlib.sha256(body).digest()):
@@ -56,7 +55,7 @@ def snapshot_in(body: bytes, storage: StorageSettings) -> EgressSnapshot | None:
     Raises InvalidRequestError where the body is not what LiveKit sends.
     """
     try:
-        event: object = json.loads(body)
+        event = json_value(body)
         info: object = event.get("egressInfo") if isinstance(event, dict) else None
         if not isinstance(info, dict) or not info.get("egressId"):
             # Room events, and automatic egress that failed to start.

@@ -7,12 +7,13 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 from .domain import Status
 from .errors import InvalidRequestError
 from .repository import Page
+from .untrusted import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,9 +54,10 @@ def cursor_after(page: Page, last: Recording) -> str:
 def _position(cursor: str, page: Page) -> tuple[datetime, UUID]:
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        created_at, id_, seal = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        value = json_value(base64.b64decode(padded, altchars=b"-_", validate=True))
+        created_at, id_, seal = cast("list[str]", value)
         genuine = seal == _seal(page, [created_at, id_])
-        position = datetime.fromisoformat(created_at), UUID(id_)
+        position = _utc(created_at), UUID(id_)
     except (ValueError, TypeError, AttributeError):
         raise InvalidRequestError(_NO_CURSOR) from None
     if not genuine:
@@ -104,8 +106,15 @@ def _time(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        # A plus sign that was not escaped arrives as a space.
-        time = datetime.fromisoformat(text.replace(" ", "+"))
+        # A plus sign that was not escaped arrives as a space; RFC 3339 allows small letters.
+        return _utc(text.replace(" ", "+").upper())
     except ValueError:
         raise InvalidRequestError((name, "must be a time in ISO 8601")) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def _utc(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range in UTC") from None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-MAXIMUM_DURATION_SECONDS = 7 * 24 * 60 * 60
+from .untrusted import CONTROL_CHARACTERS, printable
+
+MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
+ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
+"""What `_room_name` accepts, for the OpenAPI document."""
 
 
-def _printable(name: str) -> str:
-    if not name.strip():
+def _room_name(name: str) -> str:
+    if not name.strip(" "):
         raise PydanticCustomError("room_name", "must not be blank")
-    if not name.isprintable():
+    if not printable(name):
         raise PydanticCustomError("room_name", "must not contain control characters")
     return name
 
@@ -30,7 +34,7 @@ class StartRequest(BaseModel):
         alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
     )
 
-    room_name: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_printable)]
+    room_name: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_room_name)]
     layout: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "grid"
     resolution: Literal["1080p", "720p", "480p"] = "1080p"
     codec: Literal["h264", "vp8"] = "h264"

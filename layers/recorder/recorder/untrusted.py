@@ -1,0 +1,29 @@
+"""What any text from outside must be before anything else reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+CONTROL_CHARACTERS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""As they stand in a character class of a regular expression (Python, ECMA 262): they forge lines of a log or a
+header, and Postgres refuses NUL."""
+PRINTABLE: Final = rf"^[^{CONTROL_CHARACTERS}]*$"
+_PRINTABLE: Final = re.compile(PRINTABLE)
+
+
+def printable(text: str) -> bool:
+    """Tell whether a text is free of control characters."""
+    return _PRINTABLE.fullmatch(text) is not None
+
+
+def json_value(text: str | bytes) -> object:
+    """Return what a JSON text says. Raises ValueError, whatever is wrong with it."""
+    try:
+        value: object = json.loads(text)
+        # Half a surrogate pair can be read from an escape sequence, and never be written again.
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    return value
