@@ -65,7 +65,7 @@ class _Pool:
         self._function = function
         self._processes = processes
         self._platform = platform
-        self._idle: list[_Environment] = []
+        self._idle: list[Environment] = []
         self._free = asyncio.Semaphore(MOST_ENVIRONMENTS)
 
     async def invoke(self, event: JsonValue) -> JsonValue:
@@ -83,29 +83,36 @@ class _Pool:
             return answer
         raise FunctionError(f"{self._function.name} raised {error.type}")
 
-    def _start(self) -> _Environment:
-        port, runtime_port = free_port(), free_port()
-        process = self._processes.start(
-            self._function.name,
-            [
-                _emulator(),
-                *("--log-level", "error"),
-                *("--runtime-interface-emulator-address", f"{LOOPBACK}:{port}"),
-                *("--runtime-api-address", f"{LOOPBACK}:{runtime_port}"),
-                *(self._platform.runtime / "bin" / "python", "-m", "awslambdaric", self._function.handler),
-            ],
-            environment=_variables(self._function, self._platform),
-            directory=self._function.directory,
-            log=self._platform.logs / f"{self._function.name}.log",
-            stop_signal=signal.SIGKILL,
-        )
-        process.wait_until(lambda: listens(port), seconds=10)
-        return _Environment(process, port)
+    def _start(self) -> Environment:
+        return start(self._function, self._processes, self._platform)
 
 
-class _Environment:
+def start(function: Function, processes: Processes, platform: Lambda) -> Environment:
+    """Start an environment of a function; its Python starts with the first invocation."""
+    port, runtime_port = free_port(), free_port()
+    process = processes.start(
+        function.name,
+        [
+            _emulator(),
+            *("--log-level", "error"),
+            *("--runtime-interface-emulator-address", f"{LOOPBACK}:{port}"),
+            *("--runtime-api-address", f"{LOOPBACK}:{runtime_port}"),
+            *(platform.runtime / "bin" / "python", "-m", "awslambdaric", function.handler),
+        ],
+        environment=_variables(function, platform),
+        directory=function.directory,
+        log=platform.logs / f"{function.name}.log",
+        stop_signal=signal.SIGKILL,
+    )
+    process.wait_until(lambda: listens(port), seconds=10)
+    return Environment(process, port)
+
+
+class Environment:
+    """One execution environment, which takes one request at a time."""
+
     def __init__(self, process: Process, port: int) -> None:
-        self._process = process
+        self.process = process
         # The emulator enforces the function's own time-out.
         self._client = httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", timeout=None)  # noqa: S113
 
@@ -114,17 +121,18 @@ class _Environment:
         try:
             answer = await self._client.post(_INVOCATIONS, json=event)
         except httpx.TransportError as error:
-            raise FunctionError(f"{self._process.name} is gone: {error!r}") from error
+            raise FunctionError(f"{self.process.name} is gone: {error!r}") from error
         if answer.status_code != 200:
-            raise FunctionError(f"{self._process.name} ended: {answer.text}")
+            raise FunctionError(f"{self.process.name} ended: {answer.text}")
         try:
             return _ANSWER.validate_json(answer.content)
         except ValidationError:
             # "Task timed out after ..." is the only answer that is not JSON.
-            raise FunctionError(f"{self._process.name}: {answer.text}") from None
+            raise FunctionError(f"{self.process.name}: {answer.text}") from None
 
     def stop(self) -> None:
-        self._process.stop()
+        """End the process; safe to call twice."""
+        self.process.stop()
 
 
 def _emulator() -> Path:
