@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from .recording import Encoding, Recording
 from .timing import SECOND

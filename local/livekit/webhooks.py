@@ -51,6 +51,7 @@ class _Entry:
 class _Queue:
     key: tuple[str, ...]
     entries: deque[_Entry] = field(default_factory=deque)
+    held_until: int = 0
     in_flight: int | None = None
     wakes_at: int | None = None
 
@@ -76,7 +77,9 @@ class WebhookQueues:
             queue = self._queues[key] = _Queue(key)
         if len(queue.entries) >= DEPTH:
             return
-        due = self._clock() + after
+        # What is held back on purpose does not make those behind it too old.
+        due = max(self._clock() + after, queue.held_until)
+        queue.held_until = due if after else queue.held_until
         queue.entries.append(_Entry(webhook, due, due))
         if queue.in_flight is None and queue.wakes_at is None:
             self._wake(queue, due)

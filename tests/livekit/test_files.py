@@ -1,0 +1,101 @@
+"""File names, keys, locations and manifests against those recorded."""
+
+import re
+from itertools import pairwise
+from random import Random
+
+import pytest
+from google.protobuf import json_format
+from livekit.protocol import egress
+
+from local.livekit.files import manifest
+from local.livekit.jobs import StartRequest
+from local.livekit.timing import SECOND
+from local.livekit.webhooks import DeliverWebhook
+from local.livekit.workers import Upload
+from local.livekit.world import World
+from tests.livekit.recorded import Step, load
+
+IDS = re.compile(r"\b(EG|RM)_[0-9A-Za-z]{12}")
+TIMES = re.compile(r"2026-?11-?22T?\d{6,9}")
+
+
+def alike(text: str) -> str:
+    return TIMES.sub("<time>", IDS.sub(r"\1_", text))
+
+
+def pairs(case: str) -> list[tuple[Step, Step]]:
+    """Give each start with what became of it."""
+    steps = [step for step in load(case).steps if "CreateRoom" not in step.path]
+    return [(start, end) for start, end in pairwise(steps) if start.kind == "call" and end.kind == "result"]
+
+
+def record(step: Step, identity: str) -> tuple[egress.EgressInfo, egress.EgressInfo, Upload]:
+    """Record for two seconds; give the info at the start and at the end, and the upload."""
+    now = 1_795_337_218_000_000_000
+    world = World(lambda: now, Random(1), identities=(identity,))
+    request = _request(step)
+    camera, microphone = world.open_room(str(step.request["room_name"])).participants[identity].tracks
+    if isinstance(request, egress.TrackEgressRequest):
+        (microphone if request.track_id.startswith("TR_AM") else camera).sid = request.track_id
+    started = world.call("Egress", step.path.rpartition("/")[2], request).outcome
+    assert isinstance(started, egress.EgressInfo)
+    now += 2 * SECOND
+    world.advance()
+    world.call("Egress", "StopEgress", egress.StopEgressRequest(egress_id=started.egress_id))
+    now += SECOND
+    (upload,) = [effect for effect in world.advance() if not isinstance(effect, DeliverWebhook)]
+    world.uploaded(started.egress_id, 100)
+    listed = world.call("Egress", "ListEgress", egress.ListEgressRequest(egress_id=started.egress_id)).outcome
+    assert isinstance(listed, egress.ListEgressResponse)
+    return started, listed.items[0], upload
+
+
+def _request(step: Step) -> StartRequest:
+    kind = egress.TrackEgressRequest if "StartTrack" in step.path else egress.RoomCompositeEgressRequest
+    return json_format.ParseDict(step.request, kind())
+
+
+@pytest.mark.parametrize(("start", "end"), pairs("file_names"), ids=lambda step: step.label)
+def test_file_names_are_those_recorded(start: Step, end: Step) -> None:
+    started, ended, _ = record(start, "alice")
+    file = ended.file_results[0]
+    assert alike(started.file_results[0].filename) == alike(start.start_filename[0])
+    assert alike(file.filename) == alike(end.filename[0])
+    assert alike(file.location) == alike(end.location[0])
+    assert alike(ended.manifest_location) == alike(end.manifest_location)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), pairs("room_names"), ids=lambda step: str(step.request.get("room_name", ""))[:20]
+)
+def test_odd_room_names_and_identities_end_where_the_real_ones_did(start: Step, end: Step) -> None:
+    _, ended, upload = record(start, "ali/../ce")
+    file = ended.file_results[0]
+    assert alike(file.filename) == alike(end.filename[0])
+    assert alike(file.location) == alike(end.location[0])
+    assert alike(ended.manifest_location) == alike(end.manifest_location)
+    stored = {alike(found.key) for step in load("room_names").steps for found in step.objects}
+    assert alike(upload.key) in stored
+    # The list of what the bucket held leaves out what lay at its root.
+    manifest_key = alike(str(upload.manifest_key))
+    assert manifest_key in stored or "/" not in manifest_key
+
+
+def test_manifests_are_those_recorded() -> None:
+    compared = 0
+    for case in ("limit_reached", "manifest_and_s3_options"):
+        steps = load(case).steps
+        bodies = {found.key: found.body for step in steps for found in step.objects if found.body}
+        for step in steps:
+            if "ListEgress" not in step.path:
+                continue
+            answer = json_format.Parse(
+                step.response_body, egress.ListEgressResponse(), ignore_unknown_fields=True
+            )
+            for info in answer.items:
+                key = info.manifest_location.partition("/recordings/")[2]
+                if key in bodies:
+                    assert manifest(info, info.ended_at).decode() == bodies[key]
+                    compared += 1
+    assert compared >= 5

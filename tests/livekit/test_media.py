@@ -1,0 +1,156 @@
+"""What is rendered, read back with the ffmpeg that comes along."""
+
+import asyncio
+import os
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from local.livekit import media
+from local.livekit.media import render
+from local.livekit.recording import Encoding, Recording
+from local.livekit.timing import SECOND
+
+SMALL = Encoding(320, 180, 15, "h264", 300, "aac", 64, 44100)
+COMPOSITE = Recording("demo", "mp4", SMALL, audio=True, video=True, layout="grid", duration=2 * SECOND)
+SOUND = replace(COMPOSITE, video=False, container="ogg", encoding=replace(SMALL, audio_codec="opus"))
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    """Run ffmpeg; give what it wrote to stdout, or its messages where it wrote nothing."""
+    command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *arguments]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return done.stdout or done.stderr
+
+
+def described(file: Path) -> str:
+    return ffmpeg("-i", str(file), "-f", "null", "-").decode()
+
+
+def decoded_seconds(file: Path) -> float:
+    """Decode everything; give the time at the end."""
+    times = re.findall(r"time=(\d+):(\d+):([\d.]+)", described(file))
+    hours, minutes, seconds = times[-1]
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def picture(file: Path, at_s: float = 0.5) -> bytes:
+    """Give one frame as grey pixels, 64 by 36."""
+    scale = "scale=64:36,format=gray"
+    return ffmpeg(
+        *("-v", "error", "-ss", str(at_s), "-i", str(file), "-frames:v", "1"),
+        "-vf",
+        scale,
+        "-f",
+        "rawvideo",
+        "-",
+    )
+
+
+def rendered(recording: Recording, folder: Path) -> tuple[Path, int]:
+    file = folder / f"file.{recording.container}"
+    return file, asyncio.run(render(recording, file))
+
+
+@pytest.mark.parametrize(
+    ("recording", "streams"),
+    [
+        (COMPOSITE, ["Video: h264 (Main)", "320x180", "15 fps", "Audio: aac", "44100 Hz, stereo"]),
+        (
+            replace(COMPOSITE, encoding=replace(SMALL, width=180, height=320, audio_codec="opus")),
+            ["Video: h264", "180x320", "Audio: opus"],
+        ),
+        (SOUND, ["Audio: opus", "48000 Hz"]),
+        (replace(COMPOSITE, video=False), ["Audio: aac"]),
+        (replace(SOUND, container="mp3", encoding=replace(SMALL, audio_codec="mp3")), ["Audio: mp3"]),
+        (
+            replace(COMPOSITE, container="webm", audio=False, encoding=replace(SMALL, video_codec="vp8")),
+            ["Video: vp8", "320x180"],
+        ),
+        (replace(COMPOSITE, audio=False, layout="single-speaker"), ["Video: h264"]),
+    ],
+)
+def test_a_file_is_what_was_asked_for_and_as_long(
+    recording: Recording, streams: list[str], tmp_path: Path
+) -> None:
+    recording = replace(recording, duration=2_345_000_000)
+    file, duration = rendered(recording, tmp_path)
+    text = described(file)
+    assert [part for part in streams if part not in text] == []
+    assert duration / SECOND == pytest.approx(2.345, abs=0.1)
+    assert decoded_seconds(file) == pytest.approx(2.345, abs=0.1)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("kilobits", [200, 800])
+def test_bit_rates_are_honoured(kilobits: int, tmp_path: Path) -> None:
+    encoding = replace(SMALL, width=640, height=360, video_bitrate=kilobits, audio_bitrate=32)
+    file, duration = rendered(replace(COMPOSITE, encoding=encoding, duration=8 * SECOND), tmp_path)
+    measured = file.stat().st_size * 8 / (duration / SECOND) / 1000
+    assert measured == pytest.approx(kilobits + 32, rel=0.25)
+
+
+def test_layouts_and_rooms_and_seconds_look_different(tmp_path: Path) -> None:
+    frames = set()
+    for index, recording in enumerate(
+        [
+            COMPOSITE,
+            replace(COMPOSITE, layout="speaker-dark"),
+            replace(COMPOSITE, layout="single-speaker"),
+            replace(COMPOSITE, room_name="another room"),
+        ]
+    ):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        frames.add(picture(rendered(recording, folder)[0]))
+    assert len(frames) == 4
+
+
+def test_the_clock_runs_and_nothing_else_moves_below_the_grid(tmp_path: Path) -> None:
+    file, _ = rendered(replace(COMPOSITE, duration=3 * SECOND), tmp_path)
+    bottoms = [picture(file, at_s)[-64 * 6 :] for at_s in (0.2, 0.8, 1.2, 2.2)]
+    near = [sum(abs(a - b) for a, b in zip(bottoms[0], bottom, strict=True)) for bottom in bottoms]
+    # Within a second it stands still but for what coding makes of it.
+    assert near[1] * 3 < min(near[2:])
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[2J\n", "Ünï¢ödé 😀", "x" * 300, "%{pts} ':\\,[];"])
+def test_any_room_name_can_be_drawn(name: str, tmp_path: Path) -> None:
+    file, _ = rendered(replace(COMPOSITE, room_name=name, duration=SECOND // 5), tmp_path)
+    assert "320x180" in described(file)
+
+
+def test_a_long_recording_repeats_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "LONGEST_ENCODED", 2 * SECOND)
+    for recording in (COMPOSITE, SOUND):
+        file, duration = rendered(replace(recording, duration=181_300_000_000), tmp_path)
+        assert duration / SECOND == pytest.approx(181.3, abs=0.1)
+        assert decoded_seconds(file) == pytest.approx(181.3, abs=0.1)
+        file.unlink()
+
+
+def test_a_recording_that_was_stopped_at_once_has_a_frame(tmp_path: Path) -> None:
+    file, _ = rendered(replace(COMPOSITE, duration=1), tmp_path)
+    assert "Video: h264" in described(file)
+
+
+def test_an_mp4_can_be_played_before_it_is_whole(tmp_path: Path) -> None:
+    content = rendered(COMPOSITE, tmp_path)[0].read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_a_cancelled_rendering_ends_its_ffmpeg(tmp_path: Path) -> None:
+    long = replace(COMPOSITE, encoding=Encoding(video_codec="h264", audio_codec="aac"), duration=59 * SECOND)
+
+    async def give_up() -> None:
+        async with asyncio.timeout(0.2):
+            await render(long, tmp_path / "file.mp4")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,535 @@
+"""What a World does beside what is recorded: rooms and recorders, faults, forgetting."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from livekit.protocol import egress, models, room
+
+from local.livekit.faults import Faults
+from local.livekit.jobs import StartRequest
+from local.livekit.notifier import UNKNOWN_STATUS
+from local.livekit.timing import SECOND, Delay, Timing
+from local.livekit.twirp import Answer, TwirpError
+from local.livekit.webhooks import DeliverWebhook, Webhook
+from local.livekit.world import World
+from tests.livekit.recorded import load
+
+if TYPE_CHECKING:
+    from local.livekit.workers import Upload
+
+ROOM = "demo"
+URL = "http://receiver/hook"
+START = 1_795_337_218_000_000_000
+MINUTE = 60 * SECOND
+DAY = 24 * 60 * MINUTE
+SIZE = 4711
+
+
+class Life:
+    """A World with its driver in virtual time: every webhook is answered 200, every file stored."""
+
+    def __init__(self, timing: Timing | None = None, webhook_urls: tuple[str, ...] = ()) -> None:
+        self.now = START
+        self.world = World(lambda: self.now, Random(7), timing, webhook_urls=webhook_urls)
+        self.faults = self.world.faults
+        self.room = self.world.open_room(ROOM, permanent=True)
+        self.webhooks: list[Webhook] = []
+        self.times: list[int] = []
+        self.uploads: list[Upload] = []
+
+    def wait(self, time: int) -> None:
+        """Let time (ns) pass."""
+        end = self.now + time
+        while (due := self.world.next_at()) is not None and due <= end:
+            self.now = max(self.now, due)
+            for effect in self.world.advance():
+                if isinstance(effect, DeliverWebhook):
+                    self.webhooks.append(effect.webhook)
+                    self.times.append(self.now)
+                    self.world.delivered(effect.delivery_id, 200)
+                else:
+                    self.uploads.append(effect)
+                    self.world.uploaded(effect.egress_id, SIZE)
+        self.now = end
+
+    def start(self, request: StartRequest | None = None) -> egress.EgressInfo:
+        outcome = self.ask_start(request).outcome
+        assert isinstance(outcome, egress.EgressInfo)
+        return outcome
+
+    def ask_start(self, request: StartRequest | None = None) -> Answer:
+        return self.world.call("Egress", "Start", composite() if request is None else request)
+
+    def stop(self, egress_id: str) -> Answer:
+        return self.world.call("Egress", "StopEgress", egress.StopEgressRequest(egress_id=egress_id))
+
+    def active(self) -> egress.EgressInfo:
+        """Start a composite and wait until it is ACTIVE."""
+        started = self.start()
+        self.wait(10 * SECOND)
+        return started
+
+    def read(self, egress_id: str) -> egress.EgressInfo | None:
+        request = egress.ListEgressRequest(egress_id=egress_id)
+        outcome = self.world.call("Egress", "ListEgress", request).outcome
+        return outcome.items[0] if isinstance(outcome, egress.ListEgressResponse) else None
+
+    def status(self, egress_id: str) -> str:
+        info = self.read(egress_id)
+        return "UNKNOWN" if info is None else egress.EgressStatus.Name(info.status).removeprefix("EGRESS_")
+
+    def ids(self, *, active: bool) -> list[str]:
+        outcome = self.world.call("Egress", "ListEgress", egress.ListEgressRequest(active=active)).outcome
+        assert isinstance(outcome, egress.ListEgressResponse)
+        return [info.egress_id for info in outcome.items]
+
+    def recorders(self) -> list[str]:
+        request = room.ListParticipantsRequest(room=ROOM)
+        outcome = self.world.call("RoomService", "ListParticipants", request).outcome
+        assert isinstance(outcome, room.ListParticipantsResponse)
+        kind = models.ParticipantInfo.EGRESS
+        return [participant.identity for participant in outcome.participants if participant.kind == kind]
+
+    def recording(self) -> bool:
+        outcome = self.world.call("RoomService", "ListRooms", room.ListRoomsRequest(names=[ROOM])).outcome
+        assert isinstance(outcome, room.ListRoomsResponse)
+        return outcome.rooms[0].active_recording
+
+    def events(self, egress_id: str) -> list[str]:
+        """Give the statuses that webhooks told, STARTING as an empty one."""
+        bodies = [json.loads(webhook.body) for webhook in self.webhooks if webhook.egress_id == egress_id]
+        return [body["egressInfo"].get("status", "").removeprefix("EGRESS_") for body in bodies]
+
+
+def composite(**fields: str | bool) -> egress.RoomCompositeEgressRequest:
+    request = egress.RoomCompositeEgressRequest(
+        room_name=ROOM,
+        file_outputs=[egress.EncodedFileOutput(filepath="recordings/1/file", s3=s3())],
+        webhooks=[models.WebhookConfig(url=URL, signing_key="devkey")],
+    )
+    for name, value in fields.items():
+        setattr(request, name, value)
+    return request
+
+
+def track(sid: str) -> egress.TrackEgressRequest:
+    return egress.TrackEgressRequest(
+        room_name=ROOM, track_id=sid, file=egress.DirectFileOutput(filepath="recordings/2/file", s3=s3())
+    )
+
+
+def s3() -> egress.S3Upload:
+    return egress.S3Upload(access_key="key", secret="word", bucket="bucket", endpoint="http://s3")
+
+
+LIFE = ["", "ACTIVE", "ENDING", "COMPLETE"]
+
+
+def test_a_created_room_has_two_participants_who_publish() -> None:
+    life = Life()
+    life.world.call("RoomService", "CreateRoom", room.CreateRoomRequest(name="made"))
+    request = room.ListParticipantsRequest(room="made")
+    outcome = life.world.call("RoomService", "ListParticipants", request).outcome
+    assert isinstance(outcome, room.ListParticipantsResponse)
+    mime_types = {p.identity: [track.mime_type for track in p.tracks] for p in outcome.participants}
+    assert mime_types == {"ada": ["video/VP8", "audio/opus"], "grace": ["video/H264", "audio/opus"]}
+
+
+def test_every_call_to_an_unknown_room_or_participant_is_refused() -> None:
+    life = Life()
+    unknown = room.RoomParticipantIdentity(room=ROOM, identity="nobody")
+    for method, request in (
+        ("DeleteRoom", room.DeleteRoomRequest(room="nowhere")),
+        ("GetParticipant", unknown),
+        ("RemoveParticipant", unknown),
+    ):
+        outcome = life.world.call("RoomService", method, request).outcome
+        assert isinstance(outcome, TwirpError)
+        assert outcome.status == 404
+
+
+def test_a_recorder_is_in_its_room_while_the_real_one_was() -> None:
+    recorded = {step.when: step for step in load("recorder_presence").steps}
+    life = Life()
+    life.room.participants["ada"].tracks[0].sid = "TR_VC1"
+    started = life.start(track("TR_VC1"))
+    life.wait(SECOND // 2)
+    assert life.recording() is recorded["track egress just started"].active_recording
+    life.wait(3 * SECOND)
+    assert life.recording() is recorded["3 s later"].active_recording
+    assert life.recorders() == [started.egress_id]
+    second = life.start()
+    life.wait(SECOND)
+    assert second.egress_id not in life.recorders()
+    life.wait(2 * SECOND)
+    assert life.status(second.egress_id) == "STARTING"
+    assert life.recorders() == [started.egress_id, second.egress_id]
+    life.stop(started.egress_id)
+    life.wait(SECOND // 32)
+    assert life.status(started.egress_id) == "ENDING"
+    assert life.recorders() == [second.egress_id]
+    life.wait(5 * SECOND)
+    life.world.kill_host(second.egress_id)
+    life.wait(20 * SECOND)
+    assert life.recording() is True
+    life.wait(6 * SECOND)
+    assert life.recording() is False
+    assert life.status(second.egress_id) == "ACTIVE"
+
+
+def test_a_web_egress_joins_no_room() -> None:
+    life = Life()
+    output = egress.EncodedFileOutput(filepath="web", s3=s3())
+    started = life.start(egress.WebEgressRequest(url="http://page", file_outputs=[output]))
+    life.wait(10 * SECOND)
+    assert life.status(started.egress_id) == "ACTIVE"
+    assert not life.recording()
+
+
+def test_a_composite_in_a_room_without_tracks_starts_when_somebody_joins() -> None:
+    life = Life()
+    life.world.leave(ROOM)
+    started = life.start()
+    life.wait(2 * MINUTE)
+    assert life.status(started.egress_id) == "STARTING"
+    life.world.join(ROOM, "ada")
+    life.wait(SECOND)
+    assert life.status(started.egress_id) == "ACTIVE"
+
+
+def test_starting_egresses_are_aborted_when_their_room_closes() -> None:
+    life = Life()
+    started = life.start()
+    life.wait(SECOND)
+    life.world.close_room(ROOM)
+    life.wait(SECOND)
+    info = life.read(started.egress_id)
+    assert info is not None
+    assert (info.status, info.error_code) == (egress.EGRESS_ABORTED, 412)
+    assert info.details == "End reason: Source closed"
+
+
+def test_a_room_closes_20_s_after_its_last_participant_left_unless_it_is_permanent() -> None:
+    life = Life()
+    life.world.open_room("passing")
+    for name in ("passing", ROOM):
+        life.world.leave(name)
+    life.wait(19 * SECOND)
+    life.start(composite(room_name="passing"))
+    life.wait(2 * SECOND)
+    outcome = life.ask_start(composite(room_name="passing")).outcome
+    assert isinstance(outcome, TwirpError)
+    assert outcome.status == 404
+    life.start()
+
+
+def test_a_removed_recorder_has_lost_its_source() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    request = room.RoomParticipantIdentity(room=ROOM, identity=egress_id)
+    life.world.call("RoomService", "RemoveParticipant", request)
+    life.wait(SECOND)
+    assert life.status(egress_id) == "COMPLETE"
+
+
+def test_an_ended_egress_is_forgotten_after_a_day() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    life.stop(egress_id)
+    life.wait(SECOND)
+    life.wait(DAY - 2 * SECOND)
+    assert life.ids(active=False) == [egress_id]
+    life.wait(3 * SECOND)
+    assert life.ids(active=False) == []
+    assert life.status(egress_id) == "UNKNOWN"
+
+
+def test_vp8_is_silently_h264_for_a_composite_and_kept_for_a_track() -> None:
+    life = Life()
+    request = composite()
+    request.advanced.video_codec = models.VP8
+    life.room.participants["ada"].tracks[0].sid = "TR_VC1"
+    ids = [life.start(request).egress_id, life.start(track("TR_VC1")).egress_id]
+    life.wait(10 * SECOND)
+    for egress_id in ids:
+        life.stop(egress_id)
+    life.wait(SECOND)
+    made = {upload.egress_id: upload for upload in life.uploads}
+    codecs = [(made[egress_id].recording.encoding.video_codec, made[egress_id].key) for egress_id in ids]
+    assert codecs == [("h264", "recordings/1/file.mp4"), ("vp8", "recordings/2/file.webm")]
+
+
+def test_an_upload_has_the_real_credentials_that_no_info_shows() -> None:
+    life = Life()
+    started = life.active()
+    life.stop(started.egress_id)
+    life.wait(SECOND)
+    (upload,) = life.uploads
+    assert upload.s3 == s3()
+    assert started.room_composite.file_outputs[0].s3.secret == "{secret}"
+    assert all(b"word" not in webhook.body for webhook in life.webhooks)
+
+
+def test_recorded_time_is_from_active_to_stop() -> None:
+    life = Life(Timing(drain=Delay(0)))
+    started = life.active()
+    info = life.read(started.egress_id)
+    assert info is not None
+    begun = info.file.started_at
+    life.wait(MINUTE)
+    stopped = life.now
+    life.stop(started.egress_id)
+    life.wait(SECOND)
+    assert life.uploads[0].recording.duration == stopped - begun
+
+
+# Faults.
+
+
+def test_a_lost_start_answer_has_its_effect_and_a_lost_request_has_none() -> None:
+    life = Life()
+    life.faults.start.answer_lost.next()
+    assert life.ask_start().lost
+    life.faults.start.request_lost.next()
+    assert life.ask_start().lost
+    life.wait(10 * SECOND)
+    assert len(life.ids(active=True)) == 1
+
+
+def test_stop_and_list_answers_can_be_lost_late_or_500() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    life.faults.list.slow.next()
+    slow = life.world.call("Egress", "ListEgress", egress.ListEgressRequest())
+    assert slow.after > 30 * SECOND
+    life.faults.stop.internal.next()
+    refused = life.stop(egress_id).outcome
+    assert isinstance(refused, TwirpError)
+    assert (refused.status, life.status(egress_id)) == (500, "ACTIVE")
+    life.faults.stop.answer_lost.next()
+    assert life.stop(egress_id).lost
+    life.wait(SECOND)
+    assert life.status(egress_id) == "COMPLETE"
+
+
+def test_refused_options_and_missing_workers_leave_nothing_behind() -> None:
+    life = Life()
+    life.faults.options_refused.next()
+    life.faults.no_worker.next()
+    codes = []
+    for _ in range(2):
+        outcome = life.ask_start().outcome
+        assert isinstance(outcome, TwirpError)
+        codes.append(outcome.status)
+    life.wait(MINUTE)
+    assert codes == [503, 400]
+    assert life.ids(active=False) == []
+
+
+def test_a_full_worker_takes_an_egress_long_after_the_call() -> None:
+    life = Life()
+    life.faults.full_worker.next()
+    answer = life.ask_start()
+    assert answer.after > 13 * SECOND
+    life.wait(12 * SECOND)
+    assert life.ids(active=False) == []
+    life.wait(2 * SECOND)
+    assert len(life.ids(active=True)) == 1
+
+
+@pytest.mark.parametrize(
+    ("switch", "statuses"),
+    [
+        (lambda faults: faults.webhook_lost.next(), LIFE[1:]),
+        (lambda faults: faults.webhook_doubled.next(), ["", *LIFE]),
+        (lambda faults: faults.webhook_late.next(), LIFE),
+        (lambda faults: faults.webhook_reordered.next(), [*LIFE[1:], ""]),
+        (lambda faults: faults.update_coalesced.next(2), ["", "COMPLETE"]),
+        (lambda faults: faults.failed_after_complete.next(), [*LIFE, "FAILED"]),
+        (lambda faults: faults.upload_fails.next(), [*LIFE[:3], "FAILED"]),
+        (lambda faults: faults.upload_late.next(), LIFE),
+    ],
+)
+def test_faults_of_webhooks_and_uploads(switch: Callable[[Faults], None], statuses: list[str]) -> None:
+    life = Life()
+    switch(life.faults)
+    egress_id = life.active().egress_id
+    life.stop(egress_id)
+    life.wait(5 * MINUTE)
+    assert life.events(egress_id) == statuses
+    assert life.status(egress_id) == ("FAILED" if "FAILED" in statuses else "COMPLETE")
+
+
+def test_doubled_and_retried_webhooks_repeat_their_bytes() -> None:
+    life = Life()
+    life.faults.webhook_doubled.next()
+    life.active()
+    first, second = life.webhooks[:2]
+    assert first == second
+
+
+def test_late_uploads_and_webhooks_come_late() -> None:
+    life = Life(Timing(late_upload=Delay(120), late_webhook=Delay(60)))
+    egress_id = life.active().egress_id
+    life.faults.upload_late.next()
+    life.stop(egress_id)
+    life.wait(119 * SECOND)
+    assert (life.status(egress_id), life.uploads) == ("ENDING", [])
+    life.faults.webhook_late.next()
+    life.wait(2 * SECOND)
+    assert (life.status(egress_id), life.events(egress_id)[-1]) == ("COMPLETE", "ENDING")
+    life.wait(MINUTE)
+    assert life.events(egress_id)[-1] == "COMPLETE"
+
+
+def test_an_unknown_status_is_only_in_the_webhook() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    life.faults.webhook_status_unknown.next()
+    life.stop(egress_id)
+    life.wait(SECOND // 32)
+    assert json.loads(life.webhooks[-1].body)["egressInfo"]["status"] == UNKNOWN_STATUS
+    assert life.status(egress_id) == "ENDING"
+
+
+def test_a_dead_host_leaves_everything_as_it_was_for_ever() -> None:
+    life = Life(Timing(death=Delay(30)))
+    life.faults.host_dies.next()
+    egress_id = life.active().egress_id
+    life.wait(3 * DAY)
+    assert life.ids(active=True) == [egress_id]
+    assert life.stop(egress_id).outcome == TwirpError(
+        "deadline_exceeded", "twirp error unknown: request timed out", 408
+    )
+    assert (life.events(egress_id), life.uploads, life.recording()) == (["", "ACTIVE"], [], False)
+
+
+def test_a_dead_handler_fails_at_once_and_forgets_the_file() -> None:
+    life = Life(Timing(death=Delay(30)))
+    life.faults.handler_dies.next()
+    life.room.participants["ada"].tracks[0].sid = "TR_VC1"
+    egress_id = life.start(track("TR_VC1")).egress_id
+    life.wait(MINUTE)
+    info = life.read(egress_id)
+    assert info is not None
+    assert (info.status, info.error_code, info.file_results[0].filename) == (egress.EGRESS_FAILED, 500, "")
+
+
+def test_a_lost_record_comes_back_with_the_next_update() -> None:
+    life = Life(Timing(death=Delay(5)))
+    life.faults.record_lost.next()
+    egress_id = life.active().egress_id
+    assert (life.status(egress_id), life.ids(active=True), life.recording()) == ("UNKNOWN", [], True)
+    answer = life.stop(egress_id).outcome
+    assert isinstance(answer, egress.EgressInfo)
+    life.wait(SECOND)
+    assert life.status(egress_id) == "COMPLETE"
+
+
+def test_a_lost_record_of_what_does_not_run_never_comes_back() -> None:
+    life = Life()
+    ended, dead = life.active().egress_id, life.active().egress_id
+    life.stop(ended)
+    life.world.kill_host(dead)
+    life.wait(SECOND)
+    life.world.lose_records()
+    life.wait(MINUTE)
+    assert life.ids(active=False) == []
+    outcomes = [life.stop(egress_id).outcome for egress_id in (ended, dead)]
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, TwirpError)] == [404, 404]
+
+
+def test_an_egress_that_never_gets_active_can_be_stopped() -> None:
+    life = Life()
+    life.faults.never_active.next()
+    egress_id = life.active().egress_id
+    assert (life.status(egress_id), life.recording()) == ("STARTING", True)
+    life.stop(egress_id)
+    life.wait(SECOND)
+    assert life.status(egress_id) == "ABORTED"
+
+
+def test_recorders_can_be_hidden() -> None:
+    life = Life()
+    life.active()
+    life.faults.recorders_hidden.always()
+    assert (life.recording(), life.recorders()) == (False, [])
+
+
+def test_backup_storage_is_somewhere_else() -> None:
+    life = Life()
+    life.faults.backup_storage.next()
+    egress_id = life.active().egress_id
+    life.stop(egress_id)
+    life.wait(SECOND)
+    info = life.read(egress_id)
+    assert info is not None
+    assert (info.backup_storage_used, life.uploads[0].backup) == (True, True)
+    assert "/bucket/" not in info.file.location
+
+
+def test_a_report_about_what_is_not_uploading_changes_nothing() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    life.world.uploaded(egress_id, 1)
+    life.world.upload_failed(egress_id, 400, "no")
+    life.world.uploaded("EG_unknown", 1)
+    assert life.status(egress_id) == "ACTIVE"
+
+
+def test_a_host_that_dies_while_it_uploads_never_ends() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    life.faults.upload_late.next()
+    life.stop(egress_id)
+    life.wait(SECOND)
+    life.world.kill_host(egress_id)
+    life.wait(DAY)
+    assert (life.status(egress_id), life.uploads) == ("ENDING", [])
+
+
+def test_the_same_seed_gives_the_same_world() -> None:
+    runs = []
+    for _ in range(2):
+        life = Life()
+        life.faults.webhook_lost.chance(0.3)
+        life.faults.host_dies.chance(0.3)
+        for _ in range(10):
+            life.stop(life.active().egress_id)
+        life.wait(MINUTE)
+        runs.append((life.webhooks, life.times))
+    assert runs[0] == runs[1]
+
+
+def test_probabilities_are_kept() -> None:
+    life = Life()
+    life.faults.webhook_lost.chance(0.25)
+    for _ in range(200):
+        life.stop(life.active().egress_id)
+    life.wait(MINUTE)
+    assert 550 <= len(life.webhooks) <= 650
+
+
+def test_global_receivers_hear_of_rooms_too() -> None:
+    life = Life(webhook_urls=("http://global/hook",))
+    egress_id = life.active().egress_id
+    life.world.close_room(ROOM)
+    life.wait(SECOND)
+    bodies = [json.loads(webhook.body) for webhook in life.webhooks if not webhook.egress_id]
+    joined = next(body for body in bodies if body.get("participant", {}).get("identity") == egress_id)
+    recorded = next(
+        json.loads(step.body)
+        for step in load("redis_lost").steps
+        if step.summary == "participant_joined" and "EGRESS" in step.body
+    )
+    assert joined["participant"]["permission"] == recorded["participant"]["permission"]
+    assert joined["participant"]["kind"] == recorded["participant"]["kind"]
+    assert joined["room"].keys() - {"numParticipants"} <= recorded["room"].keys()
+    assert bodies[-1]["event"] == "room_finished"
+    reasons = {
+        body["participant"].get("disconnectReason") for body in bodies if body["event"] == "participant_left"
+    }
+    assert reasons == {"ROOM_DELETED"}
