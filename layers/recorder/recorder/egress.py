@@ -29,6 +29,7 @@ from .errors import (
     RecorderError,
     RoomNotFoundError,
 )
+from .untrusted import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -323,7 +324,7 @@ def _translated(error: api.ServerError, errors: Mapping[str, type[RecorderError]
     if code == "unknown" and error.status in {401, 403}:
         code = "unauthenticated"
     kind = errors.get(code, EgressUnansweredError)
-    return kind(error.message.removeprefix(_PREFIX) or code)
+    return kind(cleaned(error.message).removeprefix(_PREFIX) or code)
 
 
 def connect(url: str, api_key: str, api_secret: str) -> LiveKit:

@@ -10,6 +10,7 @@ from uuid import UUID
 from livekit.protocol import egress as protocol
 
 from .domain import PREFIX, EgressFile, EgressSnapshot, EgressStatus
+from .untrusted import cleaned
 
 if TYPE_CHECKING:
     from .settings import StorageSettings
@@ -33,21 +34,21 @@ def snapshot_of(
     result = info.file_results[0] if info.file_results else info.file
     status = _STATUSES.get(info.status, EgressStatus.UNKNOWN) if status_known else EgressStatus.UNKNOWN
     return EgressSnapshot(
-        egress_id=info.egress_id,
+        egress_id=cleaned(info.egress_id),
         status=status,
         recording_id=_recording_id(info, storage),
         room_name=info.room_name,
-        room_sid=info.room_id or None,
+        room_sid=cleaned(info.room_id) or None,
         started_at=_time(info.started_at),
         ended_at=_time(info.ended_at),
-        error=_printable(info.error),
+        error=cleaned(info.error),
         error_code=info.error_code,
-        details=info.details,
+        details=cleaned(info.details),
         file=EgressFile(
-            key=result.filename or None,
+            key=cleaned(result.filename) or None,
             size=result.size or None,
             duration=result.duration / 1e9 if result.duration else None,
-            location=result.location or None,
+            location=cleaned(result.location) or None,
             started_at=_time(result.started_at),
         ),
         backup_storage_used=info.backup_storage_used,
@@ -72,7 +73,3 @@ def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID |
 
 def _time(nanoseconds: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000) if nanoseconds else None
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -11,11 +11,17 @@ CONTROL_CHARACTERS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 header, and Postgres refuses NUL."""
 PRINTABLE: Final = rf"^[^{CONTROL_CHARACTERS}]*$"
 _PRINTABLE: Final = re.compile(PRINTABLE)
+_CONTROL: Final = re.compile(f"[{CONTROL_CHARACTERS}]")
 
 
 def printable(text: str) -> bool:
     """Tell whether a text is free of control characters."""
     return _PRINTABLE.fullmatch(text) is not None
+
+
+def cleaned(text: str) -> str:
+    """Return a text with spaces in place of its control characters."""
+    return _CONTROL.sub(" ", text)
 
 
 def json_value(text: str | bytes) -> object:
