@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export SAM_CLI_TELEMETRY := 0
+# The authorities that the machine trusts, for those who work behind a proxy of their own.
+export UV_SYSTEM_CERTS := 1
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
