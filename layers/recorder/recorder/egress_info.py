@@ -37,7 +37,7 @@ def snapshot_of(
         egress_id=cleaned(info.egress_id),
         status=status,
         recording_id=_recording_id(info, storage),
-        room_name=info.room_name,
+        room_name=cleaned(info.room_name),
         room_sid=cleaned(info.room_id) or None,
         started_at=_time(info.started_at),
         ended_at=_time(info.ended_at),

@@ -55,12 +55,10 @@ def snapshot_in(body: bytes, storage: StorageSettings) -> EgressSnapshot | None:
     Raises InvalidRequestError where the body is not what LiveKit sends.
     """
     try:
-        event = json_value(body)
-        info: object = event.get("egressInfo") if isinstance(event, dict) else None
-        if not isinstance(info, dict) or not info.get("egressId"):
+        fields = _mapping(_mapping(json_value(body)).get("egressInfo", {}))
+        if not fields.get("egressId"):
             # Room events, and automatic egress that failed to start.
             return None
-        fields = cast("dict[str, object]", info)
         message = json_format.ParseDict(fields, protocol.EgressInfo(), ignore_unknown_fields=True)
     except (ValueError, json_format.ParseError):
         raise InvalidRequestError(("body", "is not a LiveKit webhook")) from None
@@ -68,3 +66,9 @@ def snapshot_in(body: bytes, storage: StorageSettings) -> EgressSnapshot | None:
     status = fields.get("status", 0)
     known = isinstance(status, int) or status in protocol.EgressStatus.keys()  # noqa: SIM118 - no mapping
     return snapshot_of(message, storage, status_known=known)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - it is the text that is wrong
+    return cast("dict[str, object]", value)

@@ -278,7 +278,7 @@ def _event_json(event: Event, recording: Recording) -> EventJson:
     return {
         "version": 1,
         "id": event.id,
-        "type": event.type.value,
+        "type": event.type,
         "recordingId": str(event.recording_id),
         "sequence": event.sequence,
         "occurredAt": time_json(event.occurred_at) or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -10,9 +10,30 @@ from pydantic_core import PydanticCustomError
 
 from .untrusted import CONTROL_CHARACTERS, printable
 
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
 """What `_room_name` accepts, for the OpenAPI document."""
+
+
+# What the validator below and the service demand of fields together, for the OpenAPI document.
+_KINDS: Final[tuple[JsonDict, ...]] = (
+    {
+        "title": "Room composite",
+        "properties": {
+            "codec": {"const": "h264"},
+            "trackBased": {"const": False},
+            "trackSid": {"type": "null"},
+        },
+    },
+    {
+        "title": "Track",
+        "properties": {"trackBased": {"const": True}, "trackSid": {"type": "string"}},
+        "required": ["trackBased", "trackSid"],
+    },
+)
 
 
 def _room_name(name: str) -> str:
@@ -31,19 +52,52 @@ class StartRequest(BaseModel):
     """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"anyOf": [*_KINDS]},
+        strict=True,
+        validate_by_name=True,
     )
 
-    room_name: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_room_name)]
-    layout: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "grid"
+    room_name: Annotated[
+        str,
+        Field(
+            description="The room to record; someone must be in it.",
+            json_schema_extra={"pattern": ROOM_NAME},
+            min_length=1,
+            max_length=512,
+        ),
+        AfterValidator(_room_name),
+    ]
+    layout: Annotated[
+        str,
+        Field(
+            description="A layout of the recorded page: LiveKit's has `grid`, `speaker` and `single-speaker`.",
+            pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        ),
+    ] = "grid"
     resolution: Literal["1080p", "720p", "480p"] = "1080p"
-    codec: Literal["h264", "vp8"] = "h264"
+    codec: Annotated[
+        Literal["h264", "vp8"], Field(description="Video codec; `vp8` for a track that was published so.")
+    ] = "h264"
     audio_codec: Literal["aac", "opus"] = "aac"
-    audio_bitrate: Annotated[int, Field(ge=16, le=512)] | None = None
-    video_bitrate: Annotated[int, Field(ge=100, le=20_000)] | None = None
-    track_based: bool = False
-    track_sid: Annotated[str, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$")] | None = None
-    max_duration: Annotated[int, Field(ge=1, le=MAXIMUM_DURATION_SECONDS)] | None = None
+    audio_bitrate: Annotated[int, Field(ge=16, le=512, description="kbit/s; 128 unless given.")] | None = None
+    video_bitrate: (
+        Annotated[int, Field(ge=100, le=20_000, description="kbit/s; 4500, 3000 or 1500 unless given.")]
+        | None
+    ) = None
+    track_based: Annotated[bool, Field(description="Record one track instead of the room.")] = False
+    track_sid: (
+        Annotated[str, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$", description="LiveKit's id of the track.")]
+        | None
+    ) = None
+    max_duration: (
+        Annotated[
+            int, Field(ge=1, le=MAXIMUM_DURATION_SECONDS, description="Seconds after which it is stopped.")
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _track(self) -> Self:

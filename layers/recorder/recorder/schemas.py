@@ -6,7 +6,9 @@ TypedDicts, because they cost nothing at cold start; what comes in is validated 
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from .domain import EventType, Source, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,78 +16,126 @@ if TYPE_CHECKING:
 
     from .domain import Recording
 
+type Id = str
+"""A UUID."""
+type Time = str
+"""ISO 8601 in UTC, with milliseconds and Z."""
+
 
 class RecordingJson(TypedDict):
-    """A recording: durations in seconds, sizes in bytes, bitrates in kbit/s."""
+    """A recording."""
 
-    id: str
+    id: Id
+    """Ours, a UUID."""
     roomName: str
+    """The recorded room's name."""
     roomSid: str | None
+    """LiveKit's id of the room's session, once it is known."""
     egressId: str | None
-    status: str
+    """LiveKit's id of the egress, once it is known."""
+    status: Status
+    """The first three are live, the last two final."""
     layout: str | None
+    """Layout of a room composite."""
     codec: str | None
+    """Video codec that was asked for."""
     resolution: str | None
-    startedAt: str | None
-    stoppedAt: str | None
+    """Resolution that was asked for."""
+    startedAt: Time | None
+    """When the recording began; until it has, when it was asked for."""
+    stoppedAt: Time | None
+    """When the recording ended."""
     fileUrl: str | None
+    """Where LiveKit says it put the file. It opens nothing by itself: `downloadUrl` does."""
     storageKey: str | None
+    """Key of the file in the bucket."""
     fileSize: int | None
+    """Bytes, once the file is there."""
     duration: float | None
+    """Seconds, once the file is there."""
     userId: str
-    createdAt: str
-    updatedAt: str
-    source: str
+    """Whose recording it is: the subject of the token that started it."""
+    createdAt: Time
+    """When the recording was asked for."""
+    updatedAt: Time
+    """When anything of it last changed."""
+    source: Source
+    """What is recorded."""
     trackSid: str | None
+    """LiveKit's id of the recorded track."""
     audioCodec: str | None
+    """Audio codec of a room composite."""
     audioBitrate: int | None
+    """kbit/s, where the request named it."""
     videoBitrate: int | None
+    """kbit/s, where the request named it."""
     failureCode: str | None
+    """Why it failed: one of ours, such as `worker_lost`, or LiveKit's numeric error code."""
     failureReason: str | None
+    """Why it failed, for a person."""
     endReason: str | None
+    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `source_closed` or `limit_reached`."""
     maxDuration: int | None
-    expiresAt: str | None
+    """Seconds after which it is stopped."""
+    expiresAt: Time | None
+    """When it is deleted, where recordings are kept for a limited time."""
     fileName: str | None
+    """Name under which a browser saves the file."""
     mimeType: str | None
+    """Media type of the file."""
 
 
 class StartedJson(TypedDict):
-    """The answer of Start; `egressId` is null where LiveKit's answer was lost (202)."""
+    """The answer of Start."""
 
-    recordingId: str
+    recordingId: Id
+    """The new recording's id."""
     egressId: str | None
-    status: str
+    """LiveKit's id of the egress; null where LiveKit's answer was lost (202)."""
+    status: Status
+    """The status at the moment in which the start was accepted."""
 
 
 class StoppedJson(TypedDict):
     """The answer of Stop."""
 
-    recordingId: str
+    recordingId: Id
+    """The recording's id."""
     egressId: str | None
-    status: str
+    """LiveKit's id of the egress, once it is known."""
+    status: Status
+    """`stopping` until the file exists."""
     fileUrl: str | None
+    """Where LiveKit says it put the file."""
     duration: float | None
+    """Seconds, once the file is there."""
 
 
 class RecordingDetailJson(TypedDict):
-    """One recording with its presigned link, which is null until there is a file."""
+    """One recording with a link to its file."""
 
     recording: RecordingJson
+    """The recording as it is now."""
     downloadUrl: str | None
-    downloadUrlExpiresAt: str | None
+    """A presigned link that needs no token; null until there is a file."""
+    downloadUrlExpiresAt: Time | None
+    """When the link ends, an hour after this answer."""
 
 
 class RecordingListJson(TypedDict):
-    """One page of a caller's recordings; `nextCursor` is null on the last."""
+    """One page of a caller's recordings."""
 
     recordings: list[RecordingJson]
+    """At most as many as `limit` says."""
     nextCursor: str | None
+    """The `cursor` of the next page; null on the last."""
 
 
 class SuccessJson(TypedDict):
-    """The answer of Delete."""
+    """The answer where there is nothing else to say."""
 
     success: bool
+    """Always true."""
 
 
 class EventJson(TypedDict):
@@ -96,10 +146,10 @@ class EventJson(TypedDict):
 
     version: int
     id: str
-    type: str
-    recordingId: str
+    type: EventType
+    recordingId: Id
     sequence: int
-    occurredAt: str
+    occurredAt: Time
     recording: RecordingJson
 
 
@@ -107,17 +157,24 @@ class ErrorDetailJson(TypedDict):
     """One thing wrong with a request."""
 
     field: str
+    """The field of the body, parameter of the query, or header."""
     message: str
+    """What is wrong with it."""
 
 
-class ErrorJson(TypedDict, total=False):
-    """Every error's body; `details` and `recordingId` only where they apply."""
+class ErrorJson(TypedDict):
+    """Every error's body."""
 
     error: str
+    """What went wrong, for a person."""
     code: str
+    """What went wrong, for a program."""
     requestId: str
-    details: list[ErrorDetailJson]
-    recordingId: str
+    """The id under which the logs tell more."""
+    details: NotRequired[list[ErrorDetailJson]]
+    """Each thing wrong with an invalid request."""
+    recordingId: NotRequired[Id]
+    """With `recording_in_progress`: the recording that is in the way, if it is the caller's own."""
 
 
 def recording_json(recording: Recording) -> RecordingJson:
@@ -127,7 +184,7 @@ def recording_json(recording: Recording) -> RecordingJson:
         "roomName": recording.room_name,
         "roomSid": recording.room_sid,
         "egressId": recording.egress_id,
-        "status": recording.status.value,
+        "status": recording.status,
         "layout": recording.layout,
         "codec": recording.codec,
         "resolution": recording.resolution,
@@ -140,7 +197,7 @@ def recording_json(recording: Recording) -> RecordingJson:
         "userId": recording.user_id,
         "createdAt": _time(recording.created_at),
         "updatedAt": _time(recording.updated_at),
-        "source": recording.source.value,
+        "source": recording.source,
         "trackSid": recording.track_sid,
         "audioCodec": recording.audio_codec,
         "audioBitrate": recording.audio_bitrate,
@@ -157,7 +214,7 @@ def recording_json(recording: Recording) -> RecordingJson:
 
 def started_json(recording_id: UUID, egress_id: str | None) -> StartedJson:
     """Return the answer of Start: the status is that of the moment in which it was accepted."""
-    return {"recordingId": str(recording_id), "egressId": egress_id, "status": "starting"}
+    return {"recordingId": str(recording_id), "egressId": egress_id, "status": Status.STARTING}
 
 
 def stopped_json(recording: Recording) -> StoppedJson:
@@ -165,7 +222,7 @@ def stopped_json(recording: Recording) -> StoppedJson:
     return {
         "recordingId": str(recording.id),
         "egressId": recording.egress_id,
-        "status": recording.status.value,
+        "status": recording.status,
         "fileUrl": recording.file_url,
         "duration": recording.duration,
     }
