@@ -37,7 +37,8 @@ NEEDED_BYTES = 500_000_000
 def main() -> int:
     """Do what the command line says and return the exit code."""
     arguments = _arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell without job control starts what it puts in the background with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         _check_machine()
