@@ -4,6 +4,7 @@ The text is drawn by ffmpeg's ANSI art decoder, which brings a font of its own: 
 """
 
 import asyncio
+import re
 from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
@@ -36,22 +37,28 @@ class RenderingError(Exception):
 
 
 async def render(recording: Recording, target: Path) -> int:
-    """Render `recording` into the file `target` and give its exact duration in ns.
+    """Render `recording` into the file `target` and give its real duration (ns, to 10 ms).
 
     Raises RenderingError. Where it is cancelled, ffmpeg is ended.
     """
     if recording.duration <= LONGEST_ENCODED:
-        return await _encode(recording, target)
+        await _encode(recording, target)
+    else:
+        await _repeat(recording, target)
+    return await _duration(target)
+
+
+async def _repeat(recording: Recording, target: Path) -> None:
     with TemporaryDirectory(dir=target.parent) as folder:
         loop = Path(folder) / f"loop.{recording.container}"
         await _encode(replace(recording, duration=LONGEST_ENCODED), loop)
-        return await _run(
+        await _run(
             *("-stream_loop", "-1", "-i", str(loop), "-t", _seconds(recording.duration), "-c", "copy"),
             *_muxing(recording, target),
         )
 
 
-async def _encode(recording: Recording, target: Path) -> int:
+async def _encode(recording: Recording, target: Path) -> None:
     # A recording that was stopped at once still gets a frame.
     duration = _seconds(max(recording.duration, SECOND // recording.encoding.framerate))
     with TemporaryDirectory(dir=target.parent) as folder:
@@ -67,7 +74,7 @@ async def _encode(recording: Recording, target: Path) -> int:
                 "-i",
                 f"sine=frequency=440:beep_factor=2:sample_rate=48000:d={duration}",
             ]
-        return await _run(*inputs, *outputs, "-t", duration, *_muxing(recording, target))
+        await _run(*inputs, *outputs, "-t", duration, *_muxing(recording, target))
 
 
 def _picture(recording: Recording, folder: Path) -> tuple[list[str], list[str]]:
@@ -132,23 +139,35 @@ def _muxing(recording: Recording, target: Path) -> list[str]:
     return [*flags, "-f", _MUXERS[recording.container], str(target)]
 
 
-async def _run(*arguments: str) -> int:
+async def _run(*arguments: str) -> None:
+    code, messages = await _ffmpeg(
+        *("-v", "error", "-y", "-filter_complex_threads", "1", "-threads", str(_THREADS)), *arguments
+    )
+    if code:
+        raise RenderingError(messages)
+
+
+async def _duration(file: Path) -> int:
+    # ffmpeg counts what it copies beyond the end, too; the file itself knows better.
+    _, messages = await _ffmpeg("-i", str(file))
+    found = re.search(r"Duration: (\d+):(\d+):(\d+)\.(\d+)", messages)
+    if found is None:
+        raise RenderingError(messages)
+    hours, minutes, seconds, hundredths = map(int, found.groups())
+    return ((hours * 60 + minutes) * 60 + seconds) * SECOND + hundredths * (SECOND // 100)
+
+
+async def _ffmpeg(*arguments: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        *(get_ffmpeg_exe(), "-nostdin", "-v", "error", "-progress", "pipe:1", "-y"),
-        *("-filter_complex_threads", "1", "-threads", str(_THREADS), *arguments),
-        stdout=PIPE,
-        stderr=PIPE,
+        get_ffmpeg_exe(), "-hide_banner", "-nostdin", *arguments, stdout=PIPE, stderr=PIPE
     )
     try:
-        output, errors = await process.communicate()
+        _, messages = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode:
-        raise RenderingError(errors.decode(errors="replace").strip())
-    times = [line for line in output.decode().splitlines() if line.startswith("out_time_us=")]
-    return int(times[-1].partition("=")[2]) * 1000
+    return process.returncode, messages.decode(errors="replace").strip()
 
 
 def _layout(name: str) -> str:

@@ -1,0 +1,385 @@
+"""The stand-in over HTTP: LiveKit's own client against it, real webhooks, real files in S3."""
+
+import asyncio
+import json
+import re
+import socket
+from base64 import b64decode
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from time import time
+from typing import TYPE_CHECKING
+
+import boto3
+import httpx
+import jwt
+import pytest
+import uvicorn
+from aiohttp import web
+from livekit import api
+from livekit.protocol.models import WebhookConfig
+from moto.server import ThreadedMotoServer
+
+from local.livekit import storage
+from local.livekit.server import DEMO_ROOM, Options, build
+from local.livekit.timing import Delay, Timing
+from tests.livekit.recorded import KEY, SECRET, Step, load
+from tests.livekit.replay import masked
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PATIENCE_S = 20
+FAST = Timing(
+    accept=Delay(0.01),
+    answer=Delay(0.01),
+    refuse=Delay(0.01),
+    active=Delay(0.1),
+    active_web=Delay(0.1),
+    join_web=Delay(0.05),
+    stop_unreachable=Delay(0.01),
+    no_worker=Delay(0.01),
+)
+SMALL = api.EncodingOptions(width=160, height=90, framerate=10, video_bitrate=100, audio_bitrate=32)
+
+
+@dataclass
+class Received:
+    """What a webhook receiver got; it answers with `statuses` in turn, then 200."""
+
+    url: str
+    requests: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    def events(self) -> list[str]:
+        bodies = [json.loads(body) for _, body in self.requests]
+        return [body["egressInfo"].get("status", "EGRESS_STARTING") for body in bodies]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A stand-in in real time, on a free port."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    application = build(Options(KEY, SECRET, tmp_path_factory.mktemp("livekit"), timing=FAST))
+    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Generator[str]:
+    """An S3 with the bucket `recordings`."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    _client(address).create_bucket(Bucket="recordings")
+    yield address
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_faults(url: str) -> Generator[None]:
+    yield
+    httpx.delete(f"{url}/_control/faults").raise_for_status()
+
+
+def _client(endpoint: str) -> "S3Client":
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id="key",
+        aws_secret_access_key="word",
+        region_name="us-east-1",
+    )
+
+
+def run(work: Callable[[api.LiveKitAPI], Awaitable[None]], url: str) -> None:
+    async def main() -> None:
+        async with api.LiveKitAPI(url, KEY, SECRET, failover=False) as livekit, asyncio.timeout(60):
+            await work(livekit)
+
+    asyncio.run(main())
+
+
+@asynccontextmanager
+async def receiver(*statuses: int) -> AsyncGenerator[Received]:
+    received = Received("", statuses=list(statuses))
+
+    async def receive(request: web.Request) -> web.Response:
+        received.requests.append((dict(request.headers), await request.text()))
+        return web.Response(status=received.statuses.pop(0) if received.statuses else 200)
+
+    application = web.Application()
+    application.router.add_post("/hook", receive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    received.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield received
+    await runner.cleanup()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def until_status(livekit: api.LiveKitAPI, egress_id: str, *wanted: int) -> api.EgressInfo:
+    found: list[api.EgressInfo] = []
+
+    async def reached() -> bool:
+        listed = (await livekit.egress.list_egress(api.ListEgressRequest())).items
+        found[:] = [info for info in listed if info.egress_id == egress_id and info.status in wanted]
+        return bool(found)
+
+    await until(reached)
+    return found[0]
+
+
+def s3(endpoint: str, bucket: str = "recordings") -> api.S3Upload:
+    return api.S3Upload(
+        access_key="key",
+        secret="word",
+        region="us-east-1",
+        bucket=bucket,
+        endpoint=endpoint,
+        force_path_style=True,
+        metadata={"recording-id": "1"},
+        tagging="a=b",
+    )
+
+
+def composite(upload: api.S3Upload, hook: str = "") -> api.RoomCompositeEgressRequest:
+    return api.RoomCompositeEgressRequest(
+        room_name=DEMO_ROOM,
+        layout="grid",
+        advanced=SMALL,
+        file_outputs=[api.EncodedFileOutput(filepath="recordings/1/file", s3=upload)],
+        webhooks=[WebhookConfig(url=hook, signing_key=KEY)] if hook else [],
+    )
+
+
+def test_livekits_client_records_a_room_to_a_file_and_hears_of_it(url: str, endpoint: str) -> None:
+    async def record(livekit: api.LiveKitAPI) -> None:
+        async with receiver(500) as received:
+            started = await livekit.egress.start_room_composite_egress(composite(s3(endpoint), received.url))
+            await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_ACTIVE)
+            rooms = await livekit.room.list_rooms(api.ListRoomsRequest(names=[DEMO_ROOM]))
+            assert rooms.rooms[0].active_recording
+            stopped = await livekit.egress.stop_egress(api.StopEgressRequest(egress_id=started.egress_id))
+            assert stopped.status == api.EgressStatus.EGRESS_ENDING
+            ended = await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_COMPLETE)
+
+            async def heard() -> bool:
+                return received.events()[-1:] == ["EGRESS_COMPLETE"]
+
+            await until(heard)
+            statuses = ["STARTING", "STARTING", "ACTIVE", "ENDING", "COMPLETE"]
+            assert received.events() == [f"EGRESS_{status}" for status in statuses]
+            first, again = received.requests[:2]
+            assert (first[1], first[0]["Authorization"]) == (again[1], again[0]["Authorization"])
+            reader = api.WebhookReceiver(api.TokenVerifier(KEY, SECRET))
+            for headers, body in received.requests:
+                assert headers["Content-Type"] == "application/webhook+json"
+                assert reader.receive(body, headers["Authorization"]).egress_info.room_name == DEMO_ROOM
+        _check_stored(endpoint, ended)
+
+    run(record, url)
+
+
+def _check_stored(endpoint: str, ended: api.EgressInfo) -> None:
+    store = _client(endpoint)
+    stored = store.get_object(Bucket="recordings", Key=ended.file.filename)
+    content = stored["Body"].read()
+    assert (len(content), content[4:8]) == (ended.file.size, b"ftyp")
+    assert (stored["ContentType"], stored["Metadata"]) == ("video/mp4", {"recording-id": "1"})
+    tags = store.get_object_tagging(Bucket="recordings", Key=ended.file.filename)
+    assert tags["TagSet"] == [{"Key": "a", "Value": "b"}]
+    key = f"recordings/1/{ended.egress_id}.json"
+    manifest = json.loads(store.get_object(Bucket="recordings", Key=key)["Body"].read())
+    assert manifest["ended_at"] == ended.ended_at
+    assert manifest["files"] == [{"filename": ended.file.filename, "location": ended.file.location}]
+
+
+def test_a_track_of_the_demo_room_is_recorded_as_it_is(url: str, endpoint: str) -> None:
+    async def record(livekit: api.LiveKitAPI) -> None:
+        request = api.ListParticipantsRequest(room=DEMO_ROOM)
+        participants = (await livekit.room.list_participants(request)).participants
+        sound = next(track for track in participants[0].tracks if track.mime_type == "audio/opus")
+        output = api.DirectFileOutput(filepath="t/{track_id}", s3=s3(endpoint))
+        start = api.TrackEgressRequest(room_name=DEMO_ROOM, track_id=sound.sid, file=output)
+        started = await livekit.egress.start_track_egress(start)
+        assert started.file.filename == ""
+        await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_ACTIVE)
+        await livekit.egress.stop_egress(api.StopEgressRequest(egress_id=started.egress_id))
+        ended = await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_COMPLETE)
+        assert ended.file.filename == f"t/{sound.sid}.ogg"
+
+    run(record, url)
+
+
+@pytest.mark.parametrize("case", ["s3_wrong_bucket", "s3_unreachable"])
+def test_a_failed_upload_has_the_real_text(
+    case: str, url: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The real number of attempts takes its time.
+    monkeypatch.setattr(storage, "_ATTEMPTS", 1)
+    upload = s3(endpoint, "absent") if case == "s3_wrong_bucket" else s3("http://127.0.0.1:1")
+    recorded = next(json.loads(step.response_body) for step in load(case).steps if step.label == "end")[
+        "items"
+    ][0]
+
+    async def record(livekit: api.LiveKitAPI) -> None:
+        started = await livekit.egress.start_room_composite_egress(composite(upload))
+        await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_ACTIVE)
+        await livekit.egress.stop_egress(api.StopEgressRequest(egress_id=started.egress_id))
+        info = await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_FAILED)
+        assert (info.error_code, info.details) == (recorded["error_code"], recorded["details"])
+        assert (info.file.size, info.file.location, info.manifest_location) == (0, "", "")
+        assert plain(info.error) == plain(recorded["error"])
+
+    run(record, url)
+
+
+def plain(text: str) -> str:
+    """Take out of an upload error what each attempt has of its own."""
+    text = re.sub(r"(RequestID|HostID): [^,]*", r"\1: ", text)
+    text = re.sub(r"number of attempts, \d", "number of attempts", text)
+    return re.sub(r'Put "[^"]*": .*, status', 'Put "", status', text)
+
+
+def test_a_caller_that_gives_up_has_started_an_egress_all_the_same(url: str, endpoint: str) -> None:
+    httpx.patch(f"{url}/_control/faults", json={"start.answer_lost": {"times": 1}}).raise_for_status()
+
+    async def give_up(livekit: api.LiveKitAPI) -> None:
+        before = len((await livekit.egress.list_egress(api.ListEgressRequest(active=True))).items)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await livekit.egress.start_room_composite_egress(composite(s3(endpoint)))
+
+        async def there() -> bool:
+            active = await livekit.egress.list_egress(api.ListEgressRequest(active=True))
+            return len(active.items) == before + 1
+
+        await until(there)
+
+    run(give_up, url)
+
+
+def token(secret: str = SECRET, key: str = KEY, lifetime_s: int = 60, **video: object) -> str:
+    claims = {"iss": key, "nbf": int(time()) - 600, "exp": int(time()) + lifetime_s, "video": video}
+    return jwt.encode(claims, secret, "HS256")
+
+
+WRONG = "another-secret-that-is-long-enough-for-hs256"
+AUTHORIZATIONS = {
+    "no Authorization header": "",
+    "token is not a JWT": "Bearer not-a-jwt",
+    "signed with a wrong secret": "Bearer " + token(WRONG, roomRecord=True),
+    "unknown API key": "Bearer " + token(key="nokey", roomRecord=True),
+    "no roomRecord grant": "Bearer " + token(),
+    "roomAdmin but no roomRecord": "Bearer " + token(roomAdmin=True),
+    "expired 300 s ago": "Bearer " + token(lifetime_s=-300, roomRecord=True),
+    "start without roomRecord": "Bearer " + token(),
+    "stop without roomRecord": "Bearer " + token(),
+    'Authorization without "Bearer "': token(roomRecord=True),
+}
+
+
+@pytest.mark.parametrize("step", load("errors_auth_and_transport").calls(), ids=lambda step: step.label)
+def test_authentication_and_transport_errors_are_those_recorded(step: Step, url: str) -> None:
+    authorization = AUTHORIZATIONS.get(step.label, "Bearer " + token(roomRecord=True))
+    headers = {"Content-Type": step.request_headers["Content-Type"]}
+    if authorization:
+        headers["Authorization"] = authorization
+    answer = httpx.post(url + step.path, content=_body(step), headers=headers)
+    assert answer.status_code == step.status
+    assert answer.headers["Content-Type"] == step.response_headers["Content-Type"]
+    assert answer.headers["Vary"] == step.response_headers["Vary"]
+    sent = authorization.removeprefix("Bearer ")
+    if step.label in {"JSON with an unknown field", "protobuf content type, empty message"}:
+        return
+    assert masked(answer.text.replace(sent, "REDACTED") if sent else answer.text) == masked(
+        step.response_body
+    )
+
+
+def _body(step: Step) -> bytes:
+    if "base64" in step.request:
+        return b64decode(str(step.request["base64"]))
+    return json.dumps(step.request).encode()
+
+
+def test_an_administrator_administers_the_room_of_the_token_only(url: str) -> None:
+    path = f"{url}/twirp/livekit.RoomService/ListParticipants"
+    statuses = []
+    for name in (DEMO_ROOM, "another"):
+        headers = {"Authorization": "Bearer " + token(roomAdmin=True, room=name)}
+        statuses.append(httpx.post(path, json={"room": DEMO_ROOM}, headers=headers).status_code)
+    assert statuses == [200, 401]
+
+
+def test_the_controls_change_the_world(url: str, endpoint: str) -> None:
+    async def control(livekit: api.LiveKitAPI) -> None:
+        await livekit.room.create_room(api.CreateRoomRequest(name="a/b"))
+        request = composite(s3(endpoint))
+        request.room_name = "a/b"
+        first = (await livekit.egress.start_room_composite_egress(request)).egress_id
+        second = (await livekit.egress.start_room_composite_egress(request)).egress_id
+        for egress_id in (first, second):
+            await until_status(livekit, egress_id, api.EgressStatus.EGRESS_ACTIVE)
+        async with httpx.AsyncClient(base_url=f"{url}/_control") as controls:
+            listed = (await controls.get("/egress")).json()
+            assert {"egressId": first, "roomName": "a/b", "status": "EGRESS_ACTIVE"} in listed
+            assert (await controls.post(f"/egress/{first}/kill-handler")).status_code == 204
+            await until_status(livekit, first, api.EgressStatus.EGRESS_FAILED)
+            assert (await controls.post(f"/egress/{second}/lose-record")).status_code == 204
+            active = await livekit.egress.list_egress(api.ListEgressRequest(active=True))
+            assert second not in [info.egress_id for info in active.items]
+            assert (await controls.post("/rooms/a/b/leave", json={"identity": "ada"})).status_code == 204
+            assert (await controls.post("/rooms/a/b/join", json={"identity": "alan"})).status_code == 204
+            participants = await livekit.room.list_participants(api.ListParticipantsRequest(room="a/b"))
+            assert {p.identity for p in participants.participants} >= {"grace", "alan"}
+            assert (await controls.delete("/rooms/a/b")).status_code == 204
+            await until_status(livekit, second, api.EgressStatus.EGRESS_COMPLETE)
+
+    run(control, url)
+
+
+def test_faults_are_named_and_switched_by_http(url: str) -> None:
+    with httpx.Client(base_url=f"{url}/_control") as controls:
+        names = controls.get("/faults").json()
+        assert {"no_worker", "start.answer_lost", "webhook_lost"} <= names.keys()
+        changed = controls.patch(
+            "/faults", json={"no_worker": {"times": 2}, "list.slow": {"probability": 0.5}}
+        )
+        assert changed.json()["no_worker"] == {"probability": 0.0, "times": 2}
+        assert controls.get("/faults").json()["list.slow"] == {"probability": 0.5, "times": 0}
+        assert controls.patch("/faults", json={"nonsense": {"times": 1}}).status_code == 400
+        assert controls.patch("/faults", json={"no_worker": {"probability": 2}}).status_code == 400
+        assert controls.post("/egress/EG_x/explode").status_code == 404
+        assert controls.delete("/faults").json()["no_worker"] == {"probability": 0.0, "times": 0}
+
+
+def test_the_application_starts_and_stops(tmp_path: Path) -> None:
+    application = build(Options(KEY, SECRET, tmp_path, timing=FAST))
+
+    async def main() -> None:
+        async with application.router.lifespan_context(application):
+            transport = httpx.ASGITransport(application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://livekit") as client:
+                assert (await client.get("/")).text == "OK"
+
+    asyncio.run(main())
