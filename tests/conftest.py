@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pg8000.native
@@ -10,12 +10,13 @@ from local.postgres import USER
 from local.processes import LOOPBACK
 from local.stack import Part, Stack
 from tests.support import invariants
-from tests.support.clock import VirtualClock, VirtualLoops
-from tests.support.deployment import Deployment, migrate
+from tests.support.deployment import Deployment, Site, User, migrate
 from tests.support.livekit import LiveKit, LiveKitServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.support.clock import VirtualLoops
 
 TEMPLATE = "deployment_template"
 
@@ -46,19 +47,45 @@ def livekit_server() -> Iterator[LiveKitServer]:
         yield server
 
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
+class Sites:
+    """Deployments' databases, buckets and buses: as many as one test has needed at once so far."""
+
+    def __init__(self, make: Callable[[], Site]) -> None:
+        self._make = make
+        self._free: list[Site] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[Site]:
+        site = self._free.pop() if self._free else self._make()
+        yield site
+        site.empty()
+        self._free.append(site)
+
+    def close(self) -> None:
+        for site in self._free:
+            site.close()
+
+
+@pytest.fixture(scope="session")
+def sites(stack: Stack, template: str, livekit_server: LiveKitServer) -> Iterator[Sites]:
+    sites = Sites(lambda: Site(stack, template, livekit_server.url))
+    yield sites
+    sites.close()
 
 
 @pytest.fixture
-def livekit(livekit_server: LiveKitServer, stack: Stack, clock: VirtualClock) -> Iterator[LiveKit]:
+def loops(livekit_server: LiveKitServer) -> Iterator[VirtualLoops]:
+    with livekit_server.loops.in_use():
+        yield livekit_server.loops
+
+
+@pytest.fixture
+def livekit(livekit_server: LiveKitServer, stack: Stack, loops: VirtualLoops) -> LiveKit:
     """A LiveKit with the room `demo`."""
-    loops = VirtualLoops(clock)
-    with loops.in_use():
-        livekit = LiveKit(livekit_server, stack.aws.s3, loops, clock)
-        livekit.world.open_room("demo", permanent=True)
-        yield livekit
+    assert loops is livekit_server.loops
+    livekit = LiveKit(livekit_server, stack.aws.s3)
+    livekit.world.open_room("demo", permanent=True)
+    return livekit
 
 
 class Deploy(Protocol):
@@ -68,13 +95,11 @@ class Deploy(Protocol):
 
 
 @pytest.fixture
-def deploy(
-    stack: Stack, livekit: LiveKit, template: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Deploy]:
+def deploy(sites: Sites, livekit: LiveKit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
     with ExitStack() as ends:
 
         def make(**settings: str) -> Deployment:
-            made = Deployment(stack, livekit, monkeypatch, template, **settings)
+            made = Deployment(ends.enter_context(sites.lent()), livekit, monkeypatch, settings)
             ends.callback(made.close)
             return made
 
@@ -84,3 +109,13 @@ def deploy(
 @pytest.fixture
 def deployment(deploy: Deploy) -> Deployment:
     return deploy()
+
+
+@pytest.fixture
+def alice(deployment: Deployment) -> User:
+    return deployment.as_user("alice")
+
+
+@pytest.fixture
+def bob(deployment: Deployment) -> User:
+    return deployment.as_user("bob")

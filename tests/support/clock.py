@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextvars import Context
+
+type _Address = (
+    tuple[Literal[socket.AddressFamily.AF_INET], socket.SocketKind, int, str, tuple[str, int]]
+    | tuple[
+        Literal[socket.AddressFamily.AF_INET6],
+        socket.SocketKind,
+        int,
+        str,
+        tuple[str, int, int, int] | tuple[int, bytes],
+    ]
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000_000
@@ -21,6 +33,9 @@ class VirtualClock:
     """Begins at the real time, since AWS checks the signatures that the product makes by its own clock."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
         self._now = time.time_ns()
 
     def ns(self) -> int:
@@ -36,8 +51,9 @@ class VirtualClock:
 class _Loop(asyncio.SelectorEventLoop):
     """An event loop on a virtual clock."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, names: Mapping[str, str]) -> None:
         self._virtual = clock
+        self._names = names
         self._deadlines: list[asyncio.TimerHandle] = []
         super().__init__()
 
@@ -56,6 +72,19 @@ class _Loop(asyncio.SelectorEventLoop):
             self._deadlines.append(handle)
         return handle
 
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as in asyncio
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[_Address]:
+        known = self._names.get(host, host) if isinstance(host, str) else host
+        return await super().getaddrinfo(known, port, family=family, type=type, proto=proto, flags=flags)
+
     def deadlines(self) -> Iterator[int]:
         """Give when (ns) each `asyncio.timeout` that is being waited in ends."""
         self._deadlines = [
@@ -65,15 +94,19 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class VirtualLoops(asyncio.DefaultEventLoopPolicy):
-    """Gives every caller of asyncio a loop on a virtual clock, so that waiting for LiveKit takes no real time."""
+    """Gives every caller of asyncio a loop on a virtual clock, so that waiting for LiveKit takes no real time.
+
+    `names` are host names with the addresses that the loops find for them.
+    """
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
+        self.names: dict[str, str] = {}
         self._clock = clock
         self._loops: WeakSet[_Loop] = WeakSet()
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        loop = _Loop(self._clock)
+        loop = _Loop(self._clock, self.names)
         self._loops.add(loop)
         return loop
 

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 import threading
 import time
@@ -41,7 +40,7 @@ from tests.support.events import event, http_event
 from tests.support.livekit import API_KEY, API_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from local.livekit.webhooks import Webhook
     from local.stack import Stack
@@ -80,6 +79,13 @@ class Answer:
         value = self.json[name]
         assert isinstance(value, str), f"{name} is {value!r}"
         return value
+
+    @property
+    def details(self) -> list[str]:
+        """The fields that an error names."""
+        value = cast("list[dict[str, str]]", self.json["details"])
+        assert all(each["message"] for each in value)
+        return [each["field"] for each in value]
 
     @property
     def recording(self) -> dict[str, object]:
@@ -158,9 +164,16 @@ class User:
         self._deployment = deployment
         self._claims = {"iss": "https://issuer.example.com", "aud": "recordings", "sub": name} | claims
 
-    def start(self, *, headers: Mapping[str, str] | None = None, **options: object) -> Answer:
+    def start(
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        environment: bootstrap.Environment | None = None,
+        **options: object,
+    ) -> Answer:
         """POST with these options as the body."""
-        return self.send("start_recording_room", body=json.dumps(options).encode(), headers=headers)
+        body = json.dumps(options).encode()
+        return self.send("start_recording_room", body=body, headers=headers, environment=environment)
 
     def list(self, query: str = "") -> Answer:
         """GET the list."""
@@ -188,6 +201,7 @@ class User:
         body: bytes | None = None,
         query: str = "",
         headers: Mapping[str, str] | None = None,
+        environment: bootstrap.Environment | None = None,
     ) -> Answer:
         """Send the request that a file in `events/` holds, with these parts and this user's token instead."""
         request = http_event(
@@ -199,37 +213,23 @@ class User:
             headers=headers,
             domain=self._deployment.domain,
         )
-        return self._deployment.request(function_of(name), request)
+        return self._deployment.request(function_of(name), request, environment)
 
     def statuses(self) -> Sequence[object]:
         """Return the statuses in this user's list, newest first."""
         return [recording["status"] for recording in self.list().recordings]
 
 
-class Deployment:
-    """One deployment: its own database, bucket and event bus; the LiveKit may be shared with others."""
+class Site:
+    """What a deployment stands on: a migrated database, a bucket, an event bus; used again and again, emptied."""
 
-    def __init__(
-        self,
-        stack: Stack,
-        livekit: LiveKit,
-        monkeypatch: pytest.MonkeyPatch,
-        template: str,
-        **settings: str,
-    ) -> None:
-        self.name = f"d{uuid4().hex[:12]}"
-        self.domain = f"{self.name}.execute-api.us-east-1.amazonaws.com"
-        self.livekit = livekit
+    def __init__(self, stack: Stack, template: str, livekit_url: str) -> None:
+        self.name = f"site-{uuid4().hex[:12]}"
         self.aws = stack.aws
-        self.bucket = self.name
-        self.queue = Queue(stack, self.name)
-        self._postgres = stack.postgres
-        self._monkeypatch = monkeypatch
-        self._idle: list[bootstrap.Environment] = []
-        self._made: list[bootstrap.Environment] = []
-        self._lock = threading.Lock()
+        self.postgres = stack.postgres
         stack.postgres.create_database(self.name, template=template)
-        stack.aws.create_bucket(self.bucket)
+        stack.aws.create_bucket(self.name)
+        self.queue = Queue(stack, self.name)
         keys = {"access_key": stack.aws.access_key, "secret": stack.aws.secret_key}
         livekit_keys = {"api_key": API_KEY, "api_secret": API_SECRET}
         self.settings = _database_settings(stack, self.name) | {
@@ -239,23 +239,70 @@ class Deployment:
             "EGRESS_S3_SECRET_ARN": stack.aws.put_secret("egress", keys),
             "EVENT_BUS_NAME": self.name,
             "LIVEKIT_SECRET_ARN": stack.aws.put_secret("livekit", livekit_keys),
-            "LIVEKIT_URL": livekit.url,
-            "RECORDINGS_BUCKET": self.bucket,
+            "LIVEKIT_URL": livekit_url,
+            "RECORDINGS_BUCKET": self.name,
         }
-        self.settings |= settings
-        livekit.connect(self.domain, self.deliver)
         self.database = pg8000.native.Connection(
             USER, LOOPBACK, self.name, stack.postgres.port, stack.postgres.password, timeout=30
         )
+        self.warm: list[bootstrap.Environment] = []
+        """Execution environments that were made by these very settings."""
+
+    def empty(self) -> None:
+        """Make it as new."""
+        self.database.run("truncate recordings, recording_events, observed_change restart identity")
+        for key in self.objects():
+            self.aws.s3.delete_object(Bucket=self.name, Key=key)
+        self.queue.purge()
+
+    def objects(self) -> list[str]:
+        """Return the keys of all objects in the bucket."""
+        found = self.aws.s3.list_objects_v2(Bucket=self.name)
+        return [each["Key"] for each in found.get("Contents", [])]
 
     def close(self) -> None:
-        """Give back what the environments hold."""
         self.database.close()
-        for environment in self._made:
-            for made in environment.made.values():
-                if isinstance(made, Database | LiveKitEgress):
-                    made.close()
-        self._postgres.drop_database(self.name)
+        self.queue.close()
+        close_all(self.warm)
+
+
+def close_all(environments: Iterable[bootstrap.Environment]) -> None:
+    """Give back what execution environments hold."""
+    for environment in environments:
+        for made in environment.made.values():
+            if isinstance(made, Database | LiveKitEgress):
+                made.close()
+        environment.made.clear()
+
+
+class Deployment:
+    """One deployment; its LiveKit may be shared with others. `settings` differ from the site's."""
+
+    def __init__(
+        self, site: Site, livekit: LiveKit, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]
+    ) -> None:
+        self.site = site
+        self.livekit = livekit
+        self.domain = f"{site.name}.execute-api.us-east-1.amazonaws.com"
+        self.settings = site.settings
+        self._monkeypatch = monkeypatch
+        self._lock = threading.Lock()
+        self._own: list[bootstrap.Environment] = []
+        self._idle = site.warm
+        if settings:
+            self.configure(**settings)
+        livekit.connect(self.domain, self.deliver)
+
+    def configure(self, **settings: str) -> None:
+        """Change environment variables of the functions, which are then started anew."""
+        self.settings = self.settings | settings
+        self._idle = []
+
+    def close(self) -> None:
+        """End the execution environments, but for those that the next deployment on this site can use."""
+        close_all(self._own)
+        if self._idle is not self.site.warm:
+            close_all(self._idle)
 
     # The doors.
 
@@ -315,9 +362,10 @@ class Deployment:
         self, function: str, event: object, environment: bootstrap.Environment | None = None
     ) -> object:
         """Invoke a function in an environment that is free, or in a new one."""
-        self._apply_settings()
+        for name, value in self.settings.items():
+            self._monkeypatch.setenv(name, value)
         context = _LambdaContext(function, self.livekit.clock.ns)
-        with self._environment(environment):
+        with self._entered(environment):
             result = handler(function)(event, context)
         if context.get_remaining_time_in_millis() < 0:
             raise FunctionTimeoutError(f"{function} was not done in time")
@@ -325,20 +373,19 @@ class Deployment:
         return result
 
     def cold(self) -> bootstrap.Environment:
-        """Return a new execution environment."""
-        made = bootstrap.Environment(Clock(self.livekit.clock.now, self.livekit.advance))
-        self._made.append(made)
+        """Return a new execution environment, for this test only."""
+        made = self._environment()
+        self._own.append(made)
         return made
 
-    def forget_environments(self) -> None:
-        """Let every following invocation be a cold start."""
-        with self._lock:
-            self._idle.clear()
+    def _environment(self) -> bootstrap.Environment:
+        return bootstrap.Environment(Clock(self.livekit.clock.now, self.livekit.server.advance))
 
     @contextmanager
-    def _environment(self, chosen: bootstrap.Environment | None) -> Iterator[None]:
+    def _entered(self, chosen: bootstrap.Environment | None) -> Iterator[None]:
         with self._lock:
-            entered = chosen or (self._idle.pop() if self._idle else self.cold())
+            idle = self._idle
+            entered = chosen or (idle.pop() if idle else self._environment())
         token = bootstrap.environment.set(entered)
         try:
             yield
@@ -346,12 +393,7 @@ class Deployment:
             bootstrap.environment.reset(token)
             if chosen is None:
                 with self._lock:
-                    self._idle.append(entered)
-
-    def _apply_settings(self) -> None:
-        for name, value in self.settings.items():
-            if os.environ.get(name) != value:
-                self._monkeypatch.setenv(name, value)
+                    idle.append(entered)
 
     # Time and the outside.
 
@@ -377,51 +419,59 @@ class Deployment:
 
     def rows(self, query: str, **parameters: object) -> list[Row]:
         """Query the database; the rows are as in JSON."""
-        found = self.database.run(f"select to_jsonb(found)::text from ({query}) as found", **parameters)
+        found = self.site.database.run(f"select to_jsonb(found)::text from ({query}) as found", **parameters)
         return [json.loads(cast("str", text)) for [text] in found or ()]
 
     def execute(self, statement: str, **parameters: object) -> None:
         """Change the database behind the product's back."""
-        self.database.run(statement, **parameters)
+        self.site.database.run(statement, **parameters)
 
     def objects(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
-        found = self.aws.s3.list_objects_v2(Bucket=self.bucket)
-        return [each["Key"] for each in found.get("Contents", [])]
+        return self.site.objects()
 
     def put_object(self, key: str, body: bytes = b"late") -> None:
         """Store an object as somebody else than LiveKit's worker."""
-        self.aws.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+        self.site.aws.s3.put_object(Bucket=self.site.name, Key=key, Body=body)
 
     def events(self) -> list[dict[str, object]]:
         """Return every event that has reached the bus, in order of arrival."""
-        return self.queue.receive()
+        return self.site.queue.receive()
 
 
 class Queue:
     """An SQS queue that a rule on an event bus of its own fills."""
 
     def __init__(self, stack: Stack, name: str) -> None:
-        self._endpoint = stack.aws.endpoint
+        self._http = httpx.Client(base_url=stack.aws.endpoint)
         self._received: list[dict[str, object]] = []
         events = stack.aws.events
         events.create_event_bus(Name=name)
-        self._url = self._sqs("CreateQueue", QueueName=name)["QueueUrl"]
+        # What was received once stays hidden for longer than any test takes.
+        attributes = {"VisibilityTimeout": "43200"}
+        self._url = self._call("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
         arn = f"arn:aws:sqs:{stack.aws.region}:000000000000:{name}"
         events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["recorder"]}))
         events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
 
     def receive(self) -> list[dict[str, object]]:
         """Return the details of all events so far, in order of arrival."""
-        while messages := self._sqs("ReceiveMessage", QueueUrl=self._url, MaxNumberOfMessages=10).get(
+        while messages := self._call("ReceiveMessage", QueueUrl=self._url, MaxNumberOfMessages=10).get(
             "Messages"
         ):
-            for message in cast("list[dict[str, str]]", messages):
-                self._received.append(json.loads(message["Body"])["detail"])
-                self._sqs("DeleteMessage", QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+            bodies = (json.loads(message["Body"]) for message in cast("list[dict[str, str]]", messages))
+            self._received += (body["detail"] for body in bodies)
         return self._received
 
-    def _sqs(self, operation: str, **parameters: object) -> dict[str, object]:
+    def purge(self) -> None:
+        """Forget all messages."""
+        self._received = []
+        self._call("PurgeQueue", QueueUrl=self._url)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(self, operation: str, **parameters: object) -> dict[str, object]:
         # The local server wants to be told a credential, and does not check its signature.
         headers = {
             "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sqs/aws4_request, "
@@ -429,9 +479,7 @@ class Queue:
             "Content-Type": "application/x-amz-json-1.0",
             "X-Amz-Target": f"AmazonSQS.{operation}",
         }
-        answer = httpx.post(
-            self._endpoint, headers=headers, content=json.dumps(parameters)
-        ).raise_for_status()
+        answer = self._http.post("/", headers=headers, content=json.dumps(parameters)).raise_for_status()
         result: dict[str, object] = json.loads(answer.content or b"{}")
         return result
 

@@ -48,7 +48,7 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
     ours = {
         each.id
         for each in deployment.livekit.world._records.unended()
-        if each.alive and each.job.upload is not None and each.job.upload.bucket == deployment.bucket
+        if each.alive and each.job.upload is not None and each.job.upload.bucket == deployment.site.name
     }
     owned = [row["egress_id"] for row in rows if row["status"] in LIVE and row["egress_id"] is not None]
     assert len(owned) == len(set(owned)), "an egress belongs to two recordings"

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import socket
 import threading
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from local.livekit.twirp import Answer
+    from local.livekit.twirp import Answer, TwirpError
     from local.livekit.webhooks import Webhook
     from local.livekit.workers import Upload
     from local.livekit.world import Effect
@@ -44,6 +45,8 @@ class LiveKitServer:
     """An HTTP server on loopback in a thread of its own, which answers for one LiveKit at a time."""
 
     def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.loops = VirtualLoops(self.clock)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         routes = [Route("/twirp/livekit.{service}/{method}", self._answer, methods=["POST"])]
@@ -71,6 +74,12 @@ class LiveKitServer:
         self._thread.join(_REAL_SECONDS)
         self._socket.close()
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the LiveKit of this moment."""
+        if self.livekit is None:
+            raise RuntimeError("nobody keeps the time")
+        self.livekit.advance(seconds)
+
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             self.loop = runner.get_loop()
@@ -90,24 +99,16 @@ class LiveKit:
     store.
     """
 
-    def __init__(
-        self,
-        server: LiveKitServer,
-        s3: S3Client,
-        loops: VirtualLoops,
-        clock: VirtualClock,
-        *,
-        webhooks: Sequence[str] = (),
-    ) -> None:
-        self.clock = clock
+    def __init__(self, server: LiveKitServer, s3: S3Client, *, webhooks: Sequence[str] = ()) -> None:
+        server.clock.restart()
+        self.server = server
+        self.clock = server.clock
         self.url = server.url
-        self.world = _RecordingWorld(clock, webhooks)
+        self.world = ObservedWorld(self.clock, webhooks)
         self.api = Api(self.world, self, API_KEY, API_SECRET)
         self.file_size: int | None = None
         self.deliveries: list[tuple[Webhook, int | None]] = []
-        self._server = server
         self._s3 = s3
-        self._loops = loops
         self._receivers: dict[str, Callable[[Webhook], int | None]] = {}
         self._timers: list[tuple[int, int, Callable[[], object]]] = []
         server.livekit = self
@@ -131,7 +132,7 @@ class LiveKit:
         self._in_server(self._run_until(until))
 
     def _in_server[T](self, work: Coroutine[None, None, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._server.loop).result(_REAL_SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self.server.loop).result(_REAL_SECONDS)
 
     # The pace of the API.
 
@@ -141,14 +142,14 @@ class LiveKit:
     async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
         """Move the clock to when the answer comes, or to when its caller gives up waiting."""
         answered_at = None if after is None else self.clock.ns() + after
-        gives_up_at = self._loops.next_deadline()
+        gives_up_at = self.server.loops.next_deadline()
         if answered_at is not None and (gives_up_at is None or answered_at < gives_up_at):
             await self._run_until(answered_at)
             return
         if gives_up_at is None:
             raise RuntimeError("whoever called would wait for ever")
         await self._run_until(gives_up_at)
-        self._loops.wake()
+        self.server.loops.wake()
         await asyncio.wait_for(caller_gone(), _REAL_SECONDS)
 
     async def _run_until(self, until: int) -> None:
@@ -195,13 +196,19 @@ class LiveKit:
         return None
 
 
-class _RecordingWorld(World):
+class ObservedWorld(World):
+    """Keeps the calls; `refuse_after_effect` is what the next start is answered although it has its effect."""
+
     def __init__(self, clock: VirtualClock, webhooks: Sequence[str]) -> None:
         super().__init__(clock.ns, Random(7), api_key=API_KEY, api_secret=API_SECRET, webhook_urls=webhooks)
         self.calls: list[str] = []
         self.requests: list[Message] = []
+        self.refuse_after_effect: TwirpError | None = None
 
     def call(self, service: str, method: str, request: Message) -> Answer:
         self.calls.append(f"{service}.{method}")
         self.requests.append(request)
-        return super().call(service, method, request)
+        answer = super().call(service, method, request)
+        if method.startswith("Start") and self.refuse_after_effect is not None:
+            answer, self.refuse_after_effect = replace(answer, outcome=self.refuse_after_effect), None
+        return answer
