@@ -20,7 +20,7 @@ from recorder.domain import Status
 from recorder.errors import InvalidRequestError
 from recorder.http import Request
 from recorder.livekit_webhook import snapshot_in
-from recorder.paging import PARAMETERS, page_of
+from recorder.paging import CURSOR, PARAMETERS, page_of
 from recorder.repository import Repository
 from recorder.requests import StartRequest
 from recorder.settings import StorageSettings
@@ -41,6 +41,7 @@ queries = st.fixed_dictionaries(
     {},
     optional={
         "roomName": st.text(),
+        "cursor": st.from_regex(CURSOR, fullmatch=True),
         "limit": st.integers(0, 101).map(str),
         "status": st.sampled_from([*Status, "gone"]),
         "from": st.datetimes(timezones=st.timezones()).map(lambda time: time.isoformat()),
