@@ -228,11 +228,9 @@ def public_endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, Lam
         request = Request(event)
         try:
             return handle(request)
-        except errors.RecorderError as error:
-            return _error_answer(error, request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for a client
-            log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
-            return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "internal error", request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            _log(error)
+            return error_answer(error, request)
 
     return lambda_handler
 
@@ -246,19 +244,10 @@ def answer(status: HTTPStatus, body: Mapping[str, object], **headers: str) -> An
     }
 
 
-def _error_answer(error: errors.RecorderError, request: Request) -> Answer:
-    for kind, status, code in ERRORS:
-        if isinstance(error, kind):
-            if status is HTTPStatus.SERVICE_UNAVAILABLE:
-                log.warning(Code.REQUEST_FAILED, reason=code)
-            return _problem(status, code, str(error), request, error)
-    log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "internal error", request)
-
-
-def _problem(
-    status: HTTPStatus, code: str, text: str, request: Request, error: errors.RecorderError | None = None
-) -> Answer:
+def error_answer(error: Exception, request: Request) -> Answer:
+    """Return the answer for what went wrong; the text of an error that nobody raised on purpose is not in it."""
+    status, code = _status_and_code(error)
+    text = "internal error" if status is HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
     body: ErrorJson = {"error": text, "code": code, "requestId": request.id}
     if isinstance(error, errors.InvalidRequestError):
         body["details"] = [{"field": field, "message": message} for field, message in error.details]
@@ -266,6 +255,21 @@ def _problem(
         body["recordingId"] = str(error.recording_id)
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     return answer(status, cast("Mapping[str, object]", body), **retry)
+
+
+def _status_and_code(error: Exception) -> tuple[HTTPStatus, str]:
+    for kind, status, code in ERRORS:
+        if isinstance(error, kind):
+            return status, code
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
+
+
+def _log(error: Exception) -> None:
+    status, code = _status_and_code(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning(Code.REQUEST_FAILED, reason=code)
 
 
 def _where(error: BaseException) -> str:
