@@ -47,7 +47,9 @@ class LiveKitServer:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.loops = VirtualLoops(self.clock)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends small writes at once only where the socket says that it is TCP.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         routes = [Route("/twirp/livekit.{service}/{method}", self._answer, methods=["POST"])]
         self._server = uvicorn.Server(
