@@ -35,7 +35,7 @@ class Driver:
         self._folder = folder
         self._awake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._http = httpx.AsyncClient(timeout=_WEBHOOK_TIMEOUT_S)
+        self._http = httpx.AsyncClient(timeout=_WEBHOOK_TIMEOUT_S, trust_env=False)
         self._rendering = asyncio.Semaphore(_RENDERERS)
 
     def wake(self) -> None:

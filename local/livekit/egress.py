@@ -1,7 +1,6 @@
 """LiveKit's Egress service: what its calls answer."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from google.protobuf.message import Message
@@ -62,8 +61,6 @@ class EgressService:
             return Answer(invalid_argument(str(error)), draw(timing.refuse))
         delay = draw(timing.full_worker if environment.fires(faults.full_worker) else timing.accept)
         started = self._starting(job, request, room, environment.now() + delay)
-        if job.upload is not None:
-            job = replace(job, upload=copy_of(job.upload))
         taken = Egress(job, room, started, self._urls(job))
         environment.schedule.after(delay, partial(self._workers.take, taken))
         return Answer(copy_of(started), delay + draw(timing.answer))

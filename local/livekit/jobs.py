@@ -248,6 +248,11 @@ def _job(
             audio_codec=encoding.audio_codec or _AUDIO_IN[container][0] if audio else "",
             video_codec="h264" if video else "",
         )
+    upload: egress.S3Upload | None = None
+    if output.HasField("s3"):
+        # The caller may change its request afterwards.
+        upload = egress.S3Upload()
+        upload.CopyFrom(output.s3)
     return Job(
         kind=_ECHO_FIELDS[type(request)],
         room_name="" if isinstance(request, egress.WebEgressRequest) else request.room_name,
@@ -258,7 +263,7 @@ def _job(
         container=container,
         filepath=clean(output.filepath),
         disable_manifest=output.disable_manifest,
-        upload=output.s3 if output.HasField("s3") else None,
+        upload=upload,
         layout="",
         tracks=tracks,
         identity="",
