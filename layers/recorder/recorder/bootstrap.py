@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
+from . import aws
 from .database import Database, open_connection
 from .ports import Clock
 from .repository import Repository
@@ -83,8 +84,6 @@ class _Deferred[T]:
 
 def secret(arn: str) -> Mapping[str, str]:
     """Return a secret's JSON object, read anew at each call."""
-    from . import aws  # noqa: PLC0415 - functions with IAM authentication and no LiveKit need no signer
-
     return aws.secret(AwsSettings.from_environment(), arn)
 
 
@@ -99,8 +98,6 @@ def database_login() -> tuple[DatabaseSettings, str]:
     settings = DatabaseSettings.from_environment()
     if not settings.iam:
         return settings, secret(settings.secret_arn)["password"]
-    from . import aws  # noqa: PLC0415 - see above
-
     address = (settings.host, settings.port, settings.user)
     return settings, aws.database_token(AwsSettings.from_environment(), *address)
 

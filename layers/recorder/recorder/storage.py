@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from .aws import presigned_get
 from .domain import Recording, StoredFile
 from .errors import StorageUnavailableError
 
@@ -33,8 +34,6 @@ class S3Storage:
 
     def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
         """Return a link to an object that a browser saves under `file_name`; Range requests work."""
-        from .aws import presigned_get  # noqa: PLC0415 - only this call needs a signer
-
         parameters = {"response-content-disposition": content_disposition(file_name)}
         if mime_type:
             parameters["response-content-type"] = mime_type

@@ -1,0 +1,102 @@
+"""AWS Signature Version 4 with the standard library, for the few requests that a cold start may have to sign.
+
+botocore's signers do the same and are what the tests hold this module to; importing them would take as long as
+all of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from .settings import AwsSettings
+
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
+EMPTY_PAYLOAD: Final = hashlib.sha256(b"").hexdigest()
+UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
+_UNRESERVED: Final = "-_.~"
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+def signed_headers(
+    settings: AwsSettings, service: str, url: str, headers: Mapping[str, str], body: bytes, *, now: datetime
+) -> dict[str, str]:
+    """Return the headers with which `body` is to be POSTed to `url`: those given, and the proof of who sends it."""
+    sent = {**headers, "X-Amz-Date": _timestamp(now)}
+    if settings.session_token:
+        sent["X-Amz-Security-Token"] = settings.session_token
+    signed = {name.lower(): value for name, value in sent.items()} | {"host": _host(url)}
+    payload = hashlib.sha256(body).hexdigest()
+    signature = _signature(settings, service, now, _canonical("POST", url, "", signed, payload))
+    sent["Authorization"] = (
+        f"{ALGORITHM} Credential={settings.access_key}/{_scope(settings, service, now)}, "
+        f"SignedHeaders={';'.join(sorted(signed))}, Signature={signature}"
+    )
+    return sent
+
+
+def signed_url(
+    settings: AwsSettings,
+    service: str,
+    url: str,
+    parameters: Mapping[str, str],
+    *,
+    payload: str,
+    seconds: int,
+    now: datetime,
+) -> str:
+    """Return `url`, whose path is quoted already, with `parameters` and a proof that lets anyone GET it for a while.
+
+    `payload` is what the service wants signed of the body that a GET has not: EMPTY_PAYLOAD or UNSIGNED_PAYLOAD.
+    """
+    sent = {
+        **parameters,
+        "X-Amz-Algorithm": ALGORITHM,
+        "X-Amz-Credential": f"{settings.access_key}/{_scope(settings, service, now)}",
+        "X-Amz-Date": _timestamp(now),
+        "X-Amz-Expires": str(seconds),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if settings.session_token:
+        sent["X-Amz-Security-Token"] = settings.session_token
+    pairs = sorted(
+        (quote(name, safe=_UNRESERVED), quote(value, safe=_UNRESERVED)) for name, value in sent.items()
+    )
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    canonical = _canonical("GET", url, query, {"host": _host(url)}, payload)
+    return f"{url}?{query}&X-Amz-Signature={_signature(settings, service, now, canonical)}"
+
+
+def _canonical(method: str, url: str, query: str, headers: Mapping[str, str], payload: str) -> str:
+    lines = [f"{name}:{' '.join(headers[name].split())}" for name in sorted(headers)]
+    return "\n".join(
+        [method, urlsplit(url).path or "/", query, *lines, "", ";".join(sorted(headers)), payload]
+    )
+
+
+def _signature(settings: AwsSettings, service: str, now: datetime, canonical: str) -> str:
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    key = f"AWS4{settings.secret_key}".encode()
+    for part in _scope(settings, service, now).split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    text = f"{ALGORITHM}\n{_timestamp(now)}\n{_scope(settings, service, now)}\n{digest}"
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _scope(settings: AwsSettings, service: str, now: datetime) -> str:
+    return f"{now:%Y%m%d}/{settings.region}/{service}/aws4_request"
+
+
+def _timestamp(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%SZ}"
+
+
+def _host(url: str) -> str:
+    address = urlsplit(url)
+    return address.netloc.removesuffix(_DEFAULT_PORTS[address.scheme])
