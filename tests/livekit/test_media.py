@@ -1,8 +1,8 @@
 """What is rendered, read back with the ffmpeg that comes along."""
 
 import asyncio
-import os
 import re
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -144,14 +144,25 @@ def test_an_mp4_can_be_played_before_it_is_whole(tmp_path: Path) -> None:
     assert content.index(b"moov") < content.index(b"mdat")
 
 
-def test_a_cancelled_rendering_ends_its_ffmpeg(tmp_path: Path) -> None:
+def test_a_cancelled_rendering_ends_its_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = replace(COMPOSITE, encoding=Encoding(video_codec="h264", audio_codec="aac"), duration=59 * SECOND)
+    processes: list[asyncio.subprocess.Process] = []
+    create = asyncio.create_subprocess_exec
 
     async def give_up() -> None:
-        async with asyncio.timeout(0.2):
-            await render(long, tmp_path / "file.mp4")
+        started = asyncio.Event()
 
-    with pytest.raises(TimeoutError):
-        asyncio.run(give_up())
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        async def watched(*command: str, stdout: int, stderr: int) -> asyncio.subprocess.Process:
+            processes.append(await create(*command, stdout=stdout, stderr=stderr))
+            started.set()
+            return processes[-1]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+        rendering = asyncio.create_task(render(long, tmp_path / "file.mp4"))
+        await started.wait()
+        rendering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await rendering
+
+    asyncio.run(give_up())
+    assert [process.returncode for process in processes] == [-signal.SIGKILL]

@@ -7,7 +7,7 @@ from time import time
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol import egress
@@ -125,6 +125,7 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ANSWERS, st.lists(st.integers(0, 20 * SECOND), min_size=1, max_size=8))
 def test_events_reach_a_url_in_order_and_within_five_attempts(
     answers: list[tuple[int | None, int]], gaps: list[int]
@@ -143,6 +144,7 @@ def test_events_reach_a_url_in_order_and_within_five_attempts(
     assert receiver.queues.next_at() is None
 
 
+@settings(deadline=None)
 @given(ANSWERS)
 def test_only_lost_connections_429_and_5xx_are_tried_again(answers: list[tuple[int | None, int]]) -> None:
     receiver = Receiver()
