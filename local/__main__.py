@@ -38,8 +38,10 @@ def main() -> int:
     """Do what the command line says and return the exit code."""
     arguments = _arguments()
     # SIGINT too: a shell without job control starts what it puts in the background with it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         _check_machine()
         if arguments.command == "run":

@@ -198,7 +198,8 @@ class Stack:
         deployment.write(self.directory / "deployment.json")
         self.endpoints = self._endpoints(_url(api))
         self.endpoints.write(self.directory / "endpoints.json")
-        undo.callback((self.directory / "endpoints.json").unlink, missing_ok=True)
+        for name in ("deployment.json", "endpoints.json"):
+            undo.callback((self.directory / name).unlink, missing_ok=True)
 
     def _migrate(self) -> None:
         try:
