@@ -11,7 +11,7 @@ from .egress import EgressService
 from .environment import Environment
 from .faults import CallFaults, Faults
 from .notifier import Notifier
-from .records import Records
+from .records import Egress, Records
 from .rooms import IDENTITIES, Room, Rooms
 from .schedule import Schedule
 from .timing import Timing
@@ -102,6 +102,14 @@ class World:
         """Give every egress that has not ended, by id, as its worker sees it, those on dead hosts included."""
         self._run_due()
         return {found.id: found.info for found in self._records.unended()}
+
+    def egresses(self) -> tuple[Egress, ...]:
+        """Give every egress that has not ended, with all that is known of it; to look at, not to change."""
+        return tuple(self._records.unended())
+
+    def find_room(self, name: str) -> Room | None:
+        """Find an open room, with its participants and their tracks; to look at, not to change."""
+        return self._rooms.find(name)
 
     def kill_host(self, egress_id: str) -> None:
         """Let the host under an egress die: it stays ACTIVE on record for ever, its recorder times out."""
