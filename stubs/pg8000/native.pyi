@@ -1,16 +1,13 @@
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Self
 
+from pg8000.core import CoreConnection
 from pg8000.exceptions import DatabaseError as DatabaseError, Error as Error, InterfaceError as InterfaceError
 
 TIMESTAMPTZ: int
 
-class _Context:
-    rows: list[list[object]] | None
-    row_count: int
-
-class Connection:
+class Connection(CoreConnection):
     def __init__(
         self,
         user: str,
@@ -32,7 +29,6 @@ class Connection:
     @property
     def row_count(self) -> int: ...
     def run(self, sql: str, **params: object) -> list[list[object]] | None: ...
-    def execute_unnamed(self, statement: str, vals: Sequence[object] = ..., oids: Sequence[int] = ...) -> _Context: ...
     def register_in_adapter(self, oid: int, in_func: Callable[[str], object]) -> None: ...
     def close(self) -> None: ...
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from pg8000 import native
+from pg8000 import core, native
+from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from .errors import DatabaseUnavailableError
 from .telemetry import Code, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from .settings import DatabaseSettings
 
@@ -106,21 +108,22 @@ def _statement(sql: str) -> tuple[str, Callable[[dict[str, Parameter]], tuple[Pa
     return native.to_statement(sql)
 
 
-class _Pg8000Connection:
-    def __init__(self, connection: native.Connection) -> None:
-        self._connection = connection
-        # pg8000's own reader goes through strptime, which costs more than all other columns together.
-        connection.register_in_adapter(native.TIMESTAMPTZ, _timestamptz)
-
+class _Pg8000Connection(native.Connection):
     def execute(self, statement: str, values: tuple[Parameter, ...]) -> list[Row]:
-        rows: Sequence[Row] | None = self._connection.execute_unnamed(statement, values).rows
-        return list(rows or ())
+        # pg8000's own way waits for the server three times, and between them a pooler may change the server.
+        context = core.Context(statement)
+        self.send_PARSE(core.NULL_BYTE, statement)
+        self.send_BIND(core.NULL_BYTE, make_params(self.py_types, values))
+        self._send_message(core.DESCRIBE, core.PORTAL + core.NULL_BYTE)
+        self.send_EXECUTE()
+        core._write(self._sock, core.SYNC_MSG)  # noqa: SLF001
+        core._flush(self._sock)  # noqa: SLF001
+        self.handle_messages(context)
+        return context.rows or []
 
     def close(self) -> None:
-        try:
-            self._connection.close()
-        except (InterfaceError, OSError, AttributeError):
-            return
+        with suppress(InterfaceError, OSError, AttributeError):
+            super().close()
 
 
 def _timestamptz(text: str) -> datetime:
@@ -140,16 +143,17 @@ def open_connection(settings: DatabaseSettings, password: str) -> Connection:
 
     Raises pg8000's InterfaceError or OSError when the server cannot be reached or its certificate is not trusted.
     """
-    return _Pg8000Connection(
-        native.Connection(
-            user=settings.user,
-            host=settings.host,
-            port=settings.port,
-            database=settings.name,
-            password=password,
-            ssl_context=tls_context(settings),
-            # The bound on every statement: a SET or an option at start-up would pin an RDS Proxy session.
-            timeout=_STATEMENT_SECONDS,
-            application_name="recorder",
-        )
+    connection = _Pg8000Connection(
+        user=settings.user,
+        host=settings.host,
+        port=settings.port,
+        database=settings.name,
+        password=password,
+        ssl_context=tls_context(settings),
+        # The bound on every statement: a SET or an option at start-up would pin an RDS Proxy session.
+        timeout=_STATEMENT_SECONDS,
+        application_name="recorder",
     )
+    # pg8000's own reader goes through strptime.
+    connection.register_in_adapter(native.TIMESTAMPTZ, _timestamptz)
+    return connection
