@@ -244,6 +244,10 @@ class Recording:
         """Whether a file of this recording is known to be in the bucket."""
         return not self.live and self.storage_key is not None and self.file_size is not None
 
+    def awaits_upload(self, now: datetime) -> bool:
+        """Whether a file may still arrive in the folder."""
+        return self.live or (self.late_upload_until is not None and self.late_upload_until > now)
+
     @property
     def extension(self) -> str | None:
         """The file's extension, lower case, without the dot."""
@@ -305,6 +309,15 @@ class StoredFile:
     key: str
     size: int
     modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRoom:
+    """What LiveKit says of a room that exists; a room that is opened anew gets another `sid`."""
+
+    sid: str
+    recorded: bool
+    """Whether a recorder takes part in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -503,9 +516,13 @@ def _written(before: Recording, after: Recording, now: datetime) -> Recording:
     return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)
 
 
-def tidied(recording: Recording, policy: Policy, now: datetime) -> Recording:
-    """Return a final recording without the reminders that are over."""
-    late = recording.late_upload_until
+def tidied(recording: Recording, policy: Policy, now: datetime, *, running: bool, settled: bool) -> Recording:
+    """Return a final recording without the reminders that are over.
+
+    As long as LiveKit has an egress of it on record (`running`), a file may still arrive. Where something could not
+    be done (not `settled`), the sweep's next look waits longer each time.
+    """
+    late = now + policy.upload_grace if running else recording.late_upload_until
     key_over = recording.created_at + policy.idempotency_life <= now
     return _written(
         recording,
@@ -513,15 +530,10 @@ def tidied(recording: Recording, policy: Policy, now: datetime) -> Recording:
             recording,
             late_upload_until=None if late is not None and late <= now else late,
             idempotency_key=None if key_over else recording.idempotency_key,
-            attempts=0,
+            attempts=0 if settled else recording.attempts + 1,
         ),
         now,
     )
-
-
-def postponed(recording: Recording, now: datetime) -> Recording:
-    """Return the recording with one more failed attempt of the sweep, which makes the next one wait longer."""
-    return _written(recording, replace(recording, attempts=recording.attempts + 1), now)
 
 
 class Presence(StrEnum):
@@ -529,6 +541,8 @@ class Presence(StrEnum):
 
     SHOWN = "shown"
     DENIED = "denied"
+    GONE = "gone"
+    """The room in which it recorded is closed: nothing can record there."""
     SILENT = "silent"
     """The room was not or could not be asked."""
 
@@ -567,8 +581,8 @@ def judge(
     """Judge a live recording by what LiveKit's record (None: it has none) and the room say of its egress.
 
     The record alone proves neither life nor death. A recording is lost only where the record lacks it and the room
-    denies it, or where the record has it ACTIVE and the room, which had shown it before, denies it twice, some time
-    apart. `worker_denies` says that Stop was answered with not_found: no worker has it either.
+    denies it, or where the record has it ACTIVE and the room, which had shown it before or is closed, denies it
+    twice, some time apart. `worker_denies` says that Stop was answered with not_found: no worker has it either.
     """
     if recording.egress_id is None:
         over = now >= recording.created_at + policy.start_grace
@@ -581,8 +595,11 @@ def judge(
     recording = _witnessed(recording, record, presence, now)
     if recording.absent_since is not None:
         absent = _judge_absent(recording, record, now, policy, worker_denies=worker_denies)
-        if absent.step is Step.LOOK:
+        if absent.final or worker_denies:
             return absent
+        # A doubt that is no verdict yet does not put off a deadline.
+        due = _judge_deadlines(recording, record, presence, now, policy)
+        return absent if due.step is Step.NONE else due
     return _judge_deadlines(recording, record, presence, now, policy)
 
 
@@ -594,8 +611,9 @@ def _witnessed(
             return recording
         seen_at = recording.recorder_seen_at or now
         return _written(recording, replace(recording, recorder_seen_at=seen_at, absent_since=None), now)
-    known_to_show = record is EgressStatus.ACTIVE and recording.recorder_seen_at is not None
-    if presence is Presence.DENIED and (record is None or known_to_show):
+    believable = presence is Presence.GONE or recording.recorder_seen_at is not None
+    denied = presence in {Presence.DENIED, Presence.GONE}
+    if denied and (record is None or (record is EgressStatus.ACTIVE and believable)):
         if recording.absent_since is not None:
             return recording
         return _written(recording, replace(recording, absent_since=now), now)

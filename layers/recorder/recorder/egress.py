@@ -17,7 +17,7 @@ from livekit.protocol import egress as protocol
 from livekit.protocol import models
 from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
-from .domain import EgressSnapshot, Recording, Source
+from .domain import EgressSnapshot, OpenRoom, Recording, Source
 from .egress_info import DEPLOYMENT_METADATA, snapshot_of
 from .errors import (
     EgressEndedError,
@@ -168,14 +168,14 @@ class LiveKitEgress:
         """Return every egress of a room that LiveKit remembers: those that ended, for 24 hours."""
         return self._list(protocol.ListEgressRequest(room_name=room_name))
 
-    def recorded_rooms(self, room_names: Sequence[str]) -> frozenset[str]:
-        """Return which of these rooms hold a recorder. Raises EgressUnansweredError."""
+    def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
+        """Return those of these rooms that exist. Raises EgressUnansweredError."""
         answer = self._run(
             lambda client: _bounded(
                 client.room.list_rooms(ListRoomsRequest(names=room_names)), LIST_SECONDS, _NONE
             )
         )
-        return frozenset(room.name for room in answer.rooms if room.active_recording)
+        return {room.name: OpenRoom(sid=room.sid, recorded=room.active_recording) for room in answer.rooms}
 
     def recorders(self, room_name: str) -> frozenset[str]:
         """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""

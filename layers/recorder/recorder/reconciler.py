@@ -7,7 +7,7 @@ may be cut off at any point; the next sweep goes on from what is stored.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from .domain import (
     EgressSnapshot,
     EgressStatus,
     Judgement,
+    OpenRoom,
     Presence,
     Recording,
     Source,
@@ -33,7 +34,7 @@ from .errors import (
 from .telemetry import Code, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from .domain import Policy
@@ -64,7 +65,8 @@ class _Record:
     """LiveKit's record of every active egress."""
 
     by_id: dict[str, EgressSnapshot]
-    by_recording: dict[UUID, EgressSnapshot]
+    by_recording: Mapping[UUID, Sequence[EgressSnapshot]]
+    """Those that write into the folder of a recording of this deployment; hardly ever more than one."""
     rooms: Counter[str]
     matched: set[str]
     """The egress that live recordings of this sweep own."""
@@ -120,9 +122,13 @@ class Reconciler:
             log.warning(Code.LIST_UNANSWERED)
             outcomes["list_unanswered"] += 1
             return None
+        by_recording: defaultdict[UUID, list[EgressSnapshot]] = defaultdict(list)
+        for each in active:
+            if each.recording_id is not None:
+                by_recording[each.recording_id].append(each)
         return _Record(
             by_id={each.egress_id: each for each in active},
-            by_recording={each.recording_id: each for each in active if each.recording_id is not None},
+            by_recording=by_recording,
             rooms=Counter(each.room_name for each in active),
             matched=set(),
         )
@@ -139,18 +145,7 @@ class Reconciler:
             self._settle_live(live, record, outcomes)
         for recording in batch:
             if not recording.live:
-                outcomes[self._guarded(self._settle_final, recording, record)] += 1
-
-    def _guarded(
-        self, step: Callable[[Recording, _Record | None], str], recording: Recording, record: _Record | None
-    ) -> str:
-        """One recording's trouble with LiveKit or S3 must not keep the sweep from the others."""
-        try:
-            return step(recording, record)
-        except (EgressUnansweredError, StorageUnavailableError) as error:
-            log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id, reason=type(error).__name__)
-            self._save(recording, domain.postponed(recording, self._clock.now()))
-            return "postponed"
+                outcomes[self._settle_final(recording, record)] += 1
 
     # Live recordings.
 
@@ -188,7 +183,7 @@ class Reconciler:
         for recording in live:
             if recording.egress_id is None:
                 known = record.by_recording.get(recording.id)
-                evidence[recording.id] = known or self._remembered(recording)
+                evidence[recording.id] = known[0] if known else self._remembered(recording)
             elif recording.egress_id in record.by_id:
                 evidence[recording.id] = record.by_id[recording.egress_id]
             else:
@@ -221,13 +216,15 @@ class Reconciler:
         if not ours:
             return presences
         try:
-            recorded = self._egress.recorded_rooms(sorted(ours))
+            rooms = self._egress.open_rooms(sorted(ours))
         except EgressUnansweredError:
             return presences
         shown: dict[str, frozenset[str] | None] = {}
         for recording in asked:
             room = recording.room_name
-            if room not in recorded:
+            if not _same(rooms.get(room), recording):
+                presences[recording.id] = Presence.GONE
+            elif not rooms[room].recorded:
                 presences[recording.id] = Presence.DENIED
             elif max(ours[room], record.rooms[room]) == 1:
                 presences[recording.id] = Presence.SHOWN
@@ -303,37 +300,58 @@ class Reconciler:
     # Final recordings: what is left of them.
 
     def _settle_final(self, recording: Recording, record: _Record | None) -> str:
+        """Stop what outlived our verdict, and empty, find or forget what it left.
+
+        Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
+        """
         now = self._clock.now()
         if recording.deleted_at is None and recording.expired(now):
-            expired = domain.mark_deleted(recording, now) or recording
-            return "expired" if self._save(recording, expired) is not None else "overtaken"
-        if record is not None and recording.egress_id in record.by_id:
-            return self._stop_survivor(recording, recording.egress_id)
+            expired = self._save(recording, domain.mark_deleted(recording, now) or recording)
+            if expired is None:
+                return "overtaken"
+            recording = expired
+        survivors = record.by_recording.get(recording.id, ()) if record is not None else ()
+        running = bool(survivors)
+        recording, answered = self._stop_survivors(recording, survivors)
+        try:
+            after, outcome = self._clear(recording, running=running)
+            settled = answered
+        except StorageUnavailableError:
+            after, outcome, settled = recording, "", False
+        if after is None:
+            return "buried"
+        if not settled:
+            log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id)
+            outcome = "postponed"
+        tidy = domain.tidied(after, self._policy, now, running=running, settled=settled)
+        return outcome if self._save(recording, tidy) is not None else "overtaken"
+
+    def _clear(self, recording: Recording, *, running: bool) -> tuple[Recording | None, str]:
+        """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
+        now = self._clock.now()
         if recording.deleted_at is not None:
-            return self._settle_deleted(recording)
+            self._storage.delete(recording)
+            over = not running and not recording.awaits_upload(now)
+            return None if over and self._recordings.remove(recording) else recording, "tombstone"
         if recording.late_upload_until is not None:
             file = self._storage.find(recording)
             if file is not None:
-                recording_with_file = domain.complete_from_file(recording, file, now) or recording
-                self._save(recording, domain.tidied(recording_with_file, self._policy, now))
-                return "late_file_found"
-        self._save(recording, domain.tidied(recording, self._policy, now))
-        return "tidied"
+                return domain.complete_from_file(recording, file, now) or recording, "late_file_found"
+        return recording, "tidied"
 
-    def _settle_deleted(self, recording: Recording) -> str:
-        left = self._service.bury(recording)
-        if left is None:
-            return "buried"
-        self._save(recording, domain.tidied(recording, self._policy, self._clock.now()))
-        return "tombstone"
-
-    def _stop_survivor(self, recording: Recording, egress_id: str) -> str:
-        """Stop an egress that outlived our verdict about its recording."""
-        try:
-            self._service.apply(recording, self._egress.stop(egress_id))
-        except (EgressEndedError, EgressNotFoundError):
-            self._service.find(recording)
-        return "survivor_stopped"
+    def _stop_survivors(
+        self, recording: Recording, survivors: Sequence[EgressSnapshot]
+    ) -> tuple[Recording, bool]:
+        """Stop what still runs of a recording that is over; False where one of them gave no answer."""
+        running = [each.egress_id for each in survivors if each.status is not EgressStatus.ENDING]
+        answered = True
+        for egress_id, outcome in self._egress.stop_many(running).items() if running else ():
+            log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
+            if isinstance(outcome, EgressSnapshot):
+                recording = self._service.apply(recording, outcome)
+            elif not isinstance(outcome, (EgressEndedError, EgressNotFoundError)):
+                answered = False
+        return recording, answered
 
     # Egress that no live recording of this sweep owns.
 
@@ -410,6 +428,10 @@ class Reconciler:
     def _save(self, before: Recording, after: Recording) -> Recording | None:
         after = domain.scheduled(after, self._policy, self._clock.now())
         return after if self._service.save(before, after) else None
+
+
+def _same(room: OpenRoom | None, recording: Recording) -> bool:
+    return room is not None and recording.room_sid in {None, room.sid}
 
 
 def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presence:

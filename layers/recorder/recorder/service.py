@@ -196,20 +196,19 @@ class RecordingService:
         deleted = self._change(recording, lambda current: domain.mark_deleted(current, self._clock.now()))
         if deleted.live:
             deleted = self._stop_egress(deleted)
-        self.bury(deleted)
+        self._bury(deleted)
         log.info(Code.DELETED, recording_id=recording_id)
 
-    def bury(self, recording: Recording) -> Recording | None:
-        """Remove a deleted recording's objects and, if no upload can follow, its row; returns what is left of it."""
+    def _bury(self, recording: Recording) -> None:
+        """Remove a deleted recording's objects and, if no upload can follow, its row."""
         try:
             self._storage.delete(recording)
         except StorageUnavailableError:
             log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
-            return recording
-        late = recording.late_upload_until
-        if recording.live or (late is not None and late > self._clock.now()):
-            return recording
-        return None if self._recordings.remove(recording) else recording
+            count("ObjectsNotRemoved")
+            return
+        if not recording.awaits_upload(self._clock.now()):
+            self._recordings.remove(recording)
 
     def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
         """Take in what LiveKit reports of an egress; returns the recording that it belongs to, if one.
