@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from aws_lambda_powertools.metrics import MetricUnit
+
 from recorder.bootstrap import reconciler
 from recorder.telemetry import Code, count, log
 
@@ -22,7 +24,7 @@ def lambda_handler(_event: dict[str, object], context: "LambdaContext") -> dict[
     outcomes = dict(sorted(summary.outcomes.items()))
     for outcome, number in outcomes.items():
         count("RecordingsReconciled", number, outcome=outcome)
-    count("OldestUnsettledSeconds", summary.oldest_due_seconds)
+    count("OldestUnsettledSeconds", summary.oldest_due_seconds, unit=MetricUnit.Seconds)
     count("UnpublishedEvents", summary.unpublished_events)
     report: dict[str, object] = {
         "outcomes": outcomes,

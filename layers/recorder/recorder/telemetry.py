@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class Code(StrEnum):
     EVENTS_REFUSED = "EVENTS_REFUSED"
     SWEPT = "SWEPT"
     MIGRATED = "MIGRATED"
+    MIGRATION_FAILED = "MIGRATION_FAILED"
 
 
 NAMESPACE = "Recorder"
@@ -74,8 +75,11 @@ log = Log()
 
 
 def count(name: str, value: float = 1, *, unit: MetricUnit = MetricUnit.Count, **dimensions: str) -> None:
-    """Emit one CloudWatch metric in the embedded format, with these dimensions beside the service's name."""
-    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
-        metric.add_dimension("service", log.logger.service)
-        for dimension, kind in dimensions.items():
-            metric.add_dimension(dimension, kind)
+    """Emit one CloudWatch metric in the embedded format: by service, and by service and these dimensions."""
+    service = log.logger.service
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_metric(name, unit, value)
+    if dimensions:
+        # CloudWatch sums up nothing by itself: an alarm on all of it needs a metric of its own.
+        metrics.add_dimensions(service=service, **dimensions)
+    metrics.flush_metrics()
