@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.simulator.simulation import simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.simulator.loops import VirtualLoops
+
+
+@pytest.fixture
+def loops() -> Iterator[VirtualLoops]:
+    with simulator() as running:
+        yield running

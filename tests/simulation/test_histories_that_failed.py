@@ -1,0 +1,60 @@
+"""Histories that the simulator found and made short, each of which once broke an invariant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.simulator.plan import (
+    POLICIES,
+    ROOMS,
+    History,
+    InRoom,
+    Start,
+    Step,
+    Stop,
+    Strike,
+    Trouble,
+)
+from tests.support.simulator.simulation import Simulation
+
+if TYPE_CHECKING:
+    from tests.support.simulator.loops import VirtualLoops
+
+ROOM = ROOMS[0]
+
+
+def history(*steps: Step, webhooks: str = "own", policy: int = 0) -> History:
+    opened = InRoom(at=0.0, room=ROOM, action="open")
+    return History(seed=1, policy=POLICIES[policy], webhooks=webhooks, steps=(opened, *steps))
+
+
+HISTORIES = {
+    "a second egress of a recording that has ended runs on": history(
+        Trouble(at=0.0, fault="start_doubled", seconds=10.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+        Stop(at=8.0, user="alice", which=0),
+    ),
+    "an expired file outlives a dead worker that LiveKit believes alive": history(
+        Trouble(at=0.0, fault="start_doubled", seconds=10.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+        Strike(at=4.8, what="kill_host", which=0),
+        policy=1,
+    ),
+    "a recording is active for ever whose host died before its room showed it": history(
+        Trouble(at=0.0, fault="host_dies", seconds=90.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+    ),
+    "a recording is starting beyond its deadline while LiveKit denies its egress": history(
+        Trouble(at=0.0, fault="record_lost", seconds=90.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+        Strike(at=3.0, what="kill_host", which=0),
+        webhooks="none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_no_longer_fails(name: str, loops: VirtualLoops) -> None:
+    Simulation(HISTORIES[name], loops).run()

@@ -1,0 +1,1 @@
+"""Random histories of the product in virtual time: see docs/reliability.md, "Simulation"."""

@@ -1,0 +1,212 @@
+"""What was really written, what users really saw, and what about it must never be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from recorder.domain import EventType, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from recorder.domain import Recording
+    from recorder.ports import Recordings
+    from recorder.repository import StoredEvent
+
+_LIVE: Final = {Status.STARTING, Status.ACTIVE, Status.STOPPING}
+_KINDS: Final = {
+    Status.STARTING: EventType.STARTED,
+    Status.ACTIVE: EventType.ACTIVE,
+    Status.STOPPING: EventType.STOPPING,
+    Status.COMPLETED: EventType.COMPLETED,
+    Status.FAILED: EventType.FAILED,
+}
+
+
+class ViolationError(AssertionError):
+    """An invariant is broken."""
+
+
+def require(*, holds: bool, otherwise: str) -> None:
+    """Raise ViolationError unless it holds."""
+    if not holds:
+        raise ViolationError(otherwise)
+
+
+class Journal:
+    """The repository, with its rows and the events that are owed for what was written to it."""
+
+    def __init__(self, target: Recordings) -> None:
+        self.rows: dict[UUID, Recording] = {}
+        self.owed: dict[UUID, list[EventType]] = {}
+        self._target = target
+        for name in dir(target):
+            if not name.startswith("_") and not hasattr(self, name):
+                setattr(self, name, getattr(target, name))
+
+    def insert(self, recording: Recording) -> Recording | None:
+        existing = self._target.insert(recording)
+        if existing is None and recording.id not in self.rows:
+            rivals = [row for row in self.rows.values() if row.live and row.target == recording.target]
+            require(
+                holds=recording.target is None or not rivals, otherwise="5: two live recordings of one target"
+            )
+            self.rows[recording.id] = recording
+            self._owe(None, recording)
+        return existing
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        written = self._target.save(before, after)
+        if written:
+            known = self.rows[after.id]
+            final = known.status not in _LIVE
+            require(
+                holds=not final or after.status is known.status,
+                otherwise=f"4: {after.id} was {known.status} and became {after.status}",
+            )
+            require(
+                holds=known.deleted_at is None or after.deleted_at is not None,
+                otherwise=f"4: {after.id} was deleted and came back",
+            )
+            self.rows[after.id] = after
+            self._owe(known, after)
+        return written
+
+    def remove(self, recording: Recording) -> bool:
+        removed = self._target.remove(recording)
+        if removed:
+            del self.rows[recording.id]
+        return removed
+
+    def _owe(self, before: Recording | None, after: Recording) -> None:
+        owed = self.owed.setdefault(after.id, [])
+        if after.deleted_at is not None:
+            if before is not None and before.deleted_at is None:
+                owed.append(EventType.DELETED)
+        elif before is None or before.status is not after.status:
+            owed.append(_KINDS[after.status])
+
+    def check_events(self, taken: Sequence[StoredEvent]) -> None:
+        """Check that the bus was told of every change, in order, by stable ids."""
+        bodies: dict[str, str] = {}
+        told: dict[str, list[tuple[int, EventType]]] = {}
+        for event in taken:
+            body = cast("dict[str, object]", json.loads(event.body))
+            known = bodies.setdefault(str(body["id"]), event.body)
+            require(
+                holds=known == event.body,
+                otherwise=f"7: event {body['id']} came twice, with different bodies",
+            )
+            mine = told.setdefault(str(body["recordingId"]), [])
+            entry = (cast("int", body["sequence"]), event.type)
+            if entry not in mine:
+                require(
+                    holds=not mine or mine[-1][0] < entry[0],
+                    otherwise=f"7: the events of {body['recordingId']} came out of order",
+                )
+                mine.append(entry)
+        for recording_id, owed in self.owed.items():
+            heard = [kind for _, kind in told.pop(str(recording_id), [])]
+            require(
+                holds=heard == owed,
+                otherwise=f"7: {recording_id} went {_words(owed)}, told was {_words(heard)}",
+            )
+        require(holds=not told, otherwise="7: an event tells of what never was")
+
+
+def _words(kinds: Sequence[EventType]) -> str:
+    return " ".join(kind.removeprefix("Recording") for kind in kinds) or "nothing"
+
+
+@dataclass(slots=True)
+class Known:
+    """What a user knows of a recording."""
+
+    user: str
+    final: Status | None = None
+    final_since: int = 0
+    deleting: bool = False
+    deleted_since: int | None = None
+
+
+@dataclass(slots=True)
+class Observer:
+    """What users saw. Times are ticks: each call gets one when it begins and what it saw holds from when it ends."""
+
+    known: dict[UUID, Known] = field(default_factory=dict)
+    _tick: int = 0
+
+    def begin(self) -> int:
+        self._tick += 1
+        return self._tick
+
+    def meet(self, user: str, recording_id: UUID) -> Known:
+        known = self.known.get(recording_id)
+        if known is None:
+            known = self.known[recording_id] = Known(user)
+        require(holds=known.user == user, otherwise=f"6: {user} was told of {known.user}'s {recording_id}")
+        return known
+
+    def of(self, user: str) -> list[UUID]:
+        return [recording_id for recording_id, known in self.known.items() if known.user == user]
+
+    def saw(self, user: str, recording: Recording, began: int) -> None:
+        """Check what a call that began at a tick showed."""
+        require(
+            holds=recording.user_id == user, otherwise=f"6: {user} saw {recording.user_id}'s {recording.id}"
+        )
+        known = self.meet(user, recording.id)
+        require(
+            holds=known.deleted_since is None or began < known.deleted_since,
+            otherwise=f"4: {recording.id} was deleted and is seen again",
+        )
+        if known.final is not None and (recording.status not in _LIVE or began > known.final_since):
+            require(
+                holds=recording.status is known.final,
+                otherwise=f"4: {recording.id} was seen {known.final} and then {recording.status}",
+            )
+        if recording.status not in _LIVE and known.final is None:
+            known.final, known.final_since = recording.status, self.begin()
+
+    def missed(self, recording_id: UUID) -> None:
+        """Check a 404 about a recording that its user knows."""
+        require(
+            holds=self.known[recording_id].deleting,
+            otherwise=f"4: {recording_id} vanished and nobody deleted it",
+        )
+
+    def deleting(self, recording_id: UUID) -> None:
+        self.known[recording_id].deleting = True
+
+    def deleted(self, recording_id: UUID) -> None:
+        self.known[recording_id].deleted_since = self.begin()
+
+
+@dataclass(slots=True)
+class Paging:
+    """One walk through all pages of a list."""
+
+    owed: set[UUID]
+    """What was there when it began."""
+    seen: list[UUID] = field(default_factory=list)
+
+    def check(self, still_there: set[UUID]) -> None:
+        require(holds=len(self.seen) == len(set(self.seen)), otherwise="a list showed a recording twice")
+        skipped = (self.owed & still_there) - set(self.seen)
+        require(holds=not skipped, otherwise=f"a list skipped {skipped}")
+
+
+def listed(rows: dict[UUID, Recording], user: str, room: str | None, now: datetime) -> set[UUID]:
+    """Give the ids that a list of a user has to show."""
+    return {
+        row.id
+        for row in rows.values()
+        if row.user_id == user
+        and room in {None, row.room_name}
+        and row.deleted_at is None
+        and not row.expired(now)
+    }
