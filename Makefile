@@ -36,6 +36,12 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 	@$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
 	@$(LOCK) --group aws --output-file requirements/aws.txt
 	@$(LOCK) --group checkov --output-file requirements/checkov.txt
+	@$(LOCK) --group fuzz --output-file requirements/fuzz.txt
+	@$(LOCK) --group audit --output-file requirements/audit.txt
+
+.PHONY: openapi
+openapi: setup ## Write docs/openapi.json from the code
+	@$(PYTHON) -m tools.openapi
 
 .PHONY: build
 build: export ARCHITECTURE ?= arm64

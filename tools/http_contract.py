@@ -1,0 +1,346 @@
+"""What each route takes, answers and refuses with, for the OpenAPI document.
+
+Limits, models and errors are those of the request path; examples are answers of the functions that answer requests.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Final, Literal, NamedTuple
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler.openapi import params
+from aws_lambda_powertools.event_handler.openapi.models import Example
+from pydantic import BaseModel, ConfigDict
+
+from recorder import errors, schemas
+from recorder.domain import Recording, Source, Status
+from recorder.http import MAXIMUM_KEY_LENGTH
+from recorder.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
+from recorder.requests import StartRequest
+from recorder.service import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
+from recorder.untrusted import PRINTABLE
+
+
+class StopRequest(BaseModel):
+    """What to do with a recording: there is only one thing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["stop"] = "stop"
+
+
+class Input(NamedTuple):
+    """A parameter or a body, as a function's signature has it; without a default it must be given."""
+
+    annotation: object
+    default: object = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Success:
+    """An answer that says that what was asked is done."""
+
+    description: str
+    model: object
+    example: Mapping[str, object]
+    located: bool = False
+    """Whether it says where the recording is."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A route, the function that serves it, what it takes, how it answers and what it refuses with."""
+
+    function: str
+    method: str
+    path: str
+    takes: Mapping[str, Input]
+    succeeds: Mapping[HTTPStatus, Success]
+    refuses: Sequence[errors.RecorderError]
+
+    @property
+    def for_users(self) -> bool:
+        """Whether the caller is a user, and not LiveKit."""
+        return not self.path.startswith("/api/video/livekit/")
+
+
+# What the examples tell of.
+
+_BEGAN: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+_ENDED: Final = _BEGAN + timedelta(minutes=30)
+_STOPPING: Final = Recording(
+    id=UUID("0b2f6f4e-6a57-4d0f-9d1b-6d5c6d1f3a10"),
+    user_id="alice",
+    room_name="weekly sync",
+    source=Source.ROOM_COMPOSITE,
+    status=Status.STOPPING,
+    created_at=_BEGAN - timedelta(seconds=4),
+    updated_at=_BEGAN,
+    status_at=_BEGAN,
+    layout="grid",
+    resolution="1080p",
+    codec="h264",
+    audio_codec="aac",
+    room_sid="RM_q6Zk4rXDFxSr",
+    egress_id="EG_8pWyGJ3nqLxv",
+    started_at=_BEGAN,
+    max_duration=7200,
+)
+_COMPLETED: Final = replace(
+    _STOPPING,
+    status=Status.COMPLETED,
+    updated_at=_ENDED,
+    stopped_at=_ENDED,
+    storage_key=f"{_STOPPING.prefix}recording.mp4",
+    file_url=f"https://bucket.s3.eu-central-1.amazonaws.com/{_STOPPING.prefix}recording.mp4",
+    file_size=482_113_024,
+    duration=1800.0,
+    end_reason="stopped",
+)
+_DETAIL: Final = {
+    "recording": schemas.recording_json(_COMPLETED),
+    "downloadUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
+    "downloadUrlExpiresAt": schemas.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
+}
+_NEXT: Final = cursor_after(_COMPLETED)
+_LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
+_WEBHOOK: Final = {
+    "event": "egress_updated",
+    "egressInfo": {
+        "egressId": _STOPPING.egress_id,
+        "roomName": _STOPPING.room_name,
+        "status": "EGRESS_ACTIVE",
+    },
+    "id": "EV_s9qF2vXJgtMw",
+    "createdAt": str(int(_BEGAN.timestamp())),
+}
+RECORDING_PATH: Final = f"/api/video/recordings/{_STOPPING.id}"
+
+
+# What the operations take.
+
+
+def _examples(**values: object) -> dict[str, Example]:
+    return {name: Example(value=value) for name, value in values.items()}
+
+
+def _optional(
+    kind: object, field: params.Query | params.Header | params.Body, default: object = None
+) -> Input:
+    # A default of None says nothing in a schema, and the type stays without null: a parameter is there or it is not.
+    return Input(Annotated[kind, field], default)
+
+
+_ID: Final = Input(
+    Annotated[
+        UUID, params.Path(description="The recording's id.", openapi_examples=_examples(id=str(_STOPPING.id)))
+    ]
+)
+_PREFER: Final = _optional(
+    str,
+    params.Header(
+        alias="Prefer",
+        description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240).",
+        openapi_examples=_examples(wait="wait=10"),
+    ),
+)
+_START: Final = {
+    "body": Input(
+        Annotated[
+            StartRequest,
+            params.Body(
+                openapi_examples=_examples(
+                    room={"roomName": "weekly sync"},
+                    talk={"roomName": "talk", "layout": "speaker", "resolution": "720p", "maxDuration": 7200},
+                    track={
+                        "roomName": "talk",
+                        "trackBased": True,
+                        "trackSid": "TR_VC4Bz7wTkVb3tq",
+                        "codec": "vp8",
+                    },
+                )
+            ),
+        ]
+    ),
+    "idempotency_key": _optional(
+        str,
+        params.Header(
+            alias="Idempotency-Key",
+            description="The same key with the same body gets the first answer again, for 24 hours.",
+            pattern=rf"^[ -~]{{1,{MAXIMUM_KEY_LENGTH}}}$",
+            openapi_examples=_examples(uuid="5f3b1d0e-9a3c-4b5e-8f6a-2d7c1e4b9a80"),
+        ),
+    ),
+}
+_LIST: Final = {
+    "roomName": _optional(
+        str,
+        params.Query(
+            description="Only recordings of this room.",
+            pattern=PRINTABLE,
+            openapi_examples=_examples(room=_STOPPING.room_name),
+        ),
+    ),
+    "status": _optional(
+        Status,
+        params.Query(
+            description="Only recordings in this status.", openapi_examples=_examples(completed="completed")
+        ),
+    ),
+    "from_": _optional(
+        datetime,
+        params.Query(
+            alias="from",
+            description="Only recordings that were asked for at this time or later; UTC unless it has an offset.",
+            openapi_examples=_examples(day="2026-11-22T00:00:00Z"),
+        ),
+    ),
+    "to": _optional(
+        datetime,
+        params.Query(
+            description="Only recordings that were asked for before this time.",
+            openapi_examples=_examples(day="2026-11-23T00:00:00Z"),
+        ),
+    ),
+    "order": _optional(
+        Literal["asc", "desc"],
+        params.Query(description="Newest first, or oldest first.", openapi_examples=_examples(oldest="asc")),
+        "desc",
+    ),
+    "limit": _optional(
+        int,
+        params.Query(
+            ge=1,
+            le=MAXIMUM_LIMIT,
+            description="The most recordings of a page.",
+            openapi_examples=_examples(few=10),
+        ),
+        DEFAULT_LIMIT,
+    ),
+    "cursor": _optional(
+        str,
+        params.Query(
+            description="The `nextCursor` of the page before.",
+            pattern=CURSOR,
+            openapi_examples=_examples(next=_NEXT),
+        ),
+    ),
+}
+_STOP: Final = _optional(StopRequest, params.Body(openapi_examples=_examples(stop={"action": "stop"})))
+_EVENT: Final = Input(
+    Annotated[
+        dict[str, object],
+        params.Body(
+            media_type="application/webhook+json",
+            description="One of LiveKit's events; those that tell of no egress change nothing.",
+            openapi_examples=_examples(egress=_WEBHOOK),
+        ),
+    ]
+)
+
+# What they refuse with.
+
+_OFTEN: Final = (errors.DatabaseUnavailableError("the database is not available"),)
+_USERS: Final = (
+    *_OFTEN,
+    errors.UnauthorizedError("the token has no subject"),
+    errors.ForbiddenError("the token lacks the scope recordings:write"),
+)
+_USERS_OF_ONE: Final = (*_USERS, errors.RecordingNotFoundError(), errors.RecordingGoneError())
+_WAITING: Final = (
+    *_USERS_OF_ONE,
+    errors.InvalidRequestError(("Prefer", "wait must be a whole number of seconds")),
+)
+_WEBHOOKS: Final = (
+    *_OFTEN,
+    errors.InvalidRequestError(("body", "is not a LiveKit webhook")),
+    errors.UnauthorizedError("the webhook's signature is not valid"),
+)
+
+OPERATIONS: Final = (
+    Operation(
+        "start_recording",
+        "POST",
+        "/api/video/recordings",
+        takes=_START,
+        succeeds={
+            HTTPStatus.CREATED: Success(
+                "The egress was started.",
+                schemas.StartedJson,
+                schemas.started_json(_STOPPING.id, _STOPPING.egress_id),
+                located=True,
+            ),
+            HTTPStatus.ACCEPTED: Success(
+                "LiveKit's answer was lost; what became of the start shows within a minute or two.",
+                schemas.StartedJson,
+                schemas.started_json(_STOPPING.id, None),
+                located=True,
+            ),
+        },
+        refuses=(
+            *_USERS,
+            errors.InvalidRequestError(("roomName", "Field required")),
+            errors.RoomNotFoundError("requested room does not exist"),
+            errors.RecordingInProgressError(_STOPPING.id),
+            errors.IdempotencyMismatchError(),
+            errors.UnsupportedCodecError("vp8 is not available for a composite: use h264, or record a track"),
+            errors.EgressRefusedError("no supported codec is compatible with all outputs"),
+            errors.EgressUnavailableError("no response from servers"),
+        ),
+    ),
+    Operation(
+        "list_recordings",
+        "GET",
+        "/api/video/recordings",
+        takes=_LIST,
+        succeeds={HTTPStatus.OK: Success("One page.", schemas.RecordingListJson, _LISTING)},
+        refuses=(*_USERS, errors.InvalidRequestError(("limit", "must be a whole number from 1 to 100"))),
+    ),
+    Operation(
+        "get_recording",
+        "GET",
+        "/api/video/recordings/{id}",
+        takes={"id": _ID, "prefer": _PREFER},
+        succeeds={HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL)},
+        refuses=_WAITING,
+    ),
+    Operation(
+        "stop_recording",
+        "PATCH",
+        "/api/video/recordings/{id}",
+        takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "The recording stops, or has stopped.", schemas.StoppedJson, schemas.stopped_json(_STOPPING)
+            )
+        },
+        refuses=_WAITING,
+    ),
+    Operation(
+        "delete_recording",
+        "DELETE",
+        "/api/video/recordings/{id}",
+        takes={"id": _ID},
+        succeeds={HTTPStatus.OK: Success("It is gone.", schemas.SuccessJson, {"success": True})},
+        refuses=(*_USERS_OF_ONE, errors.InvalidRequestError(("force", "is not a parameter of this call"))),
+    ),
+    Operation(
+        "receive_livekit_webhook",
+        "POST",
+        "/api/video/livekit/webhook",
+        takes={"body": _EVENT},
+        succeeds={HTTPStatus.OK: Success("It is taken in.", schemas.SuccessJson, {"success": True})},
+        refuses=_WEBHOOKS,
+    ),
+    Operation(
+        "receive_livekit_webhook",
+        "POST",
+        "/api/video/livekit/webhook/{id}",
+        takes={"id": _ID, "body": _EVENT},
+        succeeds={HTTPStatus.OK: Success("It is taken in.", schemas.SuccessJson, {"success": True})},
+        refuses=_WEBHOOKS,
+    ),
+)
