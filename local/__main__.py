@@ -20,7 +20,7 @@ from local import demo, state
 from local.environments import ROOT
 from local.external import External
 from local.invoke import invoke
-from local.processes import LocalStackError
+from local.processes import LOOPBACK, LocalStackError
 from local.stack import Ports, Stack
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, signal.default_int_handler)
+    # Nothing that is here can be reached through a proxy.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{os.environ.get('NO_PROXY', '')},{LOOPBACK}"
     try:
         _check_machine()
         if arguments.command == "run":

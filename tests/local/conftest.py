@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from local.application import load
+from local.emulator import Emulator, Lambda
+from local.environments import environment
+from local.gateway import Gateway
+from local.issuer import AUDIENCE, Issuer
+from local.processes import LOOPBACK, Processes
+from local.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic import JsonValue
+
+REGION = "eu-west-1"
+
+PROBE = """
+import json, os, pathlib, time
+
+def lambda_handler(event, context):
+    query = event.get("queryStringParameters") or {}
+    match query.get("do"):
+        case "crash":
+            raise ValueError("this must not get out")
+        case "exit":
+            os._exit(3)
+        case "hang":
+            time.sleep(60)
+        case "meet":
+            place = pathlib.Path(query["place"])
+            (place / str(os.getpid())).touch()
+            while len(list(place.iterdir())) < int(query["guests"]):
+                time.sleep(0.01)
+        case "outlive":
+            while not pathlib.Path(query["gate"]).exists():
+                time.sleep(0.01)
+            pathlib.Path(query["done"]).touch()
+        case "answer":
+            return json.loads(event["body"])
+    return {"event": event, "pid": os.getpid(), "environment": dict(os.environ)}
+"""
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  JwtIssuer: {Type: String}
+  JwtAudience: {Type: CommaDelimitedList}
+  Greeting: {Type: String, Default: hello}
+Globals:
+  Function:
+    Runtime: python3.13
+    Handler: app.lambda_handler
+    Layers: [!Ref Shared]
+    Environment:
+      Variables:
+        GREETING: !Sub ${Greeting}, ${AWS::Region}
+        BUCKET: !Ref Bucket
+Resources:
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      Auth:
+        DefaultAuthorizer: Jwt
+        Authorizers:
+          Jwt:
+            IdentitySource: $request.header.Authorization
+            JwtConfiguration: {issuer: !Ref JwtIssuer, audience: !Ref JwtAudience}
+      CorsConfiguration:
+        AllowOrigins: [https://app.example.com]
+        AllowMethods: [GET, POST]
+        AllowHeaders: [authorization]
+        ExposeHeaders: [location]
+        MaxAge: 600
+  Bucket: {Type: AWS::S3::Bucket}
+  Shared:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {ContentUri: Shared}
+  Probe:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: Probe
+      Timeout: 10
+      Events:
+        Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /things}}
+        Post: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /things}}
+        One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: "/things/{id}"}}
+        Open: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /open, Auth: {Authorizer: NONE}}}
+        Scoped:
+          Type: HttpApi
+          Properties: {ApiId: !Ref Api, Method: GET, Path: /scoped, Auth: {AuthorizationScopes: [things:read]}}
+        Impatient:
+          Type: HttpApi
+          Properties: {ApiId: !Ref Api, Method: GET, Path: /impatient, TimeoutInMillis: 200}
+  Hasty:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: Probe
+      Timeout: 1
+      Events:
+        Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /hasty}}
+"""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A small application behind the gateway."""
+
+    url: str
+    issuer: Issuer
+    emulator: Emulator
+    server: Server
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self.issuer.token('alice') if token is None else token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, verify=False)
+
+    def invoke(self, function: str, event: JsonValue) -> JsonValue:
+        return self.server.run(partial(self.emulator.invoke, function, event))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `sam build` leaves: functions, a layer and a template that names their folders."""
+    directory = tmp_path_factory.mktemp("built")
+    for name, file, text in (
+        ("Probe", "app.py", PROBE),
+        ("Shared", "python/shared.py", "NAME = 'shared'\n"),
+        (".", "template.yaml", TEMPLATE),
+    ):
+        path = directory / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory / "template.yaml"
+
+
+@pytest.fixture(scope="session")
+def api(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    directory = tmp_path_factory.mktemp("api")
+    with Processes(directory) as processes, Server() as server:
+        openid, listener = server.listen(), server.listen()
+        issuer = Issuer(directory, f"http://{LOOPBACK}:{openid.getsockname()[1]}")
+        server.serve(issuer.app(), openid)
+        application = load(
+            built,
+            {"JwtIssuer": issuer.url, "JwtAudience": f"another,{AUDIENCE}"},
+            {"Bucket": "a-bucket"},
+            region=REGION,
+            overrides={"OVERRIDE": "yes"},
+        )
+        platform = Lambda(environment("runtime"), "the-key", "the-secret", REGION, directory)
+        emulator = Emulator(application.functions, processes, platform)
+        server.serve(Gateway(application, emulator.invoke), listener)
+        yield Api(f"http://{LOOPBACK}:{listener.getsockname()[1]}", issuer, emulator, server)
+
+
+def answer(body: JsonValue) -> bytes:
+    """The body of a request that makes the probe return exactly this."""
+    return json.dumps(body).encode()
