@@ -26,8 +26,6 @@ from local.stack import Ports, Stack
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from local.endpoints import Endpoints
-
 STATE = ROOT / ".local"
 # Taken where they are free, so that addresses and tokens stay the same from start to start.
 PORTS = Ports(api=8000, issuer=8001, postgres=54320, aws=4566, livekit=7880)
@@ -45,12 +43,12 @@ def main() -> int:
     # Nothing that is here can be reached through a proxy.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{os.environ.get('NO_PROXY', '')},{LOOPBACK}"
     try:
-        _check_machine()
+        _check_machine(arguments.state)
         if arguments.command == "run":
-            return _run(arguments.port, arguments.parameter)
+            return _run(arguments.state, arguments.port, arguments.parameter)
         if arguments.command == "demo":
             return _demo()
-        return _invoke(arguments.function, arguments.event)
+        return _invoke(arguments.state, arguments.function, arguments.event)
     except LocalStackError as error:
         _say(str(error))
         return 1
@@ -65,6 +63,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument(
+        "--state", type=Path, default=STATE, help="where run and invoke keep the stack's data (.local)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the stack until interrupted")
     run.add_argument("--port", type=int, default=0, help="the API's port (a free one)")
@@ -83,27 +84,27 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _check_machine() -> None:
+def _check_machine(directory: Path) -> None:
     if platform.system() != "Linux":
         raise LocalStackError(
             "AWS's Runtime Interface Emulator runs on Linux only: use a Linux machine, or WSL."
         )
-    STATE.mkdir(exist_ok=True)
-    free = shutil.disk_usage(STATE).free
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
     if free < NEEDED_BYTES:
         raise LocalStackError(
-            f"The disk of {STATE} has {free // 1_000_000} MB left; the stack needs {NEEDED_BYTES // 1_000_000} MB."
+            f"The disk of {directory} has {free // 1_000_000} MB left; the stack needs {NEEDED_BYTES // 1_000_000} MB."
         )
 
 
-def _run(port: int, parameters: list[tuple[str, str]]) -> int:
+def _run(directory: Path, port: int, parameters: list[tuple[str, str]]) -> int:
     began = time.monotonic()
     external = External.from_environment(os.environ)
     with Stack(
-        STATE, port=port, ports=PORTS, external=external, parameters=dict(parameters), report=_say
+        directory, port=port, ports=PORTS, external=external, parameters=dict(parameters), report=_say
     ) as stack:
         _log_to_terminal()
-        print(_welcome(stack.endpoints, time.monotonic() - began), flush=True)
+        print(_welcome(stack, time.monotonic() - began), flush=True)
         try:
             while not (failure := stack.failed()):
                 time.sleep(0.5)
@@ -114,11 +115,12 @@ def _run(port: int, parameters: list[tuple[str, str]]) -> int:
     raise LocalStackError(failure)
 
 
-def _welcome(endpoints: Endpoints, seconds: float) -> str:
+def _welcome(stack: Stack, seconds: float) -> str:
+    endpoints = stack.endpoints
     authorization = '-H "Authorization: Bearer $ALICE"'
     recordings = "$API/api/video/recordings"
     return f"""
-The stack is ready after {seconds:.1f} seconds. Logs: {STATE / "logs"}. Ctrl-C stops it.
+The stack is ready after {seconds:.1f} seconds. Logs: {stack.directory / "logs"}. Ctrl-C stops it.
 
   LiveKit   {endpoints.livekit_url}
   Postgres  {endpoints.database_url}
@@ -148,15 +150,15 @@ def _demo() -> int:
     return 0
 
 
-def _invoke(function: str, path: Path) -> int:
+def _invoke(directory: Path, function: str, path: Path) -> int:
     try:
         event: JsonValue = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise LocalStackError(f"{path} cannot be read as an event: {error}") from None
-    if state.running(STATE):
-        return 0 if invoke(function, event, STATE) else 1
-    with Stack(STATE, ports=PORTS, external=External.from_environment(os.environ), report=_say):
-        return 0 if invoke(function, event, STATE) else 1
+    if state.running(directory):
+        return 0 if invoke(function, event, directory) else 1
+    with Stack(directory, ports=PORTS, external=External.from_environment(os.environ), report=_say):
+        return 0 if invoke(function, event, directory) else 1
 
 
 def _log_to_terminal() -> None:

@@ -160,6 +160,11 @@ class Processes:
             self._children.append(child)
         return child
 
+    def named(self, name: str) -> Process:
+        """Return a child that runs under this name."""
+        with self._lock:
+            return next(child for child in self._children if child.name == name)
+
     def failed(self) -> str | None:
         """Return what is to be told of a child that ended without being stopped, else None."""
         with self._lock:

@@ -39,7 +39,7 @@ from local.external import Bucket, Database, External, LiveKitServer
 from local.gateway import Gateway
 from local.issuer import Issuer
 from local.postgres import Postgres
-from local.processes import LOOPBACK, LocalStackError, Processes, free_port
+from local.processes import LOOPBACK, LocalStackError, Process, Processes, free_port
 from local.server import Server
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ class Stack:
     def invoke(self, function: str, event: JsonValue) -> JsonValue:
         """Invoke a function by its logical id, and return its answer; raise FunctionError if it fails."""
         return self._server.run(partial(self._emulator.invoke, function, event))
+
+    def process(self, name: str) -> Process:
+        """Return the process that writes the log of this name, such as `postgres`."""
+        return self._processes.named(name)
 
     def failed(self) -> str | None:
         """Return what to tell when a service of the stack has ended by itself, else None."""
@@ -233,6 +237,7 @@ class Stack:
                 "Architecture": architecture(),
                 "JwtIssuer": self._issuer.url,
                 "JwtAudience": issuer.AUDIENCE,
+                "AllowedOrigins": "*",
                 "PublicUrl": self._external.public_url,
                 "DatabaseHost": database.host,
                 "DatabasePort": str(database.port),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, JsonValue
 
 from local.environments import tool
 from local.issuer import AUDIENCE, KEY_ID, Issuer
+from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -363,10 +363,7 @@ def test_the_gateway_gives_up_first_and_the_function_goes_on(api: Api, tmp_path:
     assert (response.status_code, response.json()) == (503, {"message": "Service Unavailable"})
     assert not done.exists()
     gate.touch()
-    deadline = time.monotonic() + 10
-    while not done.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(done.exists)
 
 
 def test_a_body_above_ten_megabytes_is_413(api: Api) -> None:

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from local.external import Bucket, Database, External, LiveKitServer
+from local.processes import LocalStackError
+
+LIVEKIT = {
+    "LIVEKIT_URL": "wss://livekit.example.com",
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": "secret",
+}
+S3 = {"S3_BUCKET": "films", "S3_ACCESS_KEY": "key", "S3_SECRET_KEY": "secret"}
+
+
+def test_without_variables_everything_is_local() -> None:
+    assert External.from_environment({}) == External()
+
+
+def test_each_service_can_be_replaced() -> None:
+    replaced = External.from_environment(
+        {
+            **LIVEKIT,
+            **S3,
+            "S3_ENDPOINT": "https://s3.example.com",
+            "S3_REGION": "eu-west-1",
+            "DATABASE_URL": "postgresql://me:se%40cret@db.example.com/recorder",
+            "PUBLIC_URL": "https://api.example.com",
+        }
+    )
+    assert replaced == External(
+        LiveKitServer("wss://livekit.example.com", "key", "secret"),
+        Database("postgresql://me:se%40cret@db.example.com/recorder"),
+        Bucket("films", "https://s3.example.com", "eu-west-1", "key", "secret"),
+        "https://api.example.com",
+    )
+
+
+def test_a_bucket_without_an_endpoint_is_on_aws() -> None:
+    assert External.from_environment(S3).bucket == Bucket("films", "", "us-east-1", "key", "secret")
+
+
+@pytest.mark.parametrize(
+    ("environ", "missing"),
+    [
+        ({"LIVEKIT_URL": "wss://x", "LIVEKIT_API_KEY": "key"}, "LIVEKIT_API_SECRET"),
+        ({"S3_ENDPOINT": "https://x"}, "S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY"),
+    ],
+)
+def test_half_a_service_is_refused(environ: dict[str, str], missing: str) -> None:
+    with pytest.raises(LocalStackError, match=f"{missing} must be set"):
+        External.from_environment(environ)
+
+
+def test_a_database_url_is_taken_apart() -> None:
+    database = Database("postgres://me:se%40cret@db.example.com:6543/my%20data?sslmode=disable")
+    assert (database.host, database.port, database.name) == ("db.example.com", 6543, "my data")
+    assert (database.user, database.password, database.tls) == ("me", "se@cret", False)
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=require", "?sslmode=verify-full"])
+def test_a_database_is_reached_over_tls_unless_the_url_says_otherwise(query: str) -> None:
+    assert Database(f"postgresql://me:secret@db.example.com{query}").tls
+
+
+@pytest.mark.parametrize("url", ["mysql://me@host/db", "postgresql://host/db", "nonsense"])
+def test_another_url_is_refused(url: str) -> None:
+    with pytest.raises(LocalStackError, match="DATABASE_URL must read"):
+        Database(url)

@@ -1,0 +1,106 @@
+"""That nothing which was started stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local import state, watchdog
+from local.environments import ROOT
+from local.processes import LocalStackError, Processes, free_port, listens
+from local.server import Server
+from tests.local.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A child that ignores being asked to end, with a child in a process group of its own, as the emulator has one.
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+RUNNER = """
+import sys, time
+from pathlib import Path
+from local import state
+from local.processes import Processes
+directory = Path(sys.argv[1])
+with state.exclusive(directory) as lock, Processes(directory, keep_open=[lock]) as processes:
+    child = processes.start("child", [sys.executable, "-c", sys.argv[2]])
+    child.wait_until(lambda: "ready" in child.log.read_text())
+    (directory / "session").write_text(str(child.pid))
+    (directory / "session").rename(directory / "started")
+    time.sleep(600)
+"""
+
+
+def test_stopping_ends_a_child_and_its_children(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        child = processes.start("child", [sys.executable, "-c", STUBBORN], stop_signal=signal.SIGKILL)
+        child.wait_until(lambda: "ready" in child.log.read_text())
+        assert len(watchdog.members(child.pid)) == 2
+    assert watchdog.members(child.pid) == []
+
+
+def test_killing_the_runner_ends_everything_and_frees_the_directory(tmp_path: Path) -> None:
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(tmp_path), STUBBORN],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    eventually((tmp_path / "started").exists)
+    session = int((tmp_path / "started").read_text())
+    assert state.running(tmp_path) == runner.pid
+    with (
+        pytest.raises(LocalStackError, match=f"runs already .process {runner.pid}"),
+        state.exclusive(tmp_path),
+    ):
+        pass
+    runner.kill()
+    runner.wait()
+    # At once, while the watchdog is still at work: the lock is given when the last child is gone.
+    with state.exclusive(tmp_path):
+        assert watchdog.members(session) == []
+
+
+def test_a_directory_nobody_runs_on_is_free(tmp_path: Path) -> None:
+    assert state.running(tmp_path) is None
+    with state.exclusive(tmp_path):
+        assert state.running(tmp_path) == os.getpid()
+    assert state.running(tmp_path) is None
+
+
+def test_a_child_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        child = processes.start("child", [sys.executable, "-c", "print('no room'); raise SystemExit(1)"])
+        with pytest.raises(LocalStackError, match="child did not start") as error:
+            child.wait_until(lambda: False)
+    assert "no room" in str(error.value)
+
+
+def test_a_child_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        assert processes.failed() is None
+        processes.start("child", [sys.executable, "-c", "print('bye')"])
+        eventually(lambda: processes.failed() is not None)
+        assert "child has ended by itself" in str(processes.failed())
+
+
+def test_a_preferred_port_is_taken_only_where_it_is_free() -> None:
+    preferred = free_port()
+    assert free_port(preferred) == preferred
+    with Server() as server:
+        server.listen(preferred)
+        assert listens(preferred)
+        assert free_port(preferred) != preferred
+        with pytest.raises(LocalStackError, match=f"Port {preferred} cannot be used"):
+            server.listen(preferred)
