@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi import params
@@ -30,6 +30,20 @@ class StopRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: Literal["stop"] = "stop"
+
+
+class EgressInfo(TypedDict, total=False):
+    """LiveKit's EgressInfo; of its fields these are always there."""
+
+    egressId: str
+    roomName: str
+
+
+class WebhookEvent(TypedDict, total=False):
+    """One of LiveKit's events; those that tell of no egress change nothing."""
+
+    event: object
+    egressInfo: EgressInfo
 
 
 class Input(NamedTuple):
@@ -74,7 +88,7 @@ _ENDED: Final = _BEGAN + timedelta(minutes=30)
 _STOPPING: Final = Recording(
     id=UUID("0b2f6f4e-6a57-4d0f-9d1b-6d5c6d1f3a10"),
     user_id="alice",
-    room_name="weekly sync",
+    room_name="demo",
     source=Source.ROOM_COMPOSITE,
     status=Status.STOPPING,
     created_at=_BEGAN - timedelta(seconds=4),
@@ -153,10 +167,10 @@ _START: Final = {
             StartRequest,
             params.Body(
                 openapi_examples=_examples(
-                    room={"roomName": "weekly sync"},
-                    talk={"roomName": "talk", "layout": "speaker", "resolution": "720p", "maxDuration": 7200},
+                    room={"roomName": "demo"},
+                    talk={"roomName": "demo", "layout": "speaker", "resolution": "720p", "maxDuration": 7200},
                     track={
-                        "roomName": "talk",
+                        "roomName": "demo",
                         "trackBased": True,
                         "trackSid": "TR_VC4Bz7wTkVb3tq",
                         "codec": "vp8",
@@ -232,12 +246,8 @@ _LIST: Final = {
 _STOP: Final = _optional(StopRequest, params.Body(openapi_examples=_examples(stop={"action": "stop"})))
 _EVENT: Final = Input(
     Annotated[
-        dict[str, object],
-        params.Body(
-            media_type="application/webhook+json",
-            description="One of LiveKit's events; those that tell of no egress change nothing.",
-            openapi_examples=_examples(egress=_WEBHOOK),
-        ),
+        WebhookEvent,
+        params.Body(media_type="application/webhook+json", openapi_examples=_examples(egress=_WEBHOOK)),
     ]
 )
 
@@ -341,6 +351,6 @@ OPERATIONS: Final = (
         "/api/video/livekit/webhook/{id}",
         takes={"id": _ID, "body": _EVENT},
         succeeds={HTTPStatus.OK: Success("It is taken in.", schemas.SuccessJson, {"success": True})},
-        refuses=_WEBHOOKS,
+        refuses=(*_WEBHOOKS, errors.RecordingNotFoundError()),
     ),
 )

@@ -1,10 +1,9 @@
 """POST /api/video/livekit/webhook[/{id}]: what LiveKit reports of its egress."""
 
 from http import HTTPStatus
-from uuid import UUID
 
 from recorder.bootstrap import livekit_secret, recordings, storage_settings
-from recorder.errors import InvalidRequestError, RecordingNotFoundError, UnauthorizedError
+from recorder.errors import InvalidRequestError, UnauthorizedError
 from recorder.http import Answer, Request, answer, public_endpoint
 from recorder.livekit_webhook import MAXIMUM_BYTES, snapshot_in, verify
 from recorder.telemetry import Code, count, log
@@ -20,8 +19,9 @@ def lambda_handler(request: Request) -> Answer:
         log.warning(Code.WEBHOOK_REJECTED, reason=type(error).__name__)
         count("WebhooksRejected", reason=type(error).__name__)
         raise
+    recording_id = request.named_recording_id
     if snapshot is not None:
-        recordings().receive(snapshot, _named_recording(request))
+        recordings().receive(snapshot, recording_id)
     return answer(HTTPStatus.OK, {"success": True})
 
 
@@ -33,10 +33,3 @@ def _verified_body(request: Request) -> bytes:
     keys = livekit_secret()
     verify(body, authorization, api_key=keys["api_key"], api_secret=keys["api_secret"])
     return body
-
-
-def _named_recording(request: Request) -> UUID | None:
-    try:
-        return request.recording_id
-    except RecordingNotFoundError:
-        return None

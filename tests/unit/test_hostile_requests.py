@@ -183,6 +183,19 @@ def test_a_room_name_is_anything_printable(name: str) -> None:
     assert not any(character in CONTROL for character in accepted)
 
 
+@pytest.mark.parametrize("number", ["60", "60.0", "6e1"])
+def test_a_whole_number_is_one_however_it_is_written(number: str) -> None:
+    body = f'{{"roomName": "demo", "maxDuration": {number}}}'
+
+    assert StartRequest.model_validate_json(body).max_duration == 60
+
+
+@pytest.mark.parametrize("number", ["60.5", "1e999", "NaN", '"60"', "true", "1" + "0" * 400])
+def test_what_is_no_whole_number_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match="maxDuration|Invalid JSON|invalid JSON"):
+        StartRequest.model_validate_json(f'{{"roomName": "demo", "maxDuration": {number}}}')
+
+
 # Webhooks
 
 

@@ -89,6 +89,11 @@ class Request:
         except ValueError:
             raise errors.RecordingNotFoundError from None
 
+    @property
+    def named_recording_id(self) -> UUID | None:
+        """The id in the path, where the route has one."""
+        return self.recording_id if "id" in _mapping(self.event.get("pathParameters")) else None
+
     @cached_property
     def body(self) -> bytes:
         """The body's bytes, at most 64 KiB of them."""

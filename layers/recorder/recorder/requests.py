@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -17,6 +17,13 @@ MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
 """What `_room_name` accepts, for the OpenAPI document."""
 
+
+def _whole(value: object) -> object:
+    # JSON knows one kind of number: 60.0 is as whole as 60.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE: Final = BeforeValidator(_whole)
 
 # What the validator below and the service demand of fields together, for the OpenAPI document.
 _KINDS: Final[tuple[JsonDict, ...]] = (
@@ -82,22 +89,21 @@ class StartRequest(BaseModel):
         Literal["h264", "vp8"], Field(description="Video codec; `vp8` for a track that was published so.")
     ] = "h264"
     audio_codec: Literal["aac", "opus"] = "aac"
-    audio_bitrate: Annotated[int, Field(ge=16, le=512, description="kbit/s; 128 unless given.")] | None = None
-    video_bitrate: (
-        Annotated[int, Field(ge=100, le=20_000, description="kbit/s; 4500, 3000 or 1500 unless given.")]
-        | None
-    ) = None
+    audio_bitrate: Annotated[
+        int | None, Field(ge=16, le=512, description="kbit/s; 128 unless given."), _WHOLE
+    ] = None
+    video_bitrate: Annotated[
+        int | None, Field(ge=100, le=20_000, description="kbit/s; 4500, 3000 or 1500 unless given."), _WHOLE
+    ] = None
     track_based: Annotated[bool, Field(description="Record one track instead of the room.")] = False
-    track_sid: (
-        Annotated[str, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$", description="LiveKit's id of the track.")]
-        | None
-    ) = None
-    max_duration: (
-        Annotated[
-            int, Field(ge=1, le=MAXIMUM_DURATION_SECONDS, description="Seconds after which it is stopped.")
-        ]
-        | None
-    ) = None
+    track_sid: Annotated[
+        str | None, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$", description="LiveKit's id of the track.")
+    ] = None
+    max_duration: Annotated[
+        int | None,
+        Field(ge=1, le=MAXIMUM_DURATION_SECONDS, description="Seconds after which it is stopped."),
+        _WHOLE,
+    ] = None
 
     @model_validator(mode="after")
     def _track(self) -> Self:
