@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
 from . import aws
 from .database import Database, open_connection
+from .egress_record import EgressRecord
 from .ports import Clock
 from .repository import Repository
 from .service import RecordingService
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
 
+    from .domain import EgressSnapshot
     from .egress import LiveKitEgress
-    from .ports import Egress
+    from .ports import Egress, Storage
     from .reconciler import Reconciler
 
 
@@ -70,7 +72,7 @@ def _kept[T](make: Callable[[], T]) -> Callable[[], T]:
 
 
 class _Deferred[T]:
-    """Stands in for an adapter whose vendor client is heavy, and makes it at its first use."""
+    """Stands in for an adapter that not every function needs or has the settings of, and makes it at its first use."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -80,6 +82,12 @@ class _Deferred[T]:
         if self._made is None:
             self._made = self._make()
         return cast("object", getattr(self._made, name))
+
+
+class _Egress(_Deferred["LiveKitEgress"]):
+    def find(self, egress_id: str) -> EgressSnapshot:
+        """Spare whoever needs no more than this the import of livekit-api."""
+        return egress_record().find(egress_id)
 
 
 def secret(arn: str) -> Mapping[str, str]:
@@ -143,6 +151,15 @@ def storage() -> S3Storage:
 
 
 @_kept
+def egress_record() -> EgressRecord:
+    """Return LiveKit's record of single egress."""
+    livekit, keys = LiveKitSettings.from_environment(), livekit_secret()
+    return EgressRecord(
+        livekit.url, api_key=keys["api_key"], api_secret=keys["api_secret"], storage=storage_settings()
+    )
+
+
+@_kept
 def egress() -> LiveKitEgress:
     """Return LiveKit's egress."""
     from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
@@ -163,8 +180,8 @@ def recordings() -> RecordingService:
     """Return the use cases, wired for this environment."""
     return RecordingService(
         repository(),
-        cast("Egress", _Deferred(egress)),
-        storage(),
+        cast("Egress", _Egress(egress)),
+        cast("Storage", _Deferred(storage)),
         policy_from_environment(),
         environment.get().clock,
     )
@@ -180,7 +197,7 @@ def reconciler() -> Reconciler:
     return Reconciler(
         recordings(),
         repository(),
-        cast("Egress", _Deferred(egress)),
+        cast("Egress", _Egress(egress)),
         storage(),
         events=EventBridge(bus_name, _events_client) if bus_name else None,
         policy=policy_from_environment(),

@@ -1,0 +1,48 @@
+"""What the template tells each function is enough for what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.infrastructure.test_template import DATABASE, VARIABLES
+
+if TYPE_CHECKING:
+    from tests.support.deployment import Deployment
+
+PLATFORM = ("AWS_", "DATABASE_TLS")
+
+
+def test_each_function_does_its_work_with_the_settings_that_it_is_told(deployment: Deployment) -> None:
+    everything = dict(deployment.settings)
+    alice = deployment.as_user("alice")
+
+    def tell(function: str) -> None:
+        told = VARIABLES[function] | DATABASE
+        deployment.configure(
+            **{
+                name: value if name in told or name.startswith(PLATFORM) else ""
+                for name, value in everything.items()
+            }
+        )
+
+    def status() -> object:
+        row = deployment.row(recording_id)
+        return row and row["status"]
+
+    tell("StartRecording")
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    tell("ReceiveLivekitWebhook")
+    deployment.advance(30)
+    assert status() == "active"
+    tell("ListRecordings")
+    assert alice.statuses() == ["active"]
+    tell("StopRecording")
+    assert alice.stop(recording_id)["status"] == "stopping"
+    tell("ReconcileRecordings")
+    deployment.sweeps(2)
+    assert status() == "completed"
+    tell("GetRecording")
+    assert alice.get(recording_id).json["downloadUrl"]
+    tell("DeleteRecording")
+    assert alice.delete(recording_id).status == 200
+    assert deployment.objects() == []
