@@ -44,7 +44,7 @@ class Resolver:
     def resolve(self, value: JsonValue) -> JsonValue:
         """Return the value with every intrinsic function in it replaced by its result."""
         if isinstance(value, list):
-            return [self.resolve(item) for item in value if not self._omitted(item)]
+            return [self.resolve(item) for item in value if not self.omitted(item)]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
@@ -53,9 +53,10 @@ class Resolver:
                 return self._functions[name](argument)
             if name.startswith("Fn::"):
                 raise LocalStackError(f"template.yaml uses {name}, which the local stack cannot evaluate.")
-        return {key: self.resolve(item) for key, item in value.items() if not self._omitted(item)}
+        return {key: self.resolve(item) for key, item in value.items() if not self.omitted(item)}
 
-    def _omitted(self, value: JsonValue) -> bool:
+    def omitted(self, value: JsonValue) -> bool:
+        """Tell whether a value is `AWS::NoValue`: what has it is then as if it were not there."""
         while isinstance(value, dict) and value.keys() == {"Fn::If"}:
             value = self._branch(value["Fn::If"])
         return value == _OMITTED

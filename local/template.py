@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from local.intrinsics import Resolver
 from local.processes import LocalStackError
@@ -17,8 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+# It tells of its own feature switches and metrics.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
+
 ACCOUNT = "000000000000"
 STACK_NAME = "local"
+
+
+class _Loader(yaml.CSafeLoader):
+    """SAM's own loader is written in Python, and takes eight times as long."""
+
+
+_Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
+def parse(text: str) -> dict[str, JsonValue]:
+    """Return what a template says, with its short forms of intrinsic functions in full."""
+    # The loader makes no other objects than those of JSON.
+    document: dict[str, JsonValue] = yaml.load(text, _Loader)  # noqa: S506
+    return document
 
 
 class _Parameter(BaseModel):
@@ -54,7 +73,7 @@ class Template:
     def __init__(
         self, built: Path, parameters: Mapping[str, str], resources: Mapping[str, str], region: str
     ) -> None:
-        source: dict[str, JsonValue] = yaml_parse(built.read_text())
+        source = parse(built.read_text())
         declared = _Document.model_validate(source).parameters
         if unknown := parameters.keys() - declared.keys():
             raise LocalStackError(f"template.yaml has no parameter {', '.join(sorted(unknown))}.")
@@ -65,7 +84,7 @@ class Template:
             raise LocalStackError(
                 f"template.yaml's parameter {', '.join(sorted(missing))} has no local value."
             )
-        document = _Document.model_validate(_transformed(source, given, region))
+        document = _Document.model_validate(transformed(source, given, region))
         self._resources = document.resources
         values: dict[str, JsonValue] = {
             name: [*text.split(",")] if "List" in declared[name].type else text
@@ -87,7 +106,12 @@ class Template:
     def pick(self, properties: JsonValue, *names: str) -> dict[str, JsonValue]:
         """Return those of the named properties that are set, evaluated."""
         given = properties if isinstance(properties, dict) else {}
-        return {name: self._resolver.resolve(given[name]) for name in names if name in given}
+        wanted = {name: given[name] for name in names if name in given}
+        return {
+            name: self._resolver.resolve(value)
+            for name, value in wanted.items()
+            if not self._resolver.omitted(value)
+        }
 
     def raw(self, logical_id: str, name: str) -> list[JsonValue]:
         """Return a resource's property that is a list, as it stands."""
@@ -119,7 +143,7 @@ class _NoManagedPolicies:
         return {}
 
 
-def _transformed(
+def transformed(
     source: dict[str, JsonValue], parameters: dict[str, str], region: str
 ) -> dict[str, JsonValue]:
     """Return what SAM makes of the template, whose code must be in S3 for that, where `sam package` puts it."""
