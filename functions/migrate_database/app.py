@@ -1,13 +1,17 @@
 """Bring the database to this version's schema: at each deploy before new code takes traffic, and by hand."""
 
+import json
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pg8000 import dbapi
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from recorder.bootstrap import database_login
@@ -17,37 +21,67 @@ from recorder.telemetry import Code, log
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Two deploys at once: the second waits, and then finds nothing left to do.
-LOCK = text("select pg_advisory_xact_lock(hashtext('recorder.migrate_database'))")
+LOCK: Final = text("select pg_advisory_xact_lock(hashtext('recorder.migrate_database'))")
+# Whoever waits for a table's lock makes everybody else wait behind it: better that the deploy fails.
+PATIENCE: Final = text("set local lock_timeout = '20s'")
+_ANSWER_SECONDS: Final = 10.0
+"""What is kept of the function's time for telling CloudFormation how it went."""
+_REASON_LENGTH: Final = 1000
+"""CloudFormation takes 4 KiB for the whole answer."""
+
+
+class _Properties(TypedDict):
+    Revision: str
+
+
+class CustomResourceRequest(TypedDict):
+    """What CloudFormation asks of a custom resource, as far as it matters here."""
+
+    RequestType: str
+    ResponseURL: str
+    StackId: str
+    RequestId: str
+    LogicalResourceId: str
+    PhysicalResourceId: NotRequired[str]
+    ResourceProperties: _Properties
+    OldResourceProperties: NotRequired[_Properties]
 
 
 @log.logger.inject_lambda_context
-def lambda_handler(_event: dict[str, object], _context: "LambdaContext") -> dict[str, object]:
-    """Migrate in one transaction; returns the revision before and after. Raises what Postgres refused."""
-    before, after = migrate()
-    log.info(Code.MIGRATED, before=before, after=after)
-    return {"before": before, "after": after}
+def lambda_handler(event: dict[str, object], context: "LambdaContext") -> dict[str, object]:
+    """Migrate in one transaction; returns the revision before and after.
+
+    A deploy's event is answered to CloudFormation, a failure with its reason. Otherwise raises what went wrong.
+    """
+    seconds = context.get_remaining_time_in_millis() / 1000 - _ANSWER_SECONDS
+    if "ResponseURL" in event:
+        return _answer_deploy(cast("CustomResourceRequest", event), seconds)
+    return _report(*migrate(seconds))
 
 
-def migrate() -> tuple[str | None, str | None]:
-    """Run what is missing, all of it or nothing."""
-    engine = create_engine("postgresql+pg8000://", creator=_connect, poolclass=NullPool)
+def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
+    """Run what is missing, all of it or nothing, each statement in at most so many seconds.
+
+    A database that a later version of this function has migrated stays as it is: what came later is made to be
+    usable by the version before.
+    """
+    engine = create_engine("postgresql+pg8000://", creator=lambda: _connect(seconds), poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(LOCK)
-        before = _revision(connection)
+        connection.execute(PATIENCE)
+        before = MigrationContext.configure(connection).get_current_revision()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return before, _revision(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if before is None or before in known:
+            command.upgrade(config, "head")
+        return before, MigrationContext.configure(connection).get_current_revision()
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _connect() -> dbapi.Connection:
+def _connect(seconds: float | None) -> dbapi.Connection:
     settings, password = database_login()
     return dbapi.connect(
         user=settings.user,
@@ -56,5 +90,64 @@ def _connect() -> dbapi.Connection:
         database=settings.name,
         password=password,
         ssl_context=tls_context(settings),
+        timeout=seconds,
         application_name="recorder-migrate",
     )
+
+
+def _report(before: str | None, after: str | None) -> dict[str, object]:
+    log.info(Code.MIGRATED, before=before, after=after)
+    return {"before": before, "after": after}
+
+
+def _answer_deploy(request: CustomResourceRequest, seconds: float) -> dict[str, object]:
+    report: dict[str, object] = {}
+    status, reason = "SUCCESS", ""
+    try:
+        if _asks_for_migration(request):
+            report = _report(*migrate(seconds))
+    except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it, or waits in vain
+        status, reason = "FAILED", _reason(error)
+        log.error(Code.MIGRATION_FAILED, reason=reason)
+    _send(request, status, reason)
+    return report
+
+
+def _asks_for_migration(request: CustomResourceRequest) -> bool:
+    """Tell whether there may be something to do: not when the stack goes, nor when it goes back.
+
+    A deploy that failed is taken back also while the database cannot be reached.
+    """
+    before = request.get("OldResourceProperties")
+    goes_back = before is not None and request["ResourceProperties"]["Revision"] < before["Revision"]
+    return request["RequestType"] != "Delete" and not goes_back
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in one line, of Postgres' own errors without the detail that quotes rows."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    fields: object = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(fields, dict) and "M" in fields:
+        return f"Postgres refused it: {fields['M']} (SQLSTATE {fields.get('C')})"[:_REASON_LENGTH]
+    words = str(cause).splitlines()
+    return f"{type(cause).__name__}: {words[0] if words else ''}"[:_REASON_LENGTH]
+
+
+def _send(request: CustomResourceRequest, status: str, reason: str) -> None:
+    answer = {
+        "Status": status,
+        "Reason": reason,
+        "PhysicalResourceId": request.get("PhysicalResourceId", request["LogicalResourceId"]),
+        "StackId": request["StackId"],
+        "RequestId": request["RequestId"],
+        "LogicalResourceId": request["LogicalResourceId"],
+    }
+    put = urllib.request.Request(  # noqa: S310 - the address is CloudFormation's
+        request["ResponseURL"],
+        data=json.dumps(answer).encode(),
+        # The address is signed for an empty content type, and urllib would choose one.
+        headers={"Content-Type": ""},
+        method="PUT",
+    )
+    with urllib.request.urlopen(put, timeout=_ANSWER_SECONDS / 2):  # noqa: S310 - as above
+        pass
