@@ -66,11 +66,16 @@ test: setup ## Run every test
 	@$(PYTHON) -m pytest --numprocesses 2 --quiet
 
 .PHONY: check
-check: setup ## Formatter, linter, types, template
+check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sam validate
+
+# checkov takes twenty seconds, so only for what it has not seen. Its pins exclude those of the other tools.
+.local/cache/checkov.stamp: template.yaml .checkov.yaml requirements/checkov.txt | setup
+	@"$$($(PYTHON) -c 'from local.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove everything that was made here, the local stack's data included

@@ -1,0 +1,565 @@
+"""What template.yaml would deploy: who may do what, who is told what, and that nothing is left lying about."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tests.infrastructure.test_documents import variables_read
+from tests.support import template
+from tests.support.template import evaluated, of_kind, resources, section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
+ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
+FUNCTIONS = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings", "MigrateDatabase")
+LIVE = tuple(name for name in FUNCTIONS if name != "MigrateDatabase")
+
+type Grants = set[tuple[str, str]]
+
+READ_DATABASE_SECRET = ("secretsmanager:GetSecretValue", "database-secret")
+READ_LIVEKIT_SECRET = ("secretsmanager:GetSecretValue", "livekit-secret")
+BUCKET = "arn:aws:s3:::RecordingsBucket"
+REMOVE_OBJECTS = {("s3:ListBucket", BUCKET), ("s3:DeleteObject", f"{BUCKET}/recordings/*")}
+NETWORK = {
+    (f"ec2:{action}", "*")
+    for action in (
+        "AssignPrivateIpAddresses",
+        "CreateNetworkInterface",
+        "DeleteNetworkInterface",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "UnassignPrivateIpAddresses",
+    )
+}
+# What each function calls, and on what: beside its own logs.
+GRANTS: dict[str, Grants] = {
+    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "ListRecordings": {READ_DATABASE_SECRET},
+    "GetRecording": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        ("s3:GetObject", f"{BUCKET}/recordings/*"),
+    },
+    "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS},
+    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "ReconcileRecordings": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        *REMOVE_OBJECTS,
+        ("sqs:SendMessage", "FailedSweeps.Arn"),
+    },
+    "MigrateDatabase": {READ_DATABASE_SECRET},
+}
+
+EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+DATABASE = {
+    "DATABASE_HOST",
+    "DATABASE_PORT",
+    "DATABASE_NAME",
+    "DATABASE_USER",
+    "DATABASE_AUTHENTICATION",
+    "DATABASE_SECRET_ARN",
+    "DATABASE_CA_BUNDLE",
+}
+OWNERSHIP = {"DEPLOYMENT", "RECORDINGS_BUCKET"}
+WRITES_ROWS = {"RETENTION_DAYS", "EVENT_BUS_NAME"}
+LIVEKIT = {"LIVEKIT_URL", "LIVEKIT_SECRET_ARN"}
+UPLOAD = {
+    "EGRESS_S3_ENDPOINT",
+    "EGRESS_S3_REGION",
+    "EGRESS_S3_SECRET_ARN",
+    "EGRESS_S3_ASSUME_ROLE_ARN",
+    "EGRESS_S3_EXTERNAL_ID",
+    "EGRESS_TEMPLATE_URL",
+}
+DEADLINES = {"STARTING_TIMEOUT_SECONDS", "STOPPING_TIMEOUT_SECONDS", "UPLOAD_GRACE_SECONDS"}
+ONE_RECORDING = {"REQUIRED_SCOPE", *OWNERSHIP, *LIVEKIT, *WRITES_ROWS}
+VARIABLES = {
+    "StartRecording": {*ONE_RECORDING, *UPLOAD, "PUBLIC_URL", "ROOM_CLAIM", "MAX_DURATION_SECONDS"},
+    "ListRecordings": {"REQUIRED_SCOPE"},
+    "GetRecording": ONE_RECORDING,
+    "StopRecording": ONE_RECORDING,
+    "DeleteRecording": ONE_RECORDING,
+    "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
+    "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
+    "MigrateDatabase": set[str](),
+}
+
+
+def grants(**parameters: str) -> dict[str, Grants]:
+    """Return every action that each function's role has, with what it may be done to."""
+    deployed = evaluated(**parameters)
+    managed = dict(deployed.select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
+    roles = dict(deployed.select("AWS::IAM::Role", "Policies", "ManagedPolicyArns"))
+    found: dict[str, Grants] = {}
+    for function, properties in deployed.select("AWS::Lambda::Function", "Role"):
+        role = cast("dict[str, list[JsonValue]]", roles[str(properties["Role"]).removesuffix(".Arn")])
+        documents = [cast("dict[str, JsonValue]", policy)["PolicyDocument"] for policy in role["Policies"]]
+        documents += [managed[str(name)]["PolicyDocument"] for name in role["ManagedPolicyArns"]]
+        found[function] = {grant for document in documents for grant in _grants(document)}
+    return found
+
+
+def _grants(document: JsonValue) -> Grants:
+    statements = cast("dict[str, list[dict[str, JsonValue]]]", document)["Statement"]
+    assert all(each["Effect"] == "Allow" for each in statements)
+    return {
+        (action, resource)
+        for each in statements
+        for action in _texts(each["Action"])
+        for resource in _texts(each["Resource"])
+    }
+
+
+def _texts(value: JsonValue) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def logs_of(function: str) -> Grants:
+    return {(f"logs:{action}", f"{function}Logs.Arn") for action in ("CreateLogStream", "PutLogEvents")}
+
+
+def changes(**parameters: str) -> dict[str, tuple[Grants, Grants]]:
+    """Return what parameters add to and take from each function's grants."""
+    before, after = grants(), grants(**parameters)
+    return {
+        name: (after[name] - before[name], before[name] - after[name])
+        for name in FUNCTIONS
+        if after[name] != before[name]
+    }
+
+
+def test_each_role_allows_exactly_what_its_function_calls() -> None:
+    assert grants() == {name: GRANTS[name] | logs_of(name) for name in FUNCTIONS}
+
+
+def test_iam_authentication_replaces_the_database_secret() -> None:
+    connect = (
+        "rds-db:connect",
+        "arn:aws:rds-db:eu-central-1:000000000000:dbuser:cluster-ABC/recorder",
+    )
+
+    changed = changes(DatabaseAuthentication="iam", DatabaseSecretArn="", DatabaseResourceId="cluster-ABC")
+
+    assert changed == dict.fromkeys(FUNCTIONS, ({connect}, {READ_DATABASE_SECRET}))
+
+
+def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
+    changed = changes(ExistingBucket="team", AdoptedPrefix="egress/")
+
+    assert {function: added for function, (added, _) in changed.items()} == {
+        "GetRecording": {
+            ("s3:GetObject", "arn:aws:s3:::team/recordings/*"),
+            ("s3:GetObject", "arn:aws:s3:::team/egress/*"),
+        },
+        **{
+            function: {
+                ("s3:ListBucket", "arn:aws:s3:::team"),
+                ("s3:DeleteObject", "arn:aws:s3:::team/recordings/*"),
+                ("s3:DeleteObject", "arn:aws:s3:::team/egress/*"),
+            }
+            for function in ("DeleteRecording", "ReconcileRecordings")
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "listed"), [("", ["recordings/*"]), ("egress/", ["recordings/*", "egress/*"])]
+)
+def test_only_recordings_are_listed(prefix: str, listed: list[str]) -> None:
+    policies = dict(evaluated(AdoptedPrefix=prefix).select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
+    document = cast("dict[str, list[dict[str, JsonValue]]]", policies["ObjectRemoval"]["PolicyDocument"])
+
+    [condition] = [each["Condition"] for each in document["Statement"] if each["Action"] == "s3:ListBucket"]
+
+    assert condition == {"StringLike": {"s3:prefix": listed}}
+
+
+def test_options_grant_only_what_they_need() -> None:
+    bus = "arn:aws:events:eu-central-1:000000000000:event-bus/team"
+
+    assert changes(EgressS3SecretArn="egress-secret") == {
+        "StartRecording": ({("secretsmanager:GetSecretValue", "egress-secret")}, set())
+    }
+    assert changes(EgressS3AssumeRoleArn="role", EgressS3ExternalId="id") == {}
+    assert changes(EventBusName="team") == {"ReconcileRecordings": ({("events:PutEvents", bus)}, set())}
+    assert changes(SubnetIds="subnet-1", SecurityGroupIds="sg-1") == dict.fromkeys(
+        FUNCTIONS, (NETWORK, set())
+    )
+    assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
+
+
+def test_workers_may_do_nothing_but_upload() -> None:
+    policies = dict(evaluated().select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
+
+    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == {
+        ("s3:PutObject", f"{BUCKET}/recordings/*"),
+        ("s3:AbortMultipartUpload", f"{BUCKET}/recordings/*"),
+    }
+
+
+def test_each_function_is_told_exactly_what_it_reads() -> None:
+    told = {
+        name: set(cast("dict[str, dict[str, str]]", properties["Environment"])["Variables"])
+        for name, properties in evaluated().select("AWS::Lambda::Function", "Environment")
+    }
+
+    assert told == {name: EVERYWHERE | DATABASE | VARIABLES[name] for name in FUNCTIONS}
+
+
+def test_every_setting_can_be_reached_by_a_parameter() -> None:
+    told = DATABASE.union(*VARIABLES.values())
+    platform = {name for name in variables_read() if name.startswith("AWS_")}
+
+    # Plaintext to the database is for a Postgres on loopback only.
+    assert variables_read() == told | platform | {"DATABASE_TLS"}
+
+
+def test_scopes_are_those_of_the_operation() -> None:
+    scopes = {
+        function: function.removesuffix("Recordings").removesuffix("Recording") for function in ENDPOINTS
+    }
+    scopes["GetRecording"] = "Read"
+    parameters = {f"ScopeTo{verb}": f"recordings:{verb}" for verb in scopes.values()}
+
+    functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", "Environment"))
+
+    for function, verb in scopes.items():
+        environment = cast("dict[str, dict[str, str]]", functions[function]["Environment"])
+        assert environment["Variables"]["REQUIRED_SCOPE"] == f"recordings:{verb}"
+
+
+def waits_for(name: str, everything: Mapping[str, template.Resource]) -> set[str]:
+    """Return all that must be done before a resource is created or changed. Fails on a circle."""
+    found: set[str] = set()
+
+    def visit(each: str, path: tuple[str, ...]) -> None:
+        assert each not in path, f"circle: {path} {each}"
+        if each in everything and each not in found:
+            for next_one in everything[each].depends_on():
+                visit(next_one, (*path, each))
+            found.add(each)
+
+    visit(name, ())
+    return found - {name}
+
+
+ROLLOUTS = pytest.mark.parametrize("rollout", ["AllAtOnce", "Canary10Percent5Minutes"])
+
+
+@ROLLOUTS
+def test_nothing_waits_for_itself(rollout: str) -> None:
+    everything = resources(Rollout=rollout)
+
+    for name in everything:
+        waits_for(name, everything)
+
+
+@ROLLOUTS
+def test_no_function_gets_new_code_before_the_migration(rollout: str) -> None:
+    everything = resources(Rollout=rollout)
+    functions = {name for name, each in everything.items() if each.kind == "AWS::Lambda::Function"}
+
+    assert functions == set(FUNCTIONS)
+    assert waits_for("Migration", everything) & functions == {"MigrateDatabase"}
+    for function in LIVE:
+        assert "Migration" in waits_for(function, everything)
+
+
+def test_traffic_comes_through_aliases_alone() -> None:
+    everything = resources()
+    callers = [
+        name
+        for name, each in everything.items()
+        if each.kind in {"AWS::ApiGatewayV2::Api", "AWS::Events::Rule"}
+    ]
+    called = {name for caller in callers for name in everything[caller].depends_on()}
+
+    assert len(callers) == 2
+    assert called & set(FUNCTIONS) == set()
+    assert {f"{function}Aliaslive" for function in LIVE} <= called
+    for function in LIVE:
+        alias = everything[f"{function}Aliaslive"]
+        [version] = [name for name in alias.depends_on() if name.startswith(f"{function}Version")]
+        assert function in everything[version].depends_on()
+
+
+def test_the_migration_is_named_in_the_template() -> None:
+    scripts = sorted(
+        path.stem.partition("_")[0]
+        for path in (template.SOURCE.parent / "functions/migrate_database/migrations/versions").glob("*.py")
+    )
+    properties = section("Resources")["Migration"]["Properties"]
+
+    # The custom resource tells going back from going on by comparing revisions as text.
+    assert all(re.fullmatch(r"\d{4}", revision) for revision in scripts)
+    assert cast("dict[str, JsonValue]", properties)["Revision"] == scripts[-1]
+
+
+def test_another_database_is_migrated_too() -> None:
+    watched = {"DatabaseHost", "DatabasePort", "DatabaseName"}
+
+    assert watched <= resources()["Migration"].depends_on()
+
+
+def test_a_new_layer_publishes_every_function() -> None:
+    text = template.SOURCE.read_text()
+    before = template.resources_of(text)
+    after = template.resources_of(text.replace("ContentUri: layers/recorder/", "ContentUri: layers/other/"))
+
+    def versions(everything: Mapping[str, template.Resource]) -> dict[str, str]:
+        named = (name for name, each in everything.items() if each.kind == "AWS::Lambda::Version")
+        return {name.partition("Version")[0]: name for name in named}
+
+    assert set(versions(before)) == set(versions(after)) == set(LIVE)
+    assert all(versions(before)[function] != versions(after)[function] for function in LIVE)
+
+
+def test_a_gradual_rollout_shifts_every_alias_and_watches_an_alarm() -> None:
+    at_once, gradual = resources(), resources(Rollout="Linear10PercentEvery1Minute")
+
+    assert not [name for name, each in at_once.items() if each.kind.startswith("AWS::CodeDeploy::")]
+    for function in LIVE:
+        group = gradual[f"{function}DeploymentGroup"]
+        assert "FunctionsFailing" in group.depends_on()
+        assert group.properties["DeploymentConfigName"] == {
+            "Fn::Sub": [
+                "CodeDeployDefault.Lambda${ConfigName}",
+                {"ConfigName": "Linear10PercentEvery1Minute"},
+            ]
+        }
+        assert f"{function}DeploymentGroup" in gradual[f"{function}Aliaslive"].depends_on()
+
+
+def test_snapshots_are_an_option_of_what_takes_traffic() -> None:
+    functions = dict(evaluated(SnapStart="PublishedVersions").select("AWS::Lambda::Function", "SnapStart"))
+
+    applied = {name: properties["SnapStart"] for name, properties in functions.items()}
+
+    assert applied == {
+        **{name: {"ApplyOn": "PublishedVersions"} for name in LIVE},
+        "MigrateDatabase": {"ApplyOn": "None"},
+    }
+
+
+def test_functions_run_in_the_vpc_that_is_given() -> None:
+    vpc = {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    inside = evaluated(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1")
+
+    for _, properties in inside.select("AWS::Lambda::Function", "VpcConfig"):
+        assert properties["VpcConfig"] == vpc
+    for _, properties in evaluated().select("AWS::Lambda::Function", "VpcConfig"):
+        assert properties == {}
+
+
+def openapi(**parameters: str) -> dict[str, JsonValue]:
+    [(_, properties)] = evaluated(**parameters).select("AWS::ApiGatewayV2::Api", "Body")
+    return cast("dict[str, JsonValue]", properties["Body"])
+
+
+def test_every_route_but_the_webhook_needs_a_token() -> None:
+    paths = cast("dict[str, dict[str, dict[str, JsonValue]]]", openapi()["paths"])
+    guards = {
+        (method.upper(), path): operation["security"]
+        for path, item in paths.items()
+        for method, operation in item.items()
+    }
+
+    assert guards == {
+        ("POST", "/api/video/recordings"): [{"Jwt": []}],
+        ("GET", "/api/video/recordings"): [{"Jwt": []}],
+        ("GET", "/api/video/recordings/{id}"): [{"Jwt": []}],
+        ("PATCH", "/api/video/recordings/{id}"): [{"Jwt": []}],
+        ("DELETE", "/api/video/recordings/{id}"): [{"Jwt": []}],
+        ("POST", "/api/video/livekit/webhook"): [{"NONE": []}],
+        ("POST", "/api/video/livekit/webhook/{id}"): [{"NONE": []}],
+    }
+
+
+def test_browsers_are_let_in_by_origin() -> None:
+    origins = "https://app.example.com,https://www.example.com"
+    cors = cast("dict[str, JsonValue]", openapi(AllowedOrigins=origins)["x-amazon-apigateway-cors"])
+
+    assert cors["allowOrigins"] == origins.split(",")
+    assert "x-amazon-apigateway-cors" not in openapi()
+
+
+def test_the_api_is_throttled() -> None:
+    [(_, stage)] = evaluated(RequestsPerSecond="7", RequestBurst="9").select(
+        "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings"
+    )
+
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
+
+
+def test_a_custom_domain_is_the_only_address() -> None:
+    domain = {"DomainName": "api.example.com", "CertificateArn": "certificate"}
+    deployed = evaluated(**domain, HostedZoneId="Z1")
+
+    assert [name for name, _ in deployed.select("AWS::ApiGatewayV2::ApiMapping")] == ["ApiDomainMapping"]
+    assert [name for name, _ in deployed.select("AWS::Route53::RecordSet")] == ["ApiDomainRecord"]
+    assert [*evaluated(**domain).select("AWS::Route53::RecordSet")] == []
+    assert [*evaluated().select("AWS::ApiGatewayV2::DomainName")] == []
+    assert '"disableExecuteApiEndpoint": true' in json.dumps(openapi(**domain))
+    assert '"disableExecuteApiEndpoint": false' in json.dumps(openapi())
+
+
+def test_the_stacks_bucket_is_private_encrypted_and_unversioned() -> None:
+    [(_, bucket)] = evaluated().select(
+        "AWS::S3::Bucket",
+        "PublicAccessBlockConfiguration",
+        "BucketEncryption",
+        "LifecycleConfiguration",
+        "VersioningConfiguration",
+    )
+    [(_, policy)] = evaluated().select("AWS::S3::BucketPolicy", "PolicyDocument")
+    [statement] = cast("dict[str, list[dict[str, JsonValue]]]", policy["PolicyDocument"])["Statement"]
+    lifecycle = cast("dict[str, list[dict[str, JsonValue]]]", bucket["LifecycleConfiguration"])
+
+    assert cast("dict[str, bool]", bucket["PublicAccessBlockConfiguration"]) == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert "SSEAlgorithm" in json.dumps(bucket["BucketEncryption"])
+    assert [each["AbortIncompleteMultipartUpload"] for each in lifecycle["Rules"]] == [
+        {"DaysAfterInitiation": 2}
+    ]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    # What is deleted must be gone.
+    assert "VersioningConfiguration" not in bucket
+
+
+def test_an_existing_bucket_is_used_as_it_is() -> None:
+    deployed = evaluated(ExistingBucket="team")
+    functions = deployed.select("AWS::Lambda::Function", "Environment")
+    buckets = {
+        cast("dict[str, dict[str, str]]", properties["Environment"])["Variables"].get("RECORDINGS_BUCKET")
+        for _, properties in functions
+    }
+
+    assert [*deployed.select("AWS::S3::Bucket")] == [*deployed.select("AWS::S3::BucketPolicy")] == []
+    assert buckets == {"team", None}
+
+
+def test_recordings_and_logs_outlive_the_stack() -> None:
+    kept = {**of_kind("AWS::Logs::LogGroup"), **of_kind("AWS::S3::Bucket")}
+
+    assert set(kept) == {"ApiLogs", "RecordingsBucket", *(f"{name}Logs" for name in FUNCTIONS)}
+    for each in kept.values():
+        # A first deployment that fails leaves nothing behind.
+        assert each.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert each.attributes["UpdateReplacePolicy"] == "Retain"
+
+
+def test_every_log_group_forgets() -> None:
+    groups = dict(evaluated(LogRetentionDays="14").select("AWS::Logs::LogGroup", "RetentionInDays"))
+    functions = dict(evaluated().select("AWS::Lambda::Function", "LoggingConfig"))
+
+    assert {properties["RetentionInDays"] for properties in groups.values()} == {"14"}
+    for name, properties in functions.items():
+        assert properties["LoggingConfig"] == {"LogGroup": f"{name}Logs"}
+
+
+def test_a_sweep_that_fails_is_kept_and_the_next_one_is_the_retry() -> None:
+    [(_, rule)] = evaluated().select("AWS::Events::Rule", "Targets")
+    [target] = cast("list[dict[str, JsonValue]]", rule["Targets"])
+    invocations = dict(
+        evaluated().select(
+            "AWS::Lambda::EventInvokeConfig", "FunctionName", "MaximumRetryAttempts", "DestinationConfig"
+        )
+    )
+
+    assert target["DeadLetterConfig"] == {"Arn": "FailedSweeps.Arn"}
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60}
+    assert invocations["ReconcileRecordingsEventInvokeConfig"] == {
+        "FunctionName": "ReconcileRecordings",
+        "MaximumRetryAttempts": 0,
+        "DestinationConfig": {"OnFailure": {"Destination": "FailedSweeps.Arn"}},
+    }
+
+
+@pytest.mark.parametrize(("given", "reserved"), [("2", {"ReconcileRecordings": "2"}), ("0", {})])
+def test_concurrency_is_reserved_for_the_sweep_alone(given: str, reserved: dict[str, str]) -> None:
+    name = "ReservedConcurrentExecutions"
+    functions = evaluated(SweepConcurrency=given).select("AWS::Lambda::Function", name)
+
+    assert {function: found[name] for function, found in functions if found} == reserved
+
+
+def test_every_parameter_is_described_checked_and_in_one_group() -> None:
+    parameters = section("Parameters")
+    interface = section("Metadata")["AWS::CloudFormation::Interface"]
+    groups = cast("list[dict[str, list[str]]]", interface["ParameterGroups"])
+    checks = {"AllowedPattern", "AllowedValues", "MinValue", "MinLength"}
+    # Free text: whatever the identity provider or the role's owner has chosen.
+    unchecked = {"JwtAudience", "EgressS3ExternalId"}
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
+    for name, parameter in parameters.items():
+        assert str(parameter["Description"])[0].isupper(), name
+        assert checks & parameter.keys() or name in unchecked, name
+        assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter), name
+
+
+@pytest.mark.parametrize(
+    ("parameter", "accepted", "refused"),
+    [
+        ("JwtIssuer", ["https://issuer.example.com/tenant"], ["", "http://issuer", "issuer.example.com"]),
+        ("ScopeToStart", ["", "recordings:start", "https://api/x"], ["two scopes", 'quo"te', "tab\t"]),
+        ("RoomClaim", ["", "video.room", "https://example.com/rooms"], ["a b", "$.x"]),
+        (
+            "AllowedOrigins",
+            ["", "*", "https://a.example", "https://a,http://b:3000"],
+            ["a.example", "*,https://a"],
+        ),
+        ("DomainName", ["", "api.example.com"], ["https://api.example.com", "API.example.com", "a_b"]),
+        (
+            "CertificateArn",
+            ["", "arn:aws:acm:eu-central-1:123456789012:certificate/1-2"],
+            ["arn:aws:iam::1:x"],
+        ),
+        ("LiveKitUrl", ["wss://lk.example.com", "http://10.0.0.1:7880"], ["", "lk.example.com"]),
+        ("LiveKitSecretArn", ["arn:aws-us-gov:secretsmanager:x:1:secret:a"], ["", "livekit"]),
+        ("DatabaseHost", ["db.example.com", "10.0.0.1", "::1"], ["", "db.example.com/x", "a b"]),
+        ("DatabaseSecretArn", ["", "arn:aws:secretsmanager:eu-central-1:1:secret:a"], ["hunter2"]),
+        ("DatabaseResourceId", ["", "db-ABC", "cluster-ABC", "prx-0abc"], ["mydb", "*"]),
+        ("DatabaseCaBundle", ["", "/opt/certificates/global-bundle.pem"], ["global-bundle.pem"]),
+        ("SubnetIds", ["", "subnet-0a", "subnet-0a,subnet-0b"], ["subnet-0a, subnet-0b", "vpc-1"]),
+        ("SecurityGroupIds", ["", "sg-0a"], ["default"]),
+        ("SecretsKeyArn", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"], ["alias/x"]),
+        ("ExistingBucket", ["", "team.recordings-1"], ["s3://team", "Team", "a"]),
+        ("AdoptedPrefix", ["", "egress/"], ["*", "a b"]),
+        ("EgressS3AssumeRoleArn", ["", "arn:aws:iam::123456789012:role/x"], ["x"]),
+        ("EventBusName", ["", "default", "team/bus"], ["arn:aws:events:x:1:event-bus/y"]),
+        ("AlarmTopicArn", ["", "arn:aws:sns:eu-central-1:123456789012:alarms"], ["alarms"]),
+    ],
+)
+def test_parameters_take_what_is_meant_and_refuse_what_is_not(
+    parameter: str, accepted: list[str], refused: list[str]
+) -> None:
+    pattern = re.compile(str(section("Parameters")[parameter]["AllowedPattern"]))
+
+    assert [text for text in accepted if not pattern.fullmatch(text)] == []
+    assert [text for text in refused if pattern.fullmatch(text)] == []
+
+
+def test_defaults_are_accepted() -> None:
+    for name, parameter in section("Parameters").items():
+        default = str(parameter.get("Default", ""))
+        if "Default" in parameter and "AllowedPattern" in parameter:
+            assert re.fullmatch(str(parameter["AllowedPattern"]), default), name
+        if "AllowedValues" in parameter:
+            assert default in [str(value) for value in cast("list[JsonValue]", parameter["AllowedValues"])], (
+                name
+            )
