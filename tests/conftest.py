@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-import pg8000.native
 import pytest
 
-from local.postgres import USER
-from local.processes import LOOPBACK
 from local.stack import Part, Stack
 from tests.support import invariants
-from tests.support.deployment import Deployment, Site, User, migrate
+from tests.support.deployment import Deployment, User
+from tests.support.forwarder import Forwarder
 from tests.support.livekit import LiveKit, LiveKitServer
+from tests.support.sites import Site, Sites, make_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.support.clock import VirtualLoops
-
-TEMPLATE = "deployment_template"
 
 
 @pytest.fixture(scope="session")
@@ -30,44 +27,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def template(stack: Stack) -> str:
-    """The name of a migrated database to copy, in which every change of a recording is observed."""
-    stack.postgres.create_database(TEMPLATE)
-    migrate(stack, TEMPLATE)
-    with pg8000.native.Connection(
-        USER, LOOPBACK, TEMPLATE, stack.postgres.port, stack.postgres.password
-    ) as database:
-        database.run(invariants.INSTRUMENT)
-    return TEMPLATE
-
-
-@pytest.fixture(scope="session")
 def livekit_server() -> Iterator[LiveKitServer]:
     with LiveKitServer() as server:
         yield server
 
 
-class Sites:
-    """Deployments' databases, buckets and buses: as many as one test has needed at once so far."""
-
-    def __init__(self, make: Callable[[], Site]) -> None:
-        self._make = make
-        self._free: list[Site] = []
-
-    @contextmanager
-    def lent(self) -> Iterator[Site]:
-        site = self._free.pop() if self._free else self._make()
-        yield site
-        site.empty()
-        self._free.append(site)
-
-    def close(self) -> None:
-        for site in self._free:
-            site.close()
-
-
 @pytest.fixture(scope="session")
-def sites(stack: Stack, template: str, livekit_server: LiveKitServer) -> Iterator[Sites]:
+def sites(stack: Stack, livekit_server: LiveKitServer) -> Iterator[Sites]:
+    template = make_template(stack)
     sites = Sites(lambda: Site(stack, template, livekit_server.url))
     yield sites
     sites.close()
@@ -86,6 +53,55 @@ def livekit(livekit_server: LiveKitServer, stack: Stack, loops: VirtualLoops) ->
     livekit = LiveKit(livekit_server, stack.aws.s3)
     livekit.world.open_room("demo", permanent=True)
     return livekit
+
+
+class RestartablePostgres:
+    """A cluster of its own behind an address that stays."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._server = stack.postgres
+        self.forwarder = Forwarder(lambda: self._server.port)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.start()
+
+
+@pytest.fixture(scope="session")
+def second_sites(
+    stack: Stack, livekit_server: LiveKitServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stack, Sites]]:
+    with Stack(tmp_path_factory.mktemp("second"), parts=Part.POSTGRES, durable=False) as second:
+        second.aws = stack.aws
+        template = make_template(second)
+        sites = Sites(lambda: Site(second, template, livekit_server.url))
+        yield second, sites
+        sites.close()
+
+
+@pytest.fixture
+def restartable_postgres(second_sites: tuple[Stack, Sites]) -> Iterator[RestartablePostgres]:
+    postgres = RestartablePostgres(second_sites[0])
+    with postgres.forwarder:
+        yield postgres
+
+
+@pytest.fixture
+def restartable_deployment(
+    second_sites: tuple[Stack, Sites],
+    restartable_postgres: RestartablePostgres,
+    livekit: LiveKit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Deployment]:
+    """A deployment whose database can be stopped and started."""
+    with second_sites[1].lent() as site:
+        port = str(restartable_postgres.forwarder.port)
+        made = Deployment(site, livekit, monkeypatch, {"DATABASE_PORT": port})
+        yield made
+        invariants.check(made)
+        made.close()
 
 
 class Deploy(Protocol):

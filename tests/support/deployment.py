@@ -11,49 +11,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import json
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-import httpx
 import jwt
-import pg8000.native
-import pytest
 
-from local.postgres import USER
-from local.processes import LOOPBACK
 from recorder import bootstrap
-from recorder.database import Database
-from recorder.egress import LiveKitEgress
 from recorder.ports import Clock
 from tests.support.events import event, http_event
+from tests.support.functions import LambdaContext, function_of, handler
 from tests.support.livekit import API_KEY, API_SECRET
+from tests.support.sites import close_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pytest
 
     from local.livekit.webhooks import Webhook
-    from local.stack import Stack
     from tests.support.events import HttpEvent
     from tests.support.livekit import LiveKit
+    from tests.support.sites import Site
 
-FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
-TIMEOUTS: Final = {"reconcile_recordings": 55.0, "migrate_database": 300.0}
-"""Seconds that a function may run, where they are not the 29 of the endpoints; as in template.yaml."""
-ENDPOINT_TIMEOUT: Final = 29.0
-EPOCH_SECOND: Final = 1_000_000_000
-
-type Handler = Callable[[object, object], object]
 type Row = dict[str, object]
 
 
@@ -98,62 +83,6 @@ class Answer:
         value = self.json["recordings"]
         assert isinstance(value, list)
         return value
-
-
-class _LambdaContext:
-    """What the Lambda runtime hands to a handler."""
-
-    function_version = "$LATEST"
-    memory_limit_in_mb = 512
-
-    def __init__(self, function: str, clock: Callable[[], int]) -> None:
-        self.function_name = function
-        self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function}"
-        self.aws_request_id = str(uuid4())
-        self._clock = clock
-        self._began = clock()
-        self._timeout = TIMEOUTS.get(function, ENDPOINT_TIMEOUT)
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._timeout - (self._clock() - self._began) / EPOCH_SECOND) * 1000)
-
-
-@cache
-def handler(function: str) -> Handler:
-    """Load `functions/<function>/app.py` as the Lambda runtime does."""
-    spec = importlib.util.spec_from_file_location(f"functions_{function}", FUNCTIONS / function / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return cast("Handler", module.lambda_handler)
-
-
-def migrate(stack: Stack, database: str) -> object:
-    """Bring a database to this version's schema, as `sam deploy` does: by the function."""
-    settings = _database_settings(stack, database)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        context = _LambdaContext("migrate_database", time.time_ns)
-        return handler("migrate_database")(event("migrate_database_by_hand"), context)
-
-
-def _database_settings(stack: Stack, database: str) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": stack.aws.access_key,
-        "AWS_DEFAULT_REGION": stack.aws.region,
-        "AWS_ENDPOINT_URL": stack.aws.endpoint,
-        "AWS_REGION": stack.aws.region,
-        "AWS_SECRET_ACCESS_KEY": stack.aws.secret_key,
-        "DATABASE_HOST": LOOPBACK,
-        "DATABASE_NAME": database,
-        "DATABASE_PORT": str(stack.postgres.port),
-        "DATABASE_SECRET_ARN": stack.aws.put_secret("database", {"password": stack.postgres.password}),
-        "DATABASE_TLS": "disable",
-        "DATABASE_USER": USER,
-    }
 
 
 class User:
@@ -215,64 +144,18 @@ class User:
         )
         return self._deployment.request(function_of(name), request, environment)
 
+    def record(self, room: str = "demo", *, seconds: float = 60, sweep: bool = False) -> str:
+        """Have a room recorded for so long, perhaps with a sweep, and return the recording's id."""
+        started = self.start(roomName=room)
+        assert started.status == 201, started.text
+        self._deployment.advance(seconds)
+        if sweep:
+            self._deployment.sweep()
+        return started["recordingId"]
+
     def statuses(self) -> Sequence[object]:
         """Return the statuses in this user's list, newest first."""
         return [recording["status"] for recording in self.list().recordings]
-
-
-class Site:
-    """What a deployment stands on: a migrated database, a bucket, an event bus; used again and again, emptied."""
-
-    def __init__(self, stack: Stack, template: str, livekit_url: str) -> None:
-        self.name = f"site-{uuid4().hex[:12]}"
-        self.aws = stack.aws
-        self.postgres = stack.postgres
-        stack.postgres.create_database(self.name, template=template)
-        stack.aws.create_bucket(self.name)
-        self.queue = Queue(stack, self.name)
-        keys = {"access_key": stack.aws.access_key, "secret": stack.aws.secret_key}
-        livekit_keys = {"api_key": API_KEY, "api_secret": API_SECRET}
-        self.settings = _database_settings(stack, self.name) | {
-            "DEPLOYMENT": self.name,
-            "EGRESS_S3_ENDPOINT": stack.aws.endpoint,
-            "EGRESS_S3_REGION": stack.aws.region,
-            "EGRESS_S3_SECRET_ARN": stack.aws.put_secret("egress", keys),
-            "EVENT_BUS_NAME": self.name,
-            "LIVEKIT_SECRET_ARN": stack.aws.put_secret("livekit", livekit_keys),
-            "LIVEKIT_URL": livekit_url,
-            "RECORDINGS_BUCKET": self.name,
-        }
-        self.database = pg8000.native.Connection(
-            USER, LOOPBACK, self.name, stack.postgres.port, stack.postgres.password, timeout=30
-        )
-        self.warm: list[bootstrap.Environment] = []
-        """Execution environments that were made by these very settings."""
-
-    def empty(self) -> None:
-        """Make it as new."""
-        self.database.run("truncate recordings, recording_events, observed_change restart identity")
-        for key in self.objects():
-            self.aws.s3.delete_object(Bucket=self.name, Key=key)
-        self.queue.purge()
-
-    def objects(self) -> list[str]:
-        """Return the keys of all objects in the bucket."""
-        found = self.aws.s3.list_objects_v2(Bucket=self.name)
-        return [each["Key"] for each in found.get("Contents", [])]
-
-    def close(self) -> None:
-        self.database.close()
-        self.queue.close()
-        close_all(self.warm)
-
-
-def close_all(environments: Iterable[bootstrap.Environment]) -> None:
-    """Give back what execution environments hold."""
-    for environment in environments:
-        for made in environment.made.values():
-            if isinstance(made, Database | LiveKitEgress):
-                made.close()
-        environment.made.clear()
 
 
 class Deployment:
@@ -296,11 +179,15 @@ class Deployment:
     def configure(self, **settings: str) -> None:
         """Change environment variables of the functions, which are then started anew."""
         self.settings = self.settings | settings
+        self._end_own_environments()
         self._idle = []
 
     def close(self) -> None:
         """End the execution environments, but for those that the next deployment on this site can use."""
         close_all(self._own)
+        self._end_own_environments()
+
+    def _end_own_environments(self) -> None:
         if self._idle is not self.site.warm:
             close_all(self._idle)
 
@@ -364,7 +251,7 @@ class Deployment:
         """Invoke a function in an environment that is free, or in a new one."""
         for name, value in self.settings.items():
             self._monkeypatch.setenv(name, value)
-        context = _LambdaContext(function, self.livekit.clock.ns)
+        context = LambdaContext(function, self.livekit.clock.ns)
         with self._entered(environment):
             result = handler(function)(event, context)
         if context.get_remaining_time_in_millis() < 0:
@@ -419,12 +306,12 @@ class Deployment:
 
     def rows(self, query: str, **parameters: object) -> list[Row]:
         """Query the database; the rows are as in JSON."""
-        found = self.site.database.run(f"select to_jsonb(found)::text from ({query}) as found", **parameters)
-        return [json.loads(cast("str", text)) for [text] in found or ()]
+        found = self.site.run(f"select to_jsonb(found)::text from ({query}) as found", **parameters)
+        return [json.loads(cast("str", text)) for [text] in found]
 
     def execute(self, statement: str, **parameters: object) -> None:
         """Change the database behind the product's back."""
-        self.site.database.run(statement, **parameters)
+        self.site.run(statement, **parameters)
 
     def objects(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
@@ -439,62 +326,12 @@ class Deployment:
         return self.site.queue.receive()
 
 
-class Queue:
-    """An SQS queue that a rule on an event bus of its own fills."""
-
-    def __init__(self, stack: Stack, name: str) -> None:
-        self._http = httpx.Client(base_url=stack.aws.endpoint)
-        self._received: list[dict[str, object]] = []
-        events = stack.aws.events
-        events.create_event_bus(Name=name)
-        # What was received once stays hidden for longer than any test takes.
-        attributes = {"VisibilityTimeout": "43200"}
-        self._url = self._call("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
-        arn = f"arn:aws:sqs:{stack.aws.region}:000000000000:{name}"
-        events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["recorder"]}))
-        events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
-
-    def receive(self) -> list[dict[str, object]]:
-        """Return the details of all events so far, in order of arrival."""
-        while messages := self._call("ReceiveMessage", QueueUrl=self._url, MaxNumberOfMessages=10).get(
-            "Messages"
-        ):
-            bodies = (json.loads(message["Body"]) for message in cast("list[dict[str, str]]", messages))
-            self._received += (body["detail"] for body in bodies)
-        return self._received
-
-    def purge(self) -> None:
-        """Forget all messages."""
-        self._received = []
-        self._call("PurgeQueue", QueueUrl=self._url)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _call(self, operation: str, **parameters: object) -> dict[str, object]:
-        # The local server wants to be told a credential, and does not check its signature.
-        headers = {
-            "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sqs/aws4_request, "
-            "SignedHeaders=host, Signature=0",
-            "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": f"AmazonSQS.{operation}",
-        }
-        answer = self._http.post("/", headers=headers, content=json.dumps(parameters)).raise_for_status()
-        result: dict[str, object] = json.loads(answer.content or b"{}")
-        return result
-
-
 def sign(body: bytes, *, secret: str = API_SECRET, **claims: object) -> str:
     """Sign a webhook as LiveKit does; `claims` replace its own."""
     now = int(time.time())
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     own = {"iss": API_KEY, "iat": now, "nbf": now, "exp": now + 300, "sha256": digest}
     return jwt.encode(own | claims, secret, algorithm="HS256")
-
-
-def function_of(event_name: str) -> str:
-    """Return which function a file in `events/` is for."""
-    return next(each.name for each in FUNCTIONS.iterdir() if event_name.startswith(f"{each.name}_"))
 
 
 def _prefer(wait: int | None) -> dict[str, str]:

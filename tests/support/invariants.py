@@ -108,7 +108,8 @@ def _every_change_is_told(deployment: Deployment) -> None:
         return
     happened: dict[object, list[str]] = defaultdict(list)
     for change in deployment.rows("select * from observed_change order by position"):
-        if change["deleted_before"]:
+        adopted_orphan = change["before"] is None and change["deleted"]
+        if change["deleted_before"] or adopted_orphan:
             continue
         if change["deleted"]:
             happened[change["recording_id"]].append(EventType.DELETED)

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
+from livekit.protocol.egress import StopEgressRequest
+from livekit.protocol.room import ListParticipantsRequest, ListParticipantsResponse
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -123,6 +125,50 @@ class LiveKit:
     def connect(self, host: str, receive: Callable[[Webhook], int | None]) -> None:
         """Have the webhooks for a host name handed to `receive`, which returns the HTTP status."""
         self._receivers[host] = receive
+
+    def hold_webhooks(self, host: str) -> list[Webhook]:
+        """Keep the webhooks for a host name, as if they had arrived there; they come into the list returned."""
+        held: list[Webhook] = []
+
+        def keep(webhook: Webhook) -> int:
+            held.append(webhook)
+            return 200
+
+        self.connect(host, keep)
+        return held
+
+    def send_again(self, webhook: Webhook) -> None:
+        """Deliver a webhook once more."""
+        receive = self._receivers[urlsplit(webhook.url).netloc]
+        self.deliveries.append((webhook, receive(webhook)))
+
+    def stop(self, recording_id: str) -> None:
+        """Have the egress of a recording stopped by somebody else."""
+        request = StopEgressRequest(egress_id=self.egress_of(recording_id))
+        self.world.call("Egress", "StopEgress", request)
+
+    def kill_host(self, recording_id: str) -> None:
+        """Let the worker's host under a recording die."""
+        self.world.kill_host(self.egress_of(recording_id))
+
+    def egress_of(self, recording_id: str) -> str:
+        """Return the id of the egress that writes into a recording's folder."""
+        [egress_id] = [
+            each
+            for each, info in self.world.unended().items()
+            if f"/{recording_id}/" in info.room_composite.file_outputs[0].filepath + info.track.file.filepath
+        ]
+        return egress_id
+
+    def track(self, kind: str, room: str = "demo") -> str:
+        """Return the SID of a track: `camera_vp8`, `camera_h264` or `microphone`."""
+        mime_type = {"camera_vp8": "video/VP8", "camera_h264": "video/H264", "microphone": "audio/opus"}[kind]
+        answer = self.world.call(
+            "RoomService", "ListParticipants", ListParticipantsRequest(room=room)
+        ).outcome
+        assert isinstance(answer, ListParticipantsResponse)
+        tracks = (track for participant in answer.participants for track in participant.tracks)
+        return next(track.sid for track in tracks if track.mime_type == mime_type)
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Have something done when so many seconds have passed, also in the midst of a call."""
