@@ -18,7 +18,7 @@ from uuid import UUID
 
 from . import errors
 from .bootstrap import api_settings
-from .telemetry import Code, log
+from .telemetry import Code, count, log
 from .untrusted import printable
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def public_endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, Lam
         try:
             return handle(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
-            _log(error)
+            _report(error)
             return error_answer(error, request)
 
     return lambda_handler
@@ -269,11 +269,14 @@ def _status_and_code(error: Exception) -> tuple[HTTPStatus, str]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
 
 
-def _log(error: Exception) -> None:
+def _report(error: Exception) -> None:
     status, code = _status_and_code(error)
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return
+    count("RequestsFailed", reason=code)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
-    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
+    else:
         log.warning(Code.REQUEST_FAILED, reason=code)
 
 
