@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from .https import post
 from .sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
 
 if TYPE_CHECKING:
@@ -25,34 +25,22 @@ class AwsError(Exception):
 
 def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
     """Return the JSON object that a secret of Secrets Manager holds. Raises AwsError."""
-    endpoint = settings.endpoint_url or f"https://secretsmanager.{settings.region}.amazonaws.com"
+    url = f"{settings.endpoint_url or f'https://secretsmanager.{settings.region}.amazonaws.com'}/"
     body = json.dumps({"SecretId": arn}).encode()
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": "secretsmanager.GetSecretValue",
     }
-    signed = signed_headers(settings, "secretsmanager", f"{endpoint}/", headers, body, now=datetime.now(UTC))
-    status, text = _post(endpoint, body, signed)
+    signed = signed_headers(settings, "secretsmanager", url, headers, body, now=datetime.now(UTC))
+    try:
+        status, text = post(url, body, signed, seconds=_SECONDS)
+    except OSError as error:
+        raise AwsError(type(error).__name__) from error
     answer: dict[str, str] = json.loads(text or b"{}")
-    if status != http.HTTPStatus.OK:
+    if status != HTTPStatus.OK:
         raise AwsError(f"GetSecretValue: {answer.get('__type', status)}")
     value: dict[str, str] = json.loads(answer["SecretString"])
     return value
-
-
-def _post(endpoint: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    address = urlsplit(endpoint)
-    secure = address.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=_SECONDS)
-    try:
-        connection.request("POST", "/", body=body, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read()
-    except OSError as error:
-        raise AwsError(type(error).__name__) from error
-    finally:
-        connection.close()
 
 
 def presigned_get(settings: AwsSettings, url: str, parameters: Mapping[str, str], seconds: int) -> str:

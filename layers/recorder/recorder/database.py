@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,10 +11,12 @@ from pg8000 import core, native
 from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError, InterfaceError
 
+from . import https
 from .errors import DatabaseUnavailableError
 from .telemetry import Code, log
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from .settings import DatabaseSettings
@@ -135,7 +136,7 @@ def tls_context(settings: DatabaseSettings) -> ssl.SSLContext | Literal[False]:
 
     pg8000 would take None as leave to go on in plaintext, and True as leave to accept any certificate.
     """
-    return ssl.create_default_context(cafile=settings.ca_bundle or None) if settings.tls else False
+    return https.tls_context(settings.ca_bundle) if settings.tls else False
 
 
 def open_connection(settings: DatabaseSettings, password: str) -> Connection:

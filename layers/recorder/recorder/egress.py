@@ -19,6 +19,7 @@ from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
 from .domain import EgressSnapshot, OpenRoom, Recording, Source
 from .egress_info import DEPLOYMENT_METADATA, snapshot_of
+from .egress_record import FIND_SECONDS
 from .errors import (
     EgressEndedError,
     EgressMisconfiguredError,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 25.0
 """No worker is answered after 20 to 24 s, and API Gateway waits 29 s for all of it."""
 STOP_SECONDS: Final = 10.0
-FIND_SECONDS: Final = 3.0
 LIST_SECONDS: Final = 15.0
 CONCURRENCY: Final = 8
 _IDLE_SECONDS: Final = 10.0

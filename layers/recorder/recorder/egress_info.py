@@ -1,18 +1,24 @@
-"""LiveKit's EgressInfo as a domain snapshot: the one place that reads it, from answers and from webhooks alike."""
+"""LiveKit's EgressInfo as a domain snapshot: the one place that reads it, from protobuf and from JSON alike.
+
+JSON is read without protobuf's library, whose import a webhook and a read would wait for.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
-
-from livekit.protocol import egress as protocol
 
 from .domain import PREFIX, EgressFile, EgressSnapshot, EgressStatus
 from .untrusted import cleaned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from livekit.protocol import egress as protocol
+
     from .settings import StorageSettings
 
 DEPLOYMENT_METADATA: Final = "deployment"
@@ -20,22 +26,16 @@ DEPLOYMENT_METADATA: Final = "deployment"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OUR_PATH: Final = re.compile(rf"{PREFIX}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})/[^/]+")
-_STATUSES: Final = {
-    number: EgressStatus(name)
-    for name, number in protocol.EgressStatus.items()
-    if name in EgressStatus.__members__.values()
-}
+_STATUSES: Final = tuple(status for status in EgressStatus if status is not EgressStatus.UNKNOWN)
+"""By LiveKit's numbers."""
 
 
-def snapshot_of(
-    info: protocol.EgressInfo, storage: StorageSettings, *, status_known: bool = True
-) -> EgressSnapshot:
-    """Translate an EgressInfo; `status_known` is False where its JSON carried a status that this version lacks."""
+def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSnapshot:
+    """Translate an EgressInfo."""
     result = info.file_results[0] if info.file_results else info.file
-    status = _STATUSES.get(info.status, EgressStatus.UNKNOWN) if status_known else EgressStatus.UNKNOWN
     return EgressSnapshot(
         egress_id=cleaned(info.egress_id),
-        status=status,
+        status=_status(info.status),
         recording_id=_recording_id(info, storage),
         room_name=cleaned(info.room_name),
         room_sid=cleaned(info.room_id) or None,
@@ -55,15 +55,15 @@ def snapshot_of(
     )
 
 
+def _status(status: int) -> EgressStatus:
+    return _STATUSES[status] if 0 <= status < len(_STATUSES) else EgressStatus.UNKNOWN
+
+
 def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
-    output: protocol.DirectFileOutput | protocol.EncodedFileOutput
-    if info.HasField("track"):
-        output = info.track.file
-    elif info.HasField("room_composite"):
+    output: protocol.DirectFileOutput | protocol.EncodedFileOutput = info.track.file
+    if not output.filepath:
         outputs = info.room_composite.file_outputs
         output = outputs[0] if outputs else info.room_composite.file
-    else:
-        return None
     match = _OUR_PATH.fullmatch(output.filepath)
     deployment = output.s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
     if match is None or output.s3.bucket != storage.bucket or deployment != storage.deployment:
@@ -73,3 +73,99 @@ def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID |
 
 def _time(nanoseconds: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000) if nanoseconds else None
+
+
+# EgressInfo in protobuf's JSON: names in either case, zero values omitted or null, 64-bit numbers as text.
+
+
+def info_in(message: object) -> protocol.EgressInfo:
+    """Return what `snapshot_of` reads of an EgressInfo that came as JSON. Raises ValueError where it is none."""
+    return cast("protocol.EgressInfo", _EGRESS_INFO(message))
+
+
+def infos_in(message: object) -> list[protocol.EgressInfo]:
+    """Return the same of every item of a ListEgressResponse."""
+    return cast("protocol.ListEgressResponse", _LIST_EGRESS_RESPONSE(message)).items  # type: ignore[return-value]
+
+
+type _Reader = Callable[[object], object]
+
+
+def _message(fields: Mapping[str, _Reader]) -> _Reader:
+    def read(value: object) -> SimpleNamespace:
+        given = _mapping(value)
+        return SimpleNamespace(
+            {name: reader(given.get(name, given.get(_camel_case(name)))) for name, reader in fields.items()}
+        )
+
+    return read
+
+
+def _repeated(reader: _Reader) -> _Reader:
+    def read(value: object) -> list[object]:
+        if not isinstance(value, list | None):
+            raise ValueError("not a list")  # noqa: TRY004 - it is the text that is wrong
+        return [reader(each) for each in cast("list[object]", value or [])]
+
+    return read
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict | None):
+        raise ValueError("not an object")  # noqa: TRY004 - it is the text that is wrong
+    return cast("dict[str, object]", value or {})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | None):
+        raise ValueError("not a text")  # noqa: TRY004 - it is the text that is wrong
+    return value or ""
+
+
+def _whole(value: object) -> int:
+    number = int(value) if isinstance(value, str | int) else 0 if value is None else None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise ValueError("not a whole number")
+    return number
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool | None):
+        raise ValueError("not true or false")  # noqa: TRY004 - it is the text that is wrong
+    return bool(value)
+
+
+def _status_number(value: object) -> int:
+    if isinstance(value, str):
+        return _STATUSES.index(EgressStatus(value)) if value in _STATUSES else -1
+    return _whole(value)
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+_FILE: Final = _message(
+    {"filename": _text, "size": _whole, "duration": _whole, "location": _text, "started_at": _whole}
+)
+_OUTPUT: Final = _message({"filepath": _text, "s3": _message({"bucket": _text, "metadata": _mapping})})
+_EGRESS_INFO: Final = _message(
+    {
+        "egress_id": _text,
+        "status": _status_number,
+        "room_name": _text,
+        "room_id": _text,
+        "started_at": _whole,
+        "ended_at": _whole,
+        "error": _text,
+        "error_code": _whole,
+        "details": _text,
+        "backup_storage_used": _flag,
+        "file": _FILE,
+        "file_results": _repeated(_FILE),
+        "track": _message({"file": _OUTPUT}),
+        "room_composite": _message({"file": _OUTPUT, "file_outputs": _repeated(_OUTPUT)}),
+    }
+)
+_LIST_EGRESS_RESPONSE: Final = _message({"items": _repeated(_EGRESS_INFO)})

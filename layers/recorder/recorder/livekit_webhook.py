@@ -11,10 +11,8 @@ import hmac
 from typing import TYPE_CHECKING, Final, cast
 
 import jwt
-from google.protobuf import json_format
-from livekit.protocol import egress as protocol
 
-from .egress_info import snapshot_of
+from .egress_info import info_in, snapshot_of
 from .errors import InvalidRequestError, UnauthorizedError
 from .untrusted import json_value
 
@@ -55,20 +53,11 @@ def snapshot_in(body: bytes, storage: StorageSettings) -> EgressSnapshot | None:
     Raises InvalidRequestError where the body is not what LiveKit sends.
     """
     try:
-        fields = _mapping(_mapping(json_value(body)).get("egressInfo", {}))
-        if not fields.get("egressId"):
-            # Room events, and automatic egress that failed to start.
-            return None
-        message = json_format.ParseDict(fields, protocol.EgressInfo(), ignore_unknown_fields=True)
-    except (ValueError, json_format.ParseError):
+        event = json_value(body)
+        if not isinstance(event, dict):
+            raise ValueError("not an object")  # noqa: TRY004, TRY301 - it is the text that is wrong
+        info = info_in(cast("dict[str, object]", event).get("egressInfo"))
+    except ValueError:
         raise InvalidRequestError(("body", "is not a LiveKit webhook")) from None
-    # Zero values are omitted, so an absent status is STARTING; an unknown name would be parsed as absent.
-    status = fields.get("status", 0)
-    known = isinstance(status, int) or status in protocol.EgressStatus.keys()  # noqa: SIM118 - no mapping
-    return snapshot_of(message, storage, status_known=known)
-
-
-def _mapping(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - it is the text that is wrong
-    return cast("dict[str, object]", value)
+    # Room events have no egress, and automatic egress that failed to start has no id.
+    return snapshot_of(info, storage) if info.egress_id else None

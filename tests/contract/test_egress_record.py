@@ -1,0 +1,155 @@
+"""A look-up with the standard library gives what livekit-api gives; JSON says what protobuf says."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, cast
+from uuid import UUID
+
+import pytest
+from google.protobuf import json_format
+from livekit.protocol import egress as protocol
+
+from recorder.domain import EgressStatus
+from recorder.egress import LiveKitEgress, connect
+from recorder.egress_info import info_in, infos_in, snapshot_of
+from recorder.egress_record import EgressRecord
+from recorder.errors import EgressNotFoundError, EgressUnansweredError
+from recorder.settings import StorageSettings
+from tests.livekit.recorded import FOLDER, load
+from tests.support.livekit import API_KEY, API_SECRET
+
+if TYPE_CHECKING:
+    from tests.support.livekit import LiveKit
+
+STORAGE: Final = StorageSettings("recordings", "test")
+RECORDING: Final = UUID(int=7)
+CASES: Final = sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != "python_client_errors")
+
+
+def record_of(livekit: LiveKit, *, secret: str = API_SECRET, url: str | None = None) -> EgressRecord:
+    return EgressRecord(url or livekit.url, api_key=API_KEY, api_secret=secret, storage=STORAGE)
+
+
+def started(livekit: LiveKit) -> str:
+    output = protocol.EncodedFileOutput(
+        filepath=f"recordings/{RECORDING}/recording.mp4",
+        s3=protocol.S3Upload(bucket=STORAGE.bucket, metadata={"deployment": STORAGE.deployment}),
+    )
+    request = protocol.RoomCompositeEgressRequest(room_name="demo", layout="grid", file_outputs=[output])
+    answer = livekit.world.call("Egress", "StartRoomCompositeEgress", request).outcome
+    assert isinstance(answer, protocol.EgressInfo)
+    return answer.egress_id
+
+
+def test_it_finds_what_livekit_api_finds(livekit: LiveKit) -> None:
+    egress_id = started(livekit)
+    livekit.advance(10)
+
+    found = record_of(livekit).find(egress_id)
+
+    with closing(
+        LiveKitEgress(lambda: connect(livekit.url, API_KEY, API_SECRET), api_key=API_KEY, storage=STORAGE)
+    ) as egress:
+        assert found == egress.find(egress_id)
+    assert (found.status, found.recording_id) == (EgressStatus.ACTIVE, RECORDING)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+def test_the_address_may_be_that_of_the_websocket(livekit: LiveKit, scheme: str) -> None:
+    egress_id = started(livekit)
+    livekit.advance(10)
+    url = livekit.url.replace("http", scheme) + "/"
+    assert record_of(livekit, url=url).find(egress_id).egress_id == egress_id
+
+
+def test_an_unknown_egress_is_not_found(livekit: LiveKit) -> None:
+    with pytest.raises(EgressNotFoundError):
+        record_of(livekit).find("EG_unknown")
+
+
+def test_a_refused_token_is_no_answer_and_is_not_repeated(livekit: LiveKit) -> None:
+    with pytest.raises(EgressUnansweredError) as caught:
+        record_of(livekit, secret="another-secret-that-is-long-enough-to-be-one").find("EG_1")
+    assert "ey" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_no_answer(livekit: LiveKit) -> None:
+    with pytest.raises(EgressUnansweredError):
+        record_of(livekit, url="http://127.0.0.1:1").find("EG_1")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_was_recorded_reads_the_same_as_json_and_as_protobuf(case: str) -> None:
+    for message in recorded_infos(case):
+        parsed = json_format.ParseDict(message, protocol.EgressInfo(), ignore_unknown_fields=True)
+        assert snapshot_of(info_in(message), STORAGE) == snapshot_of(parsed, STORAGE)
+
+
+def test_recorded_lists_are_read(livekit: LiveKit) -> None:
+    bodies = [
+        step.response_body for step in load("track_egress_audio").calls() if step.path.endswith("ListEgress")
+    ]
+    lists = [infos_in(json.loads(body)) for body in bodies if body.startswith("{")]
+    assert {info.egress_id[:3] for infos in lists for info in infos} == {"EG_"}
+    assert livekit.calls == []
+
+
+def recorded_infos(case: str) -> list[dict[str, object]]:
+    """Return each EgressInfo that LiveKit sent in a case: in answers, in lists, in webhooks."""
+    infos: list[dict[str, object]] = []
+    for step in load(case).steps:
+        for text in (step.response_body, step.body):
+            try:
+                value: object = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                message = cast("dict[str, object]", value)
+                candidates = [
+                    message,
+                    message.get("egressInfo"),
+                    *cast("list[object]", message.get("items") or []),
+                ]
+                infos += [
+                    cast("dict[str, object]", each)
+                    for each in candidates
+                    if isinstance(each, dict) and each.keys() & {"egress_id", "egressId"}
+                ]
+    return infos
+
+
+def test_the_statuses_have_livekits_numbers() -> None:
+    for name in protocol.EgressStatus.keys():  # noqa: SIM118 - no mapping
+        info = protocol.EgressInfo(status=name)
+        assert (
+            snapshot_of(info, STORAGE).status
+            == snapshot_of(info_in({"status": name}), STORAGE).status
+            == name
+        )
+
+
+@pytest.mark.parametrize("status", ["EGRESS_PAUSED", 99, -1])
+def test_a_status_that_nobody_knows_is_unknown(status: object) -> None:
+    assert snapshot_of(info_in({"status": status}), STORAGE).status is EgressStatus.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [],
+        "EG_1",
+        {"egressId": 1},
+        {"startedAt": "soon"},
+        {"startedAt": 2**63},
+        {"startedAt": 1.5},
+        {"fileResults": {}},
+        {"fileResults": ["a"]},
+        {"file": []},
+        {"backupStorageUsed": "no"},
+    ],
+)
+def test_what_is_no_egress_info_is_refused(message: object) -> None:
+    with pytest.raises(ValueError, match=r"not |invalid"):
+        info_in(message)
