@@ -63,7 +63,7 @@ invoke: setup ## Run one function once (FUNCTION=GetRecording EVENT=events/get_r
 
 .PHONY: test
 test: setup ## Run every test
-	@$(PYTHON) -m pytest --numprocesses 2 --quiet
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet
 
 .PHONY: check
 check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template

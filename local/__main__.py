@@ -130,7 +130,7 @@ API={endpoints.api_url}
 ALICE={endpoints.tokens["alice"]}
 BOB={endpoints.tokens["bob"]}
 
-Paste the three lines above, then: start, get, stop, list.
+Paste the three lines above, and then: start; get, until it is active; stop; list.
 
 ID=$(curl -sS -X POST "{recordings}" {authorization} -H 'Content-Type: application/json' \
 -d '{{"roomName": "demo"}}' | tee /dev/stderr | sed 's/.*"recordingId":"\\([^"]*\\)".*/\\1/')

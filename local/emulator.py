@@ -103,6 +103,7 @@ def start(function: Function, processes: Processes, platform: Lambda) -> Environ
         directory=function.directory,
         log=platform.logs / f"{function.name}.log",
         stop_signal=signal.SIGKILL,
+        essential=False,
     )
     process.wait_until(lambda: listens(port), seconds=10)
     return Environment(process, port)

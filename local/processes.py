@@ -56,8 +56,11 @@ class Process:
         log: Path,
         stop_signal: signal.Signals,
         ended: Callable[[int], None],
+        *,
+        essential: bool,
     ) -> None:
         self.name = name
+        self.essential = essential
         self.log = log
         self._popen = popen
         self._stop_signal = stop_signal
@@ -141,8 +144,12 @@ class Processes:
         directory: Path | None = None,
         log: Path | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        essential: bool = True,
     ) -> Process:
-        """Start a child whose output is appended to `log`, by default `<logs>/<name>.log`."""
+        """Start a child whose output is appended to `log`, by default `<logs>/<name>.log`.
+
+        The rest cannot go on without an essential one: `failed` tells when it has ended.
+        """
         log = log or self._logs / f"{name}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
@@ -154,7 +161,7 @@ class Processes:
                 stderr=output,
                 start_new_session=True,
             )
-        child = Process(name, popen, log, stop_signal, self._forget)
+        child = Process(name, popen, log, stop_signal, self._forget, essential=essential)
         with self._lock:
             self._tell(f"+{child.pid} {stop_signal.value}")
             self._children.append(child)
@@ -166,9 +173,9 @@ class Processes:
             return next(child for child in self._children if child.name == name)
 
     def failed(self) -> str | None:
-        """Return what is to be told of a child that ended without being stopped, else None."""
+        """Return what is to be told of an essential child that ended without being stopped, else None."""
         with self._lock:
-            ended = [child for child in self._children if not child.running()]
+            ended = [child for child in self._children if child.essential and not child.running()]
         return f"{ended[0].name} has ended by itself.\n{ended[0].log_tail()}" if ended else None
 
     def _forget(self, pid: int) -> None:

@@ -118,9 +118,14 @@ class Stack:
             self._logs = self.directory / "logs"
             shutil.rmtree(self._logs, ignore_errors=True)
             self._processes = undo.enter_context(Processes(self._logs, keep_open=[lock]))
-            self._start_services()
             if Part.API in self._parts:
-                self._start_api(undo)
+                self._server = undo.enter_context(Server())
+                # Before all else, which takes seconds: the API's port may be somebody else's.
+                listener = self._server.listen(self._port or free_port(self._ports.api))
+                self._start_services()
+                self._start_api(listener, undo)
+            else:
+                self._start_services()
             self._exit = undo.pop_all()
         return self
 
@@ -156,7 +161,7 @@ class Stack:
             starts.append(self.aws.start)
         if Part.LIVEKIT in self._parts:
             starts.append(self._start_livekit)
-        self._report(f"Starting {', '.join(part.name or '' for part in self._parts & ~Part.API).lower()} ...")
+        self._report("Starting Postgres, S3 and LiveKit ...")
         with ThreadPoolExecutor() as pool:
             for started in [pool.submit(start) for start in starts]:
                 started.result()
@@ -177,10 +182,8 @@ class Stack:
             self.directory / "livekit", self._processes, port=self._ports.livekit, fast=self._fast
         )
 
-    def _start_api(self, undo: ExitStack) -> None:
+    def _start_api(self, api: socket, undo: ExitStack) -> None:
         template = undo.enter_context(built(self._report))
-        self._server = undo.enter_context(Server())
-        api = self._server.listen(self._port or free_port(self._ports.api))
         openid = self._server.listen(free_port(self._ports.issuer))
         self._issuer = Issuer(self.directory / "issuer", _url(openid))
         self._server.serve(self._issuer.app(), openid)

@@ -1,0 +1,205 @@
+"""`make run` and `make invoke` as somebody at a terminal has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+import pytest
+
+from local import __main__ as command_line
+from local import watchdog
+from local.build import built
+from local.environments import ROOT
+from local.processes import LOOPBACK, LocalStackError
+from tests.local.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.xdist_group("command line")
+
+ENDPOINTS = {
+    *("apiUrl", "tokens", "issuer", "livekitUrl", "livekitApiKey", "livekitApiSecret"),
+    *("s3Endpoint", "s3AccessKey", "s3SecretKey", "bucket", "databaseUrl"),
+}
+
+
+def local(state: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "local", "--state", str(state), *arguments]
+
+
+class Refused(Protocol):
+    def __call__(self, state: Path, *arguments: str) -> str: ...
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Refused]:
+    """Run a command line that ends with an error, and return what it says."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def refused(state: Path, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["local", "--state", str(state), *arguments])
+        assert command_line.main() == 1
+        return capsys.readouterr().err
+
+    yield refused
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Running:
+    process: subprocess.Popen[bytes]
+    state: Path
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    state = tmp_path_factory.mktemp("state")
+    output = state / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            local(state, "run"), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        eventually(lambda: (state / "endpoints.json").exists() or process.poll() is not None, seconds=180)
+        assert process.poll() is None, output.read_text()
+        yield Running(process, state, output)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_endpoints_are_where_they_are_said_to_be(running: Running) -> None:
+    file = running.state / "endpoints.json"
+    endpoints = json.loads(file.read_text())
+    assert endpoints.keys() == ENDPOINTS
+    assert endpoints["tokens"].keys() == {"alice", "bob"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for address in (endpoints["issuer"] + "/.well-known/openid-configuration", endpoints["livekitUrl"]):
+        assert httpx.get(address).status_code == 200
+    for token in endpoints["tokens"].values():
+        headers = {"authorization": f"Bearer {token}"}
+        assert httpx.get(f"{endpoints['apiUrl']}/api/video/recordings", headers=headers).status_code == 200
+
+
+def test_the_printed_lines_work_as_they_are(running: Running) -> None:
+    printed = running.output.read_text().splitlines()
+    start = [line for line in printed if re.match(r"(API|ALICE|BOB|ID)=", line)]
+    get, stop, listing = [line for line in printed if line.startswith("curl ")]
+    wait = f"""until {get} | grep -q '"status":"active"'; do :; done"""
+    script = "\n".join([*start, wait, stop, "echo", listing])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=90)
+    stopped, listed = (json.loads(line) for line in done.stdout.splitlines())
+    assert stopped["status"] in {"stopping", "completed"}
+    assert stopped["recordingId"] in {recording["id"] for recording in listed["recordings"]}
+    assert '"status":"starting"' in done.stderr
+
+
+def test_a_second_one_says_that_one_runs(running: Running, refused: Refused) -> None:
+    assert f"runs already (process {running.process.pid})" in refused(running.state, "run")
+
+
+def test_one_function_can_be_run_beside_it(running: Running) -> None:
+    event = "events/list_recordings_first_page.json"
+    done = subprocess.run(
+        local(running.state, "invoke", "ListRecordings", event),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    assert json.loads(done.stdout)["statusCode"] == 200
+    assert "START RequestId" in done.stderr
+
+
+def test_an_unknown_function_is_told_with_those_that_there_are(running: Running, refused: Refused) -> None:
+    said = refused(running.state, "invoke", "Nothing", str(ROOT / "events/list_recordings_first_page.json"))
+    assert "There is no function Nothing; there are DeleteRecording, GetRecording" in said
+
+
+def test_an_event_that_is_none_is_told(tmp_path: Path, refused: Refused) -> None:
+    assert "cannot be read as an event" in refused(
+        tmp_path, "invoke", "ListRecordings", str(tmp_path / "none")
+    )
+
+
+def children(process: int) -> list[int]:
+    task = Path(f"/proc/{process}/task")
+    return [int(pid) for each in task.iterdir() for pid in (each / "children").read_text().split()]
+
+
+def test_hanging_up_ends_everything(running: Running) -> None:
+    sessions = children(running.process.pid)
+    assert len(sessions) >= 4
+    running.process.send_signal(signal.SIGHUP)
+    assert running.process.wait(timeout=60) == 0
+    assert [watchdog.members(session) for session in sessions] == [[] for _ in sessions]
+    assert not (running.state / "endpoints.json").exists()
+    assert "Traceback" not in running.output.read_text()
+
+
+def test_a_taken_port_is_told(tmp_path: Path, refused: Refused) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        said = refused(tmp_path, "run", "--port", str(port))
+    assert said == f"Port {port} cannot be used (Address already in use). Choose another: make run PORT=...\n"
+
+
+def test_half_a_service_is_told(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "wss://livekit.example.com")
+    assert (
+        refused(tmp_path, "run")
+        == "LIVEKIT_API_KEY, LIVEKIT_API_SECRET must be set as well as LIVEKIT_URL.\n"
+    )
+
+
+def test_a_full_disk_is_told(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "NEEDED_BYTES", shutil.disk_usage(tmp_path).total * 2)
+    assert f"The disk of {tmp_path} has" in refused(tmp_path, "run")
+
+
+def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    project, cache = tmp_path / "project", tmp_path / "cache"
+    for name in ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+    (project / "template.yaml").write_text("Resources: {Broken: {Type: AWS::Serverless::Function}}\n")
+    with (
+        pytest.raises(LocalStackError, match="sam build failed"),
+        built(lambda _: None, root=project, cache=cache),
+    ):
+        pass
+    assert not list((cache / "build").glob("*/build"))
+
+
+def test_a_missing_python_is_told(tmp_path: Path) -> None:
+    make = shutil.which("make")
+    assert make
+    for name in ("Makefile", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [make, "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert "python3.13 is needed and was not found on PATH" in done.stdout
+    assert "Traceback" not in done.stderr
