@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from local.livekit.timing import Timing
 from local.stack import Part, Stack
 from tests.support import invariants
 from tests.support.deployment import Deployment, User
 from tests.support.forwarder import Forwarder
 from tests.support.livekit import LiveKit, LiveKitServer
+from tests.support.logs import Logs, captured
 from tests.support.sites import Site, Sites, make_template
 
 if TYPE_CHECKING:
@@ -47,10 +49,16 @@ def loops(livekit_server: LiveKitServer) -> Iterator[VirtualLoops]:
 
 
 @pytest.fixture
-def livekit(livekit_server: LiveKitServer, stack: Stack, loops: VirtualLoops) -> LiveKit:
+def timing() -> Timing:
+    """How long things take in LiveKit; a test may parametrize it."""
+    return Timing()
+
+
+@pytest.fixture
+def livekit(livekit_server: LiveKitServer, stack: Stack, loops: VirtualLoops, timing: Timing) -> LiveKit:
     """A LiveKit with the room `demo`."""
     assert loops is livekit_server.loops
-    livekit = LiveKit(livekit_server, stack.aws.s3)
+    livekit = LiveKit(livekit_server, stack.aws.s3, timing)
     livekit.world.open_room("demo", permanent=True)
     return livekit
 
@@ -135,3 +143,9 @@ def alice(deployment: Deployment) -> User:
 @pytest.fixture
 def bob(deployment: Deployment) -> User:
     return deployment.as_user("bob")
+
+
+@pytest.fixture
+def logs(capsys: pytest.CaptureFixture[str]) -> Iterator[Logs]:
+    with captured(capsys) as logs:
+        yield logs

@@ -14,7 +14,7 @@ import hashlib
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -298,6 +298,28 @@ class Deployment:
 
         with ThreadPoolExecutor(len(calls)) as threads:
             return list(threads.map(begin, calls))
+
+    @contextmanager
+    def row_locked(self, recording_id: str) -> Iterator[Callable[[int], None]]:
+        """Keep everybody from writing a row; yields what waits until so many stand in line."""
+        with self.site.connect() as holder, ThreadPoolExecutor() as self._threads:
+            holder.run("begin")
+            holder.run("select 1 from recordings where id = cast(:id as uuid) for update", id=recording_id)
+
+            def until(number: int) -> None:
+                waiting = (
+                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = :name"
+                )
+                deadline = time.monotonic() + 20
+                while holder.run(waiting, name=self.site.name) != [[number]]:
+                    assert time.monotonic() < deadline, f"there are never {number} in line"
+
+            yield until
+            holder.run("commit")
+
+    def begin[T](self, call: Callable[[], T]) -> Future[T]:
+        """Do something beside, while a row is locked."""
+        return self._threads.submit(call)
 
     def row(self, recording_id: str) -> Row | None:
         """Return a recording's row."""

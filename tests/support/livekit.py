@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from local.livekit.timing import Timing
     from local.livekit.twirp import Answer, TwirpError
     from local.livekit.webhooks import Webhook
     from local.livekit.workers import Upload
@@ -103,12 +104,14 @@ class LiveKit:
     store.
     """
 
-    def __init__(self, server: LiveKitServer, s3: S3Client, *, webhooks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, server: LiveKitServer, s3: S3Client, timing: Timing, *, webhooks: Sequence[str] = ()
+    ) -> None:
         server.clock.restart()
         self.server = server
         self.clock = server.clock
         self.url = server.url
-        self.world = ObservedWorld(self.clock, webhooks)
+        self.world = ObservedWorld(self.clock, timing, webhooks)
         self.api = Api(self.world, self, API_KEY, API_SECRET)
         self.file_size: int | None = None
         self.deliveries: list[tuple[Webhook, int | None]] = []
@@ -247,8 +250,10 @@ class LiveKit:
 class ObservedWorld(World):
     """Keeps the calls; `refuse_after_effect` is what the next start is answered although it has its effect."""
 
-    def __init__(self, clock: VirtualClock, webhooks: Sequence[str]) -> None:
-        super().__init__(clock.ns, Random(7), api_key=API_KEY, api_secret=API_SECRET, webhook_urls=webhooks)
+    def __init__(self, clock: VirtualClock, timing: Timing, webhooks: Sequence[str]) -> None:
+        super().__init__(
+            clock.ns, Random(7), timing, api_key=API_KEY, api_secret=API_SECRET, webhook_urls=webhooks
+        )
         self.calls: list[str] = []
         self.requests: list[Message] = []
         self.refuse_after_effect: TwirpError | None = None

@@ -57,13 +57,16 @@ class Site:
         self.warm: list[bootstrap.Environment] = []
         """Execution environments that were made by these very settings."""
 
+    def connect(self) -> pg8000.native.Connection:
+        return pg8000.native.Connection(
+            USER, LOOPBACK, self.name, self.postgres.port, self.postgres.password, timeout=30
+        )
+
     def run(self, statement: str, **parameters: object) -> list[list[object]]:
         """Run a statement, also after the database has been away."""
         for fresh in (False, True):
             if fresh or self._database is None:
-                self._database = pg8000.native.Connection(
-                    USER, LOOPBACK, self.name, self.postgres.port, self.postgres.password, timeout=30
-                )
+                self._database = self.connect()
             try:
                 return self._database.run(statement, **parameters) or []
             except (InterfaceError, OSError):
