@@ -16,7 +16,7 @@ from livekit.protocol import egress as protocol
 
 from recorder import domain
 from recorder.database import Database
-from recorder.domain import Status
+from recorder.domain import Policy, Status
 from recorder.errors import InvalidRequestError
 from recorder.http import Request
 from recorder.livekit_webhook import snapshot_in
@@ -109,7 +109,7 @@ def test_every_webhook_that_parses_is_stored(recordings: Repository, info: proto
     with suppress(InvalidRequestError):
         snapshot = snapshot_in(body.encode(), STORAGE)
         new = recording(target=f"room:{uuid4()}")
-        changed = domain.apply_snapshot(new, snapshot, T0) if snapshot else None
+        changed = domain.apply_snapshot(new, snapshot, T0, Policy()) if snapshot else None
         if changed is not None:
             assert recordings.insert(new) is None
             assert recordings.save(new, changed)

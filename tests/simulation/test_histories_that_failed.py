@@ -9,12 +9,14 @@ import pytest
 from tests.support.simulator.plan import (
     POLICIES,
     ROOMS,
+    Delete,
     History,
     InRoom,
     Start,
     Step,
     Stop,
     Strike,
+    Sweep,
     Trouble,
 )
 from tests.support.simulator.simulation import Simulation
@@ -51,6 +53,26 @@ HISTORIES = {
         Start(at=1.0, user="alice", room=ROOM),
         Strike(at=3.0, what="kill_host", which=0),
         webhooks="none",
+    ),
+    "nobody looks for the file when a failure is all that is heard of a success": history(
+        Start(at=1.0, user="alice", room=ROOM),
+        Trouble(at=7.0, fault="failed_after_complete", seconds=60.0, probability=1.0),
+        Trouble(at=7.0, fault="webhook_lost", seconds=3.0, probability=1.0),
+        Stop(at=8.0, user="alice", which=0),
+    ),
+    "a second egress ends and stores its file when the row is gone": history(
+        Trouble(at=0.0, fault="start_doubled", seconds=10.0, probability=1.0),
+        Trouble(at=0.0, fault="limit_reached", seconds=10.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+        Delete(at=8.0, user="alice", which=0),
+        Trouble(at=11.0, fault="livekit_hangs_up", seconds=2.0, probability=1.0),
+        Sweep(at=12.0),
+        Sweep(at=40.0),
+    ),
+    "a second egress of a deleted recording runs on until its tombstone is due": history(
+        Trouble(at=0.0, fault="start_doubled", seconds=10.0, probability=1.0),
+        Start(at=1.0, user="alice", room=ROOM),
+        Delete(at=8.0, user="alice", which=0),
     ),
 }
 

@@ -104,7 +104,7 @@ class MemoryRepository:
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         for recording_id in recording_ids:
             row = self.rows.get(recording_id)
-            if row is not None and row.due_at is None and not row.live:
+            if row is not None and row.attempts == 0 and not row.live:
                 self.rows[row.id] = replace(row, due_at=now)
 
     def remove(self, recording: Recording) -> bool:

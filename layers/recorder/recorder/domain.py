@@ -358,7 +358,9 @@ def event_of(before: Recording | None, after: Recording) -> Event | None:
     )
 
 
-def apply_snapshot(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording | None:
+def apply_snapshot(
+    recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
+) -> Recording | None:
     """Bring what LiveKit says into a recording.
 
     Live statuses only move forward, a final status never changes, an unknown one changes nothing, and a snapshot
@@ -370,6 +372,9 @@ def apply_snapshot(recording: Recording, snapshot: EgressSnapshot, now: datetime
     changed = _with_file(recording, snapshot, final=observed not in LIVE)
     if observed in TRANSITIONS[recording.status]:
         changed = _with_status(changed, snapshot, observed)
+        if snapshot.status is EgressStatus.FAILED and not changed.downloadable:
+            # A worker that was killed reports no file, nor does a failure that follows a success: look for it.
+            changed = replace(changed, late_upload_until=now + policy.upload_grace)
     room_sid = recording.room_sid or snapshot.room_sid
     changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
     return None if changed == recording else _written(recording, replace(changed, refreshed_at=now), now)
@@ -662,7 +667,18 @@ def scheduled(recording: Recording, policy: Policy, now: datetime) -> Recording:
     """Return the recording with its expiry, once it is final, and with the time of the sweep's next look."""
     if not recording.live and recording.expires_at is None and policy.retention is not None:
         recording = replace(recording, expires_at=now + policy.retention)
+    if not recording.live and recording.deleted_at is not None and recording.egress_id is not None:
+        recording = _entombed(recording, policy, now)
     return replace(recording, due_at=_due_at(recording, policy, now))
+
+
+def _entombed(recording: Recording, policy: Policy, now: datetime) -> Recording:
+    """Keep a deleted row for as long after the end of its egress as a file, even of a second one, may arrive."""
+    until = recording.status_at + policy.upload_grace
+    late = recording.late_upload_until
+    if until <= now or (late is not None and late >= until):
+        return recording
+    return replace(recording, late_upload_until=until)
 
 
 def _due_at(recording: Recording, policy: Policy, now: datetime) -> datetime | None:
@@ -674,9 +690,13 @@ def _due_at(recording: Recording, policy: Policy, now: datetime) -> datetime | N
         due = now + policy.sweep_interval
         limit = max_duration_ends_at(recording)
         return min(due, max(limit, now)) if limit and recording.status is Status.ACTIVE else due
+    late = recording.late_upload_until
+    if late is not None and recording.updated_at == recording.status_at:
+        # It has just failed: what is on its way arrives soon or, but rarely, late.
+        return min(now + policy.sweep_interval, max(late, now))
     if recording.deleted_at is not None:
-        return max(recording.late_upload_until, now) if recording.late_upload_until else now
-    reminders = [recording.late_upload_until, recording.expires_at]
+        return max(late, now) if late is not None else now
+    reminders = [late, recording.expires_at]
     if recording.idempotency_key is not None:
         reminders.append(recording.created_at + policy.idempotency_life)
     return min((reminder for reminder in reminders if reminder is not None), default=None)

@@ -101,7 +101,7 @@ OWNERS: Final = "select id, status, egress_id from recordings where id = any(cas
 
 ARM: Final = """
 update recordings set due_at = :now
-where id = any(cast(:ids as uuid[])) and due_at is null and status in ('completed', 'failed')"""
+where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
 
 REMOVE: Final = """
 with removed as (delete from recordings where id = :id and version = :version returning id)
@@ -241,7 +241,7 @@ class Repository:
         return {owner.id: owner for owner in owners}
 
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
-        """Make final recordings due at which nothing was left to do."""
+        """Make final recordings due at once, but for those at which the last attempt failed: they have their time."""
         self._database.run(ARM, ids=[str(each) for each in recording_ids], now=now)
 
     def remove(self, recording: Recording) -> bool:

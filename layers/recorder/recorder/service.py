@@ -310,7 +310,8 @@ class RecordingService:
         if snapshot.status is domain.EgressStatus.UNKNOWN:
             log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
         return self._change(
-            recording, lambda current: domain.apply_snapshot(current, snapshot, self._clock.now())
+            recording,
+            lambda current: domain.apply_snapshot(current, snapshot, self._clock.now(), self._policy),
         )
 
     def save(self, before: Recording, after: Recording) -> bool:
