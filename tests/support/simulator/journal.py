@@ -43,6 +43,8 @@ class Journal:
     def __init__(self, target: Recordings) -> None:
         self.rows: dict[UUID, Recording] = {}
         self.owed: dict[UUID, list[EventType]] = {}
+        self.expired: set[UUID] = set()
+        """Those that were deleted because their retention was over."""
         self._target = target
         for name in dir(target):
             if not name.startswith("_") and not hasattr(self, name):
@@ -72,6 +74,8 @@ class Journal:
                 holds=known.deleted_at is None or after.deleted_at is not None,
                 otherwise=f"4: {after.id} was deleted and came back",
             )
+            if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
+                self.expired.add(after.id)
             self.rows[after.id] = after
             self._owe(known, after)
         return written
@@ -172,10 +176,10 @@ class Observer:
         if recording.status not in _LIVE and known.final is None:
             known.final, known.final_since = recording.status, self.begin()
 
-    def missed(self, recording_id: UUID) -> None:
+    def missed(self, recording_id: UUID, *, expired: bool) -> None:
         """Check a 404 about a recording that its user knows."""
         require(
-            holds=self.known[recording_id].deleting,
+            holds=expired or self.known[recording_id].deleting,
             otherwise=f"4: {recording_id} vanished and nobody deleted it",
         )
 

@@ -41,7 +41,8 @@ class SimulatedLiveKit:
 
     async def call(self, service: str, method: str, request: Message) -> Message:
         gate, faults, random = self._gate, self._gate.faults, self._gate.random
-        await asyncio.sleep(gate.latency())
+        if seconds := gate.latency():
+            await asyncio.sleep(seconds)
         if not gate.survives():
             await _nothing()
         if faults.livekit_unreachable.fires(random):

@@ -239,7 +239,7 @@ class _Draw:
         return History(
             seed=seed,
             policy=policy,
-            webhooks=random.choice(("own", "own", "global", "both", "none")),
+            webhooks=random.choice(("own", "own", "own", "own", "global", "both", "none")),
             steps=tuple(sorted(steps, key=lambda step: step.at)),
         )
 

@@ -28,8 +28,8 @@ class Gate:
         self.faults = faults
 
     def latency(self) -> float:
-        """Draw how long (s) one way of a call takes the process that runs."""
-        return self.random.random() * _LATENCY_SECONDS * self.kernel.current.pace
+        """Draw how long (s) one way of a call takes the process that runs; some take no time, and nobody passes."""
+        return max(0.0, self.random.uniform(-1.0, 1.0)) * _LATENCY_SECONDS * self.kernel.current.pace
 
     def survives(self) -> bool:
         """Pass a point; where this is False, the process must not do anything any more."""
@@ -45,12 +45,17 @@ class Gate:
 
     def call[T](self, effect: Callable[[], T]) -> T:
         """Make a call: time passes, it has its effect, time passes."""
-        self.kernel.sleep(self.latency())
+        self._wait()
         self.point()
         result = effect()
         self.point()
-        self.kernel.sleep(self.latency())
+        self._wait()
         return result
+
+    def _wait(self) -> None:
+        seconds = self.latency()
+        if seconds:
+            self.kernel.sleep(seconds)
 
     def database[T](self, statement: Callable[[], T]) -> T:
         """Run a statement as `recorder.database.Database` does."""

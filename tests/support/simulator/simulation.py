@@ -18,6 +18,7 @@ from local.livekit.faults import Faults as LiveKitFaults
 from local.livekit.webhooks import DeliverWebhook
 from local.livekit.world import World
 from recorder import errors, reconciler, service
+from recorder.domain import Status
 from recorder.egress import LiveKitEgress
 from recorder.http import ERRORS
 from recorder.livekit_webhook import snapshot_in, verify
@@ -96,6 +97,8 @@ class Simulation:
         self._recordings = recordings or MemoryRepository(emit_events=True)
         self._journal = Journal(self._recordings)
         self._bucket, self._bus = MemoryStorage(), MemoryEvents()
+        self._gated_recordings = ports.recordings(self._gate, cast("Recordings", self._journal))
+        self._gated_bucket = ports.storage(self._gate, self._bucket)
         self._truth = Truth(
             self._world, self._livekit, self._journal.rows, self._bucket.objects.keys(), history.policy
         )
@@ -215,8 +218,7 @@ class Simulation:
         )
 
     def _environment(self) -> Environment:
-        recordings = ports.recordings(self._gate, cast("Recordings", self._journal))
-        storage = ports.storage(self._gate, self._bucket)
+        recordings, storage = self._gated_recordings, self._gated_bucket
         egress = LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=_STORAGE, upload=_UPLOAD)
         clock = Clock(self._kernel.now, self._kernel.sleep)
         policy = self._history.policy
@@ -293,8 +295,10 @@ class Simulation:
             return
         first = self._answers.setdefault((step.user, step.key), recording_id)
         if first != recording_id:
+            row = self._journal.rows.get(first)
+            refused = row is not None and row.status is Status.FAILED and row.egress_id is None
             require(
-                holds=self._observer.known[first].deleting,
+                holds=refused or self._observer.known[first].deleting,
                 otherwise=f"one idempotency key, two recordings: {first} and {recording_id}",
             )
             self._answers[step.user, step.key] = recording_id
@@ -317,7 +321,7 @@ class Simulation:
             try:
                 call(environment, recording_id, began)
             except errors.RecordingNotFoundError:
-                self._observer.missed(recording_id)
+                self._observer.missed(recording_id, expired=recording_id in self._journal.expired)
             except errors.RecordingGoneError:
                 require(
                     holds=self._history.policy.retention is not None,
