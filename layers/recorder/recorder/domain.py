@@ -99,6 +99,10 @@ class FailureCode(StrEnum):
     EGRESS_LOST = "egress_lost"
 
 
+CLIENT_FAULTS: Final = frozenset({FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED})
+"""What a client can mend; everything else needs an operator's eye."""
+
+
 class EventType(StrEnum):
     """The events that a change of a recording emits."""
 

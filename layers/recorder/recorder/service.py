@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from . import domain
-from .domain import FailureCode, Recording, Source, Status, StopReason
+from .domain import CLIENT_FAULTS, FailureCode, Recording, Source, Status, StopReason
 from .errors import (
     DatabaseUnavailableError,
     EgressEndedError,
@@ -360,7 +360,8 @@ def _measure(recording: Recording) -> None:
         count("RecordingsCompleted", end_reason=recording.end_reason or "unknown")
         count("EgressMinutes", (recording.duration or 0.0) / 60)
     elif recording.status is Status.FAILED:
-        count("RecordingsFailed", failure_code=recording.failure_code or "unknown")
+        code = recording.failure_code or "unknown"
+        count("RecordingsFailed", failure_code=code, fault="client" if code in CLIENT_FAULTS else "server")
 
 
 def _replay(recording: Recording, existing: Recording) -> Started:

@@ -75,11 +75,11 @@ log = Log()
 
 
 def count(name: str, value: float = 1, *, unit: MetricUnit = MetricUnit.Count, **dimensions: str) -> None:
-    """Emit one CloudWatch metric in the embedded format: by service, and by service and these dimensions."""
+    """Emit one CloudWatch metric in the embedded format: by service, and by service and each of these dimensions."""
     service = log.logger.service
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
     metrics.add_metric(name, unit, value)
-    if dimensions:
+    for dimension, kind in dimensions.items():
         # CloudWatch sums up nothing by itself: an alarm on all of it needs a metric of its own.
-        metrics.add_dimensions(service=service, **dimensions)
+        metrics.add_dimensions(service=service, **{dimension: kind})
     metrics.flush_metrics()
