@@ -1,0 +1,128 @@
+"""Every code of the error table, reached through the handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from recorder.http import ERRORS, HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.deployment import Answer, Deployment, User
+
+
+def forbidden(deployment: Deployment) -> Answer:
+    deployment.configure(REQUIRED_SCOPE="recordings:write")
+    return deployment.as_user("alice").start(roomName="demo")
+
+
+def invalid(deployment: Deployment) -> Answer:
+    return deployment.as_user("alice").start(roomName="demo", unknown=1)
+
+
+def unauthorized(deployment: Deployment) -> Answer:
+    return deployment.post_webhook("/api/video/livekit/webhook", b"{}", "not a token")
+
+
+def recording_not_found(deployment: Deployment) -> Answer:
+    return deployment.as_user("alice").get(str(uuid4()))
+
+
+def room_not_found(deployment: Deployment) -> Answer:
+    return deployment.as_user("alice").start(roomName="nobody is here")
+
+
+def recording_in_progress(deployment: Deployment) -> Answer:
+    deployment.as_user("alice").start(roomName="demo")
+    return deployment.as_user("alice").start(roomName="demo")
+
+
+def recording_gone(deployment: Deployment) -> Answer:
+    deployment.configure(RETENTION_DAYS="1")
+    alice = deployment.as_user("alice")
+    recording_id = alice.record()
+    deployment.livekit.stop(recording_id)
+    deployment.advance(24 * 60 * 60 + 10)
+    return alice.get(recording_id)
+
+
+def idempotency_mismatch(deployment: Deployment) -> Answer:
+    alice, key = deployment.as_user("alice"), {"idempotency-key": "k"}
+    alice.start(roomName="demo", headers=key)
+    return alice.start(roomName="demo", resolution="720p", headers=key)
+
+
+def unsupported_codec(deployment: Deployment) -> Answer:
+    return deployment.as_user("alice").start(roomName="demo", codec="vp8")
+
+
+def egress_refused(deployment: Deployment) -> Answer:
+    deployment.livekit.world.faults.options_refused.next()
+    return deployment.as_user("alice").start(roomName="demo")
+
+
+def egress_unavailable(deployment: Deployment) -> Answer:
+    deployment.livekit.world.faults.no_worker.next()
+    return deployment.as_user("alice").start(roomName="demo")
+
+
+def database_unavailable(deployment: Deployment) -> Answer:
+    deployment.configure(DATABASE_PORT="1")
+    return deployment.as_user("alice").list()
+
+
+def internal(deployment: Deployment) -> Answer:
+    deployment.configure(DATABASE_PORT="not a number: secret")
+    return deployment.as_user("alice").list()
+
+
+CASES: tuple[tuple[Callable[[Deployment], Answer], int], ...] = (
+    (invalid, 400),
+    (unauthorized, 401),
+    (forbidden, 403),
+    (recording_not_found, 404),
+    (room_not_found, 404),
+    (recording_in_progress, 409),
+    (recording_gone, 410),
+    (idempotency_mismatch, 422),
+    (unsupported_codec, 422),
+    (egress_refused, 422),
+    (egress_unavailable, 503),
+    (database_unavailable, 503),
+    (internal, 500),
+)
+CODES = {"invalid": "invalid_request"}
+
+
+@pytest.mark.parametrize(("provoke", "status"), CASES, ids=[each.__name__ for each, _ in CASES])
+def test_error_has_its_status_code_and_shape(
+    deployment: Deployment, provoke: Callable[[Deployment], Answer], status: int
+) -> None:
+    answer = provoke(deployment)
+
+    code = CODES.get(provoke.__name__, provoke.__name__)
+    assert (answer.status, answer["code"]) == (status, code)
+    assert answer["error"]
+    assert answer["requestId"]
+    assert set(answer.json) <= {"error", "code", "requestId", "details", "recordingId"}
+    assert HEADERS.items() <= answer.headers.items()
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    assert "secret" not in answer.text
+
+
+def test_every_code_of_the_table_is_reached() -> None:
+    reached = {CODES.get(each.__name__, each.__name__) for each, _ in CASES}
+
+    # What needs S3 to fail is in the scenarios (T21); it leaves a tombstone and never reaches a caller.
+    assert {code for _, _, code in ERRORS} - reached <= {"storage_unavailable"}
+
+
+def test_conflict_names_the_recording_only_to_its_owner(alice: User, bob: User) -> None:
+    started = alice.start(roomName="demo")
+
+    assert alice.start(roomName="demo")["recordingId"] == started["recordingId"]
+    assert "recordingId" not in bob.start(roomName="demo").json
