@@ -43,6 +43,10 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 openapi: setup ## Write docs/openapi.json from the code
 	@$(PYTHON) -m tools.openapi
 
+.PHONY: fuzz
+fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation)
+	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES))
+
 .PHONY: build
 build: export ARCHITECTURE ?= arm64
 build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)

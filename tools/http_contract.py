@@ -33,17 +33,17 @@ class StopRequest(BaseModel):
 
 
 class EgressInfo(TypedDict, total=False):
-    """LiveKit's EgressInfo; of its fields these are always there."""
+    """LiveKit's EgressInfo, of whose fields these are always there; null is protobuf's way to omit one."""
 
-    egressId: str
-    roomName: str
+    egressId: str | None
+    roomName: str | None
 
 
 class WebhookEvent(TypedDict, total=False):
     """One of LiveKit's events; those that tell of no egress change nothing."""
 
     event: object
-    egressInfo: EgressInfo
+    egressInfo: EgressInfo | None
 
 
 class Input(NamedTuple):
@@ -158,7 +158,7 @@ _PREFER: Final = _optional(
     params.Header(
         alias="Prefer",
         description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240).",
-        openapi_examples=_examples(wait="wait=10"),
+        openapi_examples=_examples(wait="wait=2"),
     ),
 )
 _START: Final = {
