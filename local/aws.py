@@ -12,10 +12,10 @@ import boto3
 from botocore.config import Config
 
 from local.environments import environment
-from local.processes import LOOPBACK, Process, Processes, free_port, inherited_environment
+from local.processes import LOOPBACK, Process, Processes, claimed_port, inherited_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_events import EventBridgeClient
@@ -26,6 +26,7 @@ REGION = "us-east-1"
 ACCESS_KEY = "local"
 SECRET_KEY = "local-stack-only"  # noqa: S105 - opens nothing but this server on loopback
 BUCKET = "recordings"
+SERVICES = ("s3", "secretsmanager", "events", "sqs", "sts")
 
 
 class Aws:
@@ -44,6 +45,7 @@ class Aws:
         secret_key: str = SECRET_KEY,
         region: str = REGION,
         port: int = 0,
+        services: Sequence[str] = SERVICES,
     ) -> None:
         self._directory = directory
         self._processes = processes
@@ -53,6 +55,7 @@ class Aws:
         self.region = region
         self.bucket = BUCKET
         self._preferred_port = port
+        self._services = services
         self.port = 0
 
     @property
@@ -63,27 +66,27 @@ class Aws:
     def start(self) -> None:
         """Start the server and return when it answers and `bucket` exists."""
         python = environment("aws") / "bin" / "python"
-        self.port = free_port(self._preferred_port)
-        self._process = self._processes.start(
-            "aws",
-            [python, "-m", "ministack"],
-            environment=inherited_environment(
-                AUTH="true",
-                AWS_ACCESS_KEY_ID=self.access_key,
-                AWS_SECRET_ACCESS_KEY=self.secret_key,
-                BIND_HOST=LOOPBACK,
-                GATEWAY_PORT=str(self.port),
-                IOT_MTLS_ENABLED="0",
-                LOG_LEVEL="WARNING",
-                MINISTACK_HOST=LOOPBACK,
-                MINISTACK_REGION=self.region,
-                S3_DATA_DIR=str(self._directory),
-                S3_PERSIST="1",
-                SERVICES="s3,secretsmanager,events,sqs,sts",
-                SFTP_ENABLED="0",
-            ),
-        )
-        self._process.wait_until(self._answers)
+        with claimed_port(self._preferred_port) as self.port:
+            self._process = self._processes.start(
+                "aws",
+                [python, "-m", "ministack"],
+                environment=inherited_environment(
+                    AUTH="true",
+                    AWS_ACCESS_KEY_ID=self.access_key,
+                    AWS_SECRET_ACCESS_KEY=self.secret_key,
+                    BIND_HOST=LOOPBACK,
+                    GATEWAY_PORT=str(self.port),
+                    IOT_MTLS_ENABLED="0",
+                    LOG_LEVEL="WARNING",
+                    MINISTACK_HOST=LOOPBACK,
+                    MINISTACK_REGION=self.region,
+                    S3_DATA_DIR=str(self._directory),
+                    S3_PERSIST="1",
+                    SERVICES=",".join(self._services),
+                    SFTP_ENABLED="0",
+                ),
+            )
+            self._process.wait_until(self._answers)
         self.create_bucket(self.bucket)
 
     def stop(self) -> None:

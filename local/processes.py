@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Self
 from local import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -26,16 +26,34 @@ class LocalStackError(Exception):
     """Something that the person at the keyboard can mend; its text says what and how."""
 
 
-def free_port(preferred: int = 0) -> int:
-    """Return a loopback port that nothing listens on now: the preferred one if that is free."""
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with claimed_port() as port:
+        return port
+
+
+@contextlib.contextmanager
+def claimed_port(preferred: int = 0) -> Iterator[int]:
+    """Give a loopback port that nothing listens on, the preferred one if that is free.
+
+    No other stack on this machine is given it until the block is left, by when its server should listen.
+    """
     # Below the range from which the kernel takes the ports of outgoing connections.
     candidates = [preferred] if preferred else []
     candidates += (10_000 + secrets.randbelow(20_000) for _ in range(100))
-    for port in candidates:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((LOOPBACK, port))
-            return port
+    with contextlib.ExitStack() as claims:
+        for port in candidates:
+            claim = claims.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                # A name without a file, which goes with the socket.
+                claim.bind(f"\0recorder-port-{port}")
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            yield port
+            return
     raise LocalStackError("No free TCP port was found on this machine.")
 
 

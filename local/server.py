@@ -29,21 +29,23 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def listen(self, port: int = 0) -> socket.socket:
-        """Take a port, any free one if it is 0; raise LocalStackError if somebody else has it."""
+    def listen(self, port: int = 0, *, preferred: int = 0) -> socket.socket:
+        """Take a port, or if that is 0 any, the preferred one if it is free.
+
+        Raises LocalStackError if somebody else has the port.
+        """
         # asyncio switches Nagle's algorithm off only where the socket says that it is TCP: else answers take 40 ms.
-        listener = socket.socket(proto=socket.IPPROTO_TCP)
+        listener = self._exit.enter_context(socket.socket(proto=socket.IPPROTO_TCP))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((LOOPBACK, port or preferred))
             listener.listen()
         except OSError as error:
-            listener.close()
-            reason = error.strerror or error
+            if not port:
+                return self.listen()
             raise LocalStackError(
-                f"Port {port} cannot be used ({reason}). Choose another: make run PORT=..."
+                f"Port {port} cannot be used ({error.strerror}). Choose another: make run PORT=..."
             ) from None
-        self._exit.callback(listener.close)
         return listener
 
     def serve(self, app: ASGIApp, listener: socket.socket) -> None:

@@ -39,7 +39,7 @@ from local.external import Bucket, Database, External, LiveKitServer
 from local.gateway import Gateway
 from local.issuer import Issuer
 from local.postgres import Postgres
-from local.processes import LOOPBACK, LocalStackError, Process, Processes, free_port
+from local.processes import LOOPBACK, LocalStackError, Process, Processes
 from local.server import Server
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Stack:
             if Part.API in self._parts:
                 self._server = undo.enter_context(Server())
                 # Before all else, which takes seconds: the API's port may be somebody else's.
-                listener = self._server.listen(self._port or free_port(self._ports.api))
+                listener = self._server.listen(self._port, preferred=self._ports.api)
                 self._start_services()
                 self._start_api(listener, undo)
             else:
@@ -184,7 +184,7 @@ class Stack:
 
     def _start_api(self, api: socket, undo: ExitStack) -> None:
         template = undo.enter_context(built(self._report))
-        openid = self._server.listen(free_port(self._ports.issuer))
+        openid = self._server.listen(preferred=self._ports.issuer)
         self._issuer = Issuer(self.directory / "issuer", _url(openid))
         self._server.serve(self._issuer.app(), openid)
         deployment = self._deployment()

@@ -12,7 +12,7 @@ import pytest
 
 from local import state, watchdog
 from local.environments import ROOT
-from local.processes import LocalStackError, Processes, free_port, listens
+from local.processes import LocalStackError, Processes, claimed_port, free_port, listens
 from local.server import Server
 from tests.local.waiting import eventually
 
@@ -95,12 +95,16 @@ def test_a_child_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
         assert "child has ended by itself" in str(processes.failed())
 
 
-def test_a_preferred_port_is_taken_only_where_it_is_free() -> None:
+def test_a_preferred_port_is_given_only_where_it_is_free() -> None:
     preferred = free_port()
-    assert free_port(preferred) == preferred
+    with claimed_port(preferred) as first, claimed_port(preferred) as second:
+        assert first == preferred
+        assert second != preferred
     with Server() as server:
-        server.listen(preferred)
+        server.listen(preferred=preferred)
         assert listens(preferred)
-        assert free_port(preferred) != preferred
+        assert server.listen(preferred=preferred).getsockname()[1] != preferred
+        with claimed_port(preferred) as third:
+            assert third != preferred
         with pytest.raises(LocalStackError, match=f"Port {preferred} cannot be used"):
             server.listen(preferred)
