@@ -22,6 +22,7 @@ class Forwarder:
 
     def __init__(self, target: Callable[[], int]) -> None:
         self._target = target
+        self._reachable = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -41,6 +42,15 @@ class Forwarder:
         for each in self._sockets:
             each.close()
 
+    def cut_off(self) -> None:
+        """Break every connection, and let no new one through."""
+        self._reachable = False
+        self.cut()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._reachable = True
+
     def cut(self) -> None:
         """Break every connection."""
         for each in self._sockets:
@@ -58,6 +68,9 @@ class Forwarder:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if not self._reachable:
+                client.close()
+                continue
             try:
                 target = socket.create_connection(("127.0.0.1", self._target()))
             except OSError:
