@@ -380,7 +380,9 @@ def apply_snapshot(
             # A worker that was killed reports no file, nor does a failure that follows a success: look for it.
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
     room_sid = recording.room_sid or snapshot.room_sid
-    changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
+    # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
+    if (changed.egress_id, changed.room_sid) != (snapshot.egress_id, room_sid):
+        changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
     return None if changed == recording else _written(recording, replace(changed, refreshed_at=now), now)
 
 
@@ -391,7 +393,7 @@ def mark_refreshed(recording: Recording, now: datetime) -> Recording:
 
 def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
     file = snapshot.file
-    if recording.live and file.started_at is not None:
+    if recording.live and file.started_at not in {None, recording.started_at}:
         recording = replace(recording, started_at=file.started_at)
     if recording.downloadable:
         # What was completed from the file itself learns the rest when LiveKit remembers.
@@ -408,7 +410,7 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
             file_url=file.location,
             duration=file.duration,
         )
-    if recording.live and file.key is not None:
+    if recording.live and file.key not in {None, recording.storage_key}:
         return replace(recording, storage_key=file.key)
     return recording
 

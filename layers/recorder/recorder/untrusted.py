@@ -21,7 +21,7 @@ def printable(text: str) -> bool:
 
 def cleaned(text: str) -> str:
     """Return a text with spaces in place of its control characters."""
-    return _CONTROL.sub(" ", text)
+    return text if text.isprintable() else _CONTROL.sub(" ", text)
 
 
 def json_value(text: str | bytes) -> object:
