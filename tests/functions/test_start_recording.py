@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,7 +139,7 @@ def test_room_and_its_tracks_are_targets_of_their_own(deployment: Deployment, al
 def test_wrong_option_is_named_and_nothing_is_started(
     deployment: Deployment, alice: User, options: dict[str, object], fields: list[str]
 ) -> None:
-    answer = alice.start(**options)
+    answer = alice.send("start_recording_room", body=json.dumps(options).encode())
 
     assert (answer.status, answer["code"]) == (400, "invalid_request")
     assert sorted(answer.details) == sorted(fields)

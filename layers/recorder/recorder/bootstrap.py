@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from . import aws
 from .database import Database, open_connection
@@ -31,6 +31,7 @@ from .storage import S3Storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from botocore.config import Config
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
 
@@ -40,12 +41,8 @@ if TYPE_CHECKING:
     from .reconciler import Reconciler
 
 
-class _Bounds(TypedDict):
-    connect_timeout: float
-    read_timeout: float
-
-
-_BOUNDED: Final[_Bounds] = {"connect_timeout": 2.0, "read_timeout": 5.0}
+_CONNECT_SECONDS: Final = 2.0
+_READ_SECONDS: Final = 5.0
 
 
 class Environment:
@@ -122,20 +119,30 @@ def repository() -> Repository:
     return Repository(database(), emit_events=bool(EventSettings.from_environment().bus_name))
 
 
+def _bounded() -> Config:
+    from botocore.config import Config  # noqa: PLC0415 - see below
+
+    # One retry: whoever waits for the answer has API Gateway's 30 seconds.
+    return Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+    )
+
+
 def _s3_client() -> S3Client:
     import boto3  # noqa: PLC0415 - 300 ms at cold start, and links need none
     from botocore.config import Config  # noqa: PLC0415
 
     # An endpoint of one's own is reached by path, as hardly one has a host name for each bucket.
     addressing: Literal["path", "auto"] = "path" if AwsSettings.from_environment().s3_endpoint_url else "auto"
-    return boto3.client("s3", config=Config(s3={"addressing_style": addressing}, **_BOUNDED))
+    return boto3.client("s3", config=_bounded().merge(Config(s3={"addressing_style": addressing})))
 
 
 def _events_client() -> EventBridgeClient:
     import boto3  # noqa: PLC0415 - see above
-    from botocore.config import Config  # noqa: PLC0415
 
-    return boto3.client("events", config=Config(**_BOUNDED))
+    return boto3.client("events", config=_bounded())
 
 
 @_kept

@@ -376,8 +376,9 @@ def apply_snapshot(
     changed = _with_file(recording, snapshot, final=observed not in LIVE)
     if observed in TRANSITIONS[recording.status]:
         changed = _with_status(changed, snapshot, observed)
-        if snapshot.status is EgressStatus.FAILED and not changed.downloadable:
-            # A worker that was killed reports no file, nor does a failure that follows a success: look for it.
+        if observed is Status.FAILED and not changed.downloadable:
+            # A worker that was killed reports no file, nor does a failure that follows a success, and a second
+            # egress may have stored one: look for it.
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
     room_sid = recording.room_sid or snapshot.room_sid
     # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
@@ -701,7 +702,8 @@ def _due_at(recording: Recording, policy: Policy, now: datetime) -> datetime | N
         # It has just failed: what is on its way arrives soon or, but rarely, late.
         return min(now + policy.sweep_interval, max(late, now))
     if recording.deleted_at is not None:
-        return max(late, now) if late is not None else now
+        # Just deleted: whether its objects went too, nobody knows but who has looked.
+        return now if late is None or recording.updated_at == recording.deleted_at else max(late, now)
     reminders = [late, recording.expires_at]
     if recording.idempotency_key is not None:
         reminders.append(recording.created_at + policy.idempotency_life)

@@ -190,7 +190,8 @@ class RecordingService:
     def delete(self, recording_id: UUID, *, user_id: str) -> None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
-        What cannot be done now (LiveKit or S3 do not answer, a file is still to be uploaded) the sweep does later.
+        What cannot be done now (LiveKit does not answer, a file is still to be uploaded) the sweep does later. So it
+        does where StorageUnavailableError is raised: the recording is gone for its owner, but not yet its files.
         """
         recording = self._own(recording_id, user_id)
         deleted = self._change(recording, lambda current: domain.mark_deleted(current, self._clock.now()))
@@ -206,7 +207,7 @@ class RecordingService:
         except StorageUnavailableError:
             log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
             count("ObjectsNotRemoved")
-            return
+            raise
         if not recording.awaits_upload(self._clock.now()):
             self._recordings.remove(recording)
 
