@@ -257,7 +257,7 @@ _OFTEN: Final = (errors.DatabaseUnavailableError("the database is not available"
 _USERS: Final = (
     *_OFTEN,
     errors.UnauthorizedError("the token has no subject"),
-    errors.ForbiddenError("the token lacks the scope recordings:write"),
+    errors.ForbiddenError("the token lacks recordings:write"),
 )
 _USERS_OF_ONE: Final = (*_USERS, errors.RecordingNotFoundError(), errors.RecordingGoneError())
 _WAITING: Final = (
@@ -335,7 +335,11 @@ OPERATIONS: Final = (
         "/api/video/recordings/{id}",
         takes={"id": _ID},
         succeeds={HTTPStatus.OK: Success("It is gone.", schemas.SuccessJson, {"success": True})},
-        refuses=(*_USERS_OF_ONE, errors.InvalidRequestError(("force", "is not a parameter of this call"))),
+        refuses=(
+            *_USERS_OF_ONE,
+            errors.InvalidRequestError(("force", "is not a parameter of this call")),
+            errors.StorageUnavailableError("the storage is not available"),
+        ),
     ),
     Operation(
         "receive_livekit_webhook",
