@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from local import application
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from local.application import Application
 
 
 class Deployment(BaseModel):
@@ -34,8 +34,10 @@ class Deployment(BaseModel):
         path.touch(mode=0o600)
         path.write_text(self.model_dump_json(indent=2) + "\n")
 
-    def load(self, built: Path) -> application.Application:
+    def load(self, built: Path) -> Application:
         """Return what the built template would deploy with these values."""
+        from local import application  # noqa: PLC0415 - SAM's transform takes seconds to import: see Stack
+
         return application.load(
             built, self.parameters, self.resources, region=self.region, overrides=self.environment
         )

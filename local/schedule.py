@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue, TypeAdapter
 
+from local.account import ACCOUNT
 from local.emulator import FunctionError
 from local.processes import LocalStackError
-from local.template import ACCOUNT
 
 if TYPE_CHECKING:
     from local.application import Schedule

@@ -23,9 +23,10 @@ from __future__ import annotations
 import enum
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
 from local import aws, issuer, livekit_server, schedule, state
@@ -43,7 +44,7 @@ from local.processes import LOOPBACK, LocalStackError, Process, Processes
 from local.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from socket import socket
 
@@ -122,10 +123,14 @@ class Stack:
                 self._server = undo.enter_context(Server())
                 # Before all else, which takes seconds: the API's port may be somebody else's.
                 listener = self._server.listen(self._port, preferred=self._ports.api)
-                self._start_services()
-                self._start_api(listener, undo)
+                with self._starting_services():
+                    template = undo.enter_context(built(self._report))
+                    # This takes as long as the services do, and most of what they do is not on this processor.
+                    import_module("local.application")
+                self._start_api(template, listener, undo)
             else:
-                self._start_services()
+                with self._starting_services():
+                    pass
             self._exit = undo.pop_all()
         return self
 
@@ -148,7 +153,9 @@ class Stack:
         """Return what to tell when a service of the stack has ended by itself, else None."""
         return self._processes.failed()
 
-    def _start_services(self) -> None:
+    @contextmanager
+    def _starting_services(self) -> Iterator[None]:
+        """Start the services while the block runs; they have started when it is left."""
         starts: list[Callable[[], None]] = []
         if Part.POSTGRES in self._parts and not self._external.database:
             directory = self.directory / "postgres"
@@ -163,8 +170,10 @@ class Stack:
             starts.append(self._start_livekit)
         self._report("Starting Postgres, S3 and LiveKit ...")
         with ThreadPoolExecutor() as pool:
-            for started in [pool.submit(start) for start in starts]:
-                started.result()
+            started = [pool.submit(start) for start in starts]
+            yield
+        for each in started:
+            each.result()
 
     def _local_aws(self) -> Aws:
         bucket = self._external.bucket
@@ -182,8 +191,7 @@ class Stack:
             self.directory / "livekit", self._processes, port=self._ports.livekit, fast=self._fast
         )
 
-    def _start_api(self, api: socket, undo: ExitStack) -> None:
-        template = undo.enter_context(built(self._report))
+    def _start_api(self, template: Path, api: socket, undo: ExitStack) -> None:
         openid = self._server.listen(preferred=self._ports.issuer)
         self._issuer = Issuer(self.directory / "issuer", _url(openid))
         self._server.serve(self._issuer.app(), openid)

@@ -12,6 +12,7 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
+from local.account import ACCOUNT, STACK_NAME
 from local.intrinsics import Resolver
 from local.processes import LocalStackError
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 # It tells of its own feature switches and metrics.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
-
-ACCOUNT = "000000000000"
-STACK_NAME = "local"
 
 
 class _Loader(yaml.CSafeLoader):

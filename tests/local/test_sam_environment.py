@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from local.__main__ import PORTS
+from local.account import STACK_NAME
 from local.aws import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
 from local.environments import ROOT
 from local.postgres import DATABASE, USER
 from local.processes import LOOPBACK
-from local.template import STACK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
