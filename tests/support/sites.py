@@ -152,7 +152,9 @@ def _database_settings(stack: Stack, database: str) -> dict[str, str]:
         "DATABASE_HOST": LOOPBACK,
         "DATABASE_NAME": database,
         "DATABASE_PORT": str(stack.postgres.port),
-        "DATABASE_SECRET_ARN": stack.aws.put_secret("database", {"password": stack.postgres.password}),
+        "DATABASE_SECRET_ARN": stack.aws.put_secret(
+            f"database-{database}", {"password": stack.postgres.password}
+        ),
         "DATABASE_TLS": "disable",
         "DATABASE_USER": USER,
     }
