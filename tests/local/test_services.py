@@ -15,7 +15,6 @@ from local.stack import Part, Stack
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 PARTS = Part.POSTGRES | Part.AWS
@@ -26,12 +25,6 @@ def run(url: str, statement: str) -> list[list[object]] | None:
     at = Database(url)
     with pg8000.native.Connection(at.user, at.host, at.name, at.port, at.password) as connection:
         return connection.run(statement)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("services"), parts=PARTS, durable=False) as running:
-        yield running
 
 
 def link(stack: Stack, **parameters: str) -> str:
