@@ -59,13 +59,15 @@ def test_t21_delete_that_s3_refuses_leaves_a_tombstone_that_is_tried_again(
     [key] = deployment.objects()
     storage.cut_off()
 
-    deleted = alice.delete(recording_id)
-    assert (deleted.status, deleted["code"]) == (503, "storage_unavailable")
+    refused = alice.delete(recording_id)
 
+    assert (refused.status, refused["code"]) == (503, "storage_unavailable")
     assert logs.of("OBJECTS_NOT_REMOVED")[0]["recording_id"] == recording_id
     assert alice.get(recording_id).status == 404
     assert alice.list().recordings == []
-    deployment.sweeps(3)
+    for _ in range(2):
+        deployment.advance(61)
+        assert deployment.sweep()["postponed"] == 1
     row = deployment.row(recording_id)
     assert row is not None
     assert row["deleted_at"] is not None
@@ -78,6 +80,17 @@ def test_t21_delete_that_s3_refuses_leaves_a_tombstone_that_is_tried_again(
     deployment.advance(2 * 3600)
     deployment.sweeps(1)
     assert deployment.row(recording_id) is None
+
+
+def test_t21_one_failure_of_s3_is_made_up_for_by_the_next_sweep(
+    deployment: Deployment, alice: User, storage: Forwarder
+) -> None:
+    recording_id = _completed(deployment, alice)
+    storage.cut_off()
+    alice.delete(recording_id)
+    storage.mend()
+    deployment.sweeps(1)
+    assert deployment.objects() == []
 
 
 def test_t21_row_goes_last(deployment: Deployment, alice: User) -> None:
