@@ -146,6 +146,8 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 PREFIX: Final = "recordings/"
 FAILURE_REASON_LENGTH: Final = 500
+FILE_NAME_BYTES: Final = 200
+"""What a room may give to a file's name: most file systems take 255 in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +271,8 @@ class Recording:
         """A name for the downloaded file: the room and when the recording was asked for."""
         if self.extension is None:
             return None
-        return f"{self.room_name} {self.created_at.astimezone(UTC):%Y-%m-%d %H-%M-%S}.{self.extension}"
+        room = self.room_name.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
+        return f"{room} {self.created_at.astimezone(UTC):%Y-%m-%d %H-%M-%S}.{self.extension}"
 
     def expired(self, now: datetime) -> bool:
         """Whether the retention is over."""

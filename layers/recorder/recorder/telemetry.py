@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from .untrusted import cleaned
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,7 +68,7 @@ class Log:
 
 def _plain(facts: Mapping[str, object]) -> dict[str, object]:
     return {
-        name: fact if isinstance(fact, (int, float, dict)) or fact is None else str(fact)
+        name: fact if isinstance(fact, (int, float, dict)) or fact is None else cleaned(str(fact))
         for name, fact in facts.items()
     }
 

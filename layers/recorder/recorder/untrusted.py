@@ -10,18 +10,18 @@ CONTROL_CHARACTERS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 """As they stand in a character class of a regular expression (Python, ECMA 262): they forge lines of a log or a
 header, and Postgres refuses NUL."""
 PRINTABLE: Final = rf"^[^{CONTROL_CHARACTERS}]*$"
-_PRINTABLE: Final = re.compile(PRINTABLE)
-_CONTROL: Final = re.compile(f"[{CONTROL_CHARACTERS}]")
+# Half a surrogate pair is none of Unicode's characters, but one of Python's.
+_UNPRINTABLE: Final = re.compile(rf"[{CONTROL_CHARACTERS}\ud800-\udfff]")
 
 
 def printable(text: str) -> bool:
     """Tell whether a text is free of control characters."""
-    return _PRINTABLE.fullmatch(text) is not None
+    return _UNPRINTABLE.search(text) is None
 
 
 def cleaned(text: str) -> str:
     """Return a text with spaces in place of its control characters."""
-    return text if text.isprintable() else _CONTROL.sub(" ", text)
+    return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
 
 
 def json_value(text: str | bytes) -> object:
