@@ -11,7 +11,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --g
 
 .PHONY: help
 help: ## List every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | sort | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | sort | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(VENV)/.stamp ## Make the tool environment
@@ -68,6 +68,10 @@ invoke: setup ## Run one function once (FUNCTION=GetRecording EVENT=events/get_r
 .PHONY: test
 test: setup ## Run every test
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet
+
+.PHONY: deploy-local
+deploy-local: setup ## Run `sam deploy` into an emulated AWS account: releases that come, fail and go
+	@$(PYTHON) -m pytest --quiet tests/infrastructure/test_deploy.py
 
 .PHONY: check
 check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template

@@ -1,0 +1,131 @@
+"""An unmodified `sam deploy` of what `sam build` made: the first one, one that fails, an upgrade, and the way back."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.build import built
+from local.processes import Processes
+from tests.infrastructure.test_template import LIVE
+from tests.support.account import Account
+from tests.support.events import event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.account import StackEvent
+
+BROKEN = "create table broken (id integer references absent)"
+MENDED = "create table mended (id integer)"
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    with Processes(tmp_path / "logs") as processes:
+        account = Account(tmp_path, processes)
+        account.start()
+        yield account
+
+
+@dataclass(frozen=True)
+class Release:
+    """A built version of the product."""
+
+    template: Path
+
+    def next(self, directory: Path, statement: str) -> Release:
+        """Return a copy that has one more migration, and a layer that differs."""
+        shutil.copytree(self.template.parent, directory)
+        (directory / "Recorder" / "python" / "recorder" / "next.py").write_text("")
+        (directory / "MigrateDatabase" / "migrations" / "versions" / "0003_next.py").write_text(
+            f"from alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
+            f"def upgrade() -> None:\n    op.execute('{statement}')\n"
+        )
+        template = directory / "template.yaml"
+        text = template.read_text()
+        assert "Revision: '0002'" in text
+        template.write_text(text.replace("Revision: '0002'", "Revision: '0003'"))
+        return Release(template)
+
+
+@pytest.fixture(scope="module")
+def release() -> Iterator[Release]:
+    with built(print) as template:
+        yield Release(template)
+
+
+def revision(account: Account) -> object:
+    return account.query("select version_num from alembic_version")[0][0]
+
+
+def changed(events: list[StackEvent]) -> list[str]:
+    return [each.resource for each in events if each.status.endswith("_IN_PROGRESS")]
+
+
+def assert_migrated_first(events: list[StackEvent]) -> None:
+    steps = [each.resource for each in events if each.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}]
+    begun = changed(events)
+    for function in LIVE:
+        assert begun.index(function) > begun.index("Migration") > begun.index("MigrateDatabase")
+        assert steps.index(function) > steps.index("Migration") > steps.index("MigrateDatabase")
+
+
+def assert_answers(account: Account) -> None:
+    """Call a function that takes traffic, with the role that the template gives it."""
+    answer = account.invoke(
+        f"{account.functions()['ListRecordings']}:live", event("list_recordings_first_page")
+    )
+
+    assert (answer["statusCode"], answer["body"]) == (200, '{"recordings":[],"nextCursor":null}')
+
+
+def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:
+    # The first deploy.
+    deployed = account.deploy(release.template)
+    assert deployed.returncode == 0, deployed.stdout
+    assert_migrated_first(account.new_events())
+    assert_answers(account)
+    first = account.live_versions()
+    assert set(first) == set(LIVE)
+
+    # One whose migration fails: the reason is told, and nothing else has changed.
+    deployed = account.deploy(release.next(tmp_path / "broken", BROKEN).template)
+    events = account.new_events()
+    [failure] = [each for each in events if (each.resource, each.status) == ("Migration", "UPDATE_FAILED")]
+    assert deployed.returncode != 0
+    assert failure.reason == 'Postgres refused it: relation "absent" does not exist (SQLSTATE 42P01)'
+    assert account.status() == "UPDATE_ROLLBACK_COMPLETE"
+    assert set(LIVE) & set(changed(events)) == set()
+    assert (revision(account), account.live_versions()) == ("0002", first)
+    assert_answers(account)
+
+    # An upgrade, of which the functions know only through their layer.
+    deployed = account.deploy(release.next(tmp_path / "mended", MENDED).template)
+    assert deployed.returncode == 0, deployed.stdout
+    assert_migrated_first(account.new_events())
+    upgraded = account.live_versions()
+    assert revision(account) == "0003"
+    assert [function for function in LIVE if upgraded[function] == first[function]] == []
+    assert_answers(account)
+
+    # Back to the release before: its code runs on the newer schema.
+    deployed = account.deploy(release.template)
+    assert deployed.returncode == 0, deployed.stdout
+    assert revision(account) == "0003"
+    assert [function for function in LIVE if account.live_versions()[function] == upgraded[function]] == []
+    assert_answers(account)
+
+    # The stack goes; recordings, logs and tables stay.
+    bucket, logs = account.outputs()["BucketName"], account.log_groups()
+    account.aws.s3.put_object(Bucket=bucket, Key="recordings/a/recording.mp4", Body=b"")
+    gone = account.delete()
+    assert gone.returncode == 0, gone.stdout
+    assert account.functions() == {}
+    assert account.aws.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    assert account.log_groups() == logs
+    assert account.query("select count(*) from recordings") == [[0]]
