@@ -29,10 +29,10 @@ create trigger observe after insert or update on recordings for each row execute
 """
 
 
-def check(deployment: Deployment) -> None:
+def check(deployment: Deployment, *, rounds: int = ROUNDS) -> None:
     """Let the faults end and some sweeps run, then check."""
     deployment.livekit.world.faults.off()
-    deployment.sweeps(ROUNDS)
+    deployment.sweeps(rounds)
     rows = deployment.rows("select * from recordings")
     _every_egress_has_a_recording(deployment, rows)
     _nothing_outlives_its_deadline(deployment)
@@ -48,7 +48,10 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
     ours = {
         each.id
         for each in deployment.livekit.world._records.unended()
-        if each.alive and each.job.upload is not None and each.job.upload.bucket == deployment.site.name
+        if each.alive
+        and each.job.upload is not None
+        and each.job.upload.bucket == deployment.site.name
+        and each.job.filepath.startswith("recordings/")
     }
     owned = [row["egress_id"] for row in rows if row["status"] in LIVE and row["egress_id"] is not None]
     assert len(owned) == len(set(owned)), "an egress belongs to two recordings"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Logs:
-    """Everything so far: structured lines, metrics, and what any library logged at any level."""
+    """Everything so far: structured lines, metrics, and what any library logged."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.lines = io.StringIO()
@@ -62,7 +62,7 @@ def captured(capsys: pytest.CaptureFixture[str]) -> Iterator[Logs]:
     level = root.level
     own.addHandler(lines)
     root.addHandler(others)
-    root.setLevel(logging.DEBUG)
+    root.setLevel(logging.INFO)
     try:
         yield logs
     finally:

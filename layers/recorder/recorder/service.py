@@ -153,8 +153,9 @@ class RecordingService:
         With `wait`, at most so many seconds pass until the status changes or is final. Raises RecordingGoneError
         where the retention is over.
         """
+        until = self._until(wait)
         first = self._refreshed(self._own(recording_id, user_id))
-        return self._wait(first, wait, lambda current: current.status is not first.status)
+        return self._wait(first, until, lambda current: current.status is not first.status)
 
     def download(self, recording: Recording) -> Download:
         """Return a link to the recording's file that is good for one hour."""
@@ -178,6 +179,7 @@ class RecordingService:
 
         The status is `stopping` until the file exists. With `wait`, at most so many seconds pass until it is final.
         """
+        until = self._until(wait)
         recording = self._own(recording_id, user_id)
         stopping = self._change(
             recording, lambda current: domain.request_stop(current, StopReason.USER, self._clock.now())
@@ -185,7 +187,7 @@ class RecordingService:
         if stopping.live:
             asked = stopping.version != recording.version
             stopping = self._stop_egress(stopping) if asked else self._refreshed(stopping)
-        return self._wait(stopping, wait, lambda current: not current.live)
+        return self._wait(stopping, until, lambda current: not current.live)
 
     def delete(self, recording_id: UUID, *, user_id: str) -> None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
@@ -343,8 +345,11 @@ class RecordingService:
                 raise RecordingNotFoundError
             recording = current
 
-    def _wait(self, recording: Recording, wait: int, done: Callable[[Recording], bool]) -> Recording:
-        until = self._clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
+    def _until(self, wait: int) -> datetime:
+        """Return when a wait that begins now ends: what LiveKit takes to answer is part of it."""
+        return self._clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
+
+    def _wait(self, recording: Recording, until: datetime, done: Callable[[Recording], bool]) -> Recording:
         while recording.live and not done(recording) and self._clock.now() < until:
             self._clock.sleep(_POLL_SECONDS)
             recording = self._refreshed(self._own(recording.id, recording.user_id))

@@ -1,0 +1,399 @@
+"""The worker and its record: LiveKit's list is neither proof of life nor of death."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from livekit.protocol import egress as protocol
+
+from local.livekit.twirp import Answer as TwirpAnswer
+from local.livekit.twirp import TwirpError
+from tests.support.deployment import sign
+from tests.support.livekit import API_SECRET, MEDIA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.deployment import Deployment, User
+    from tests.support.logs import Logs
+
+GATEWAY_SECONDS = 29
+
+
+# The second witness.
+
+
+def test_t39_host_that_dies_is_noticed_within_three_sweeps(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.kill_host(recording_id)
+    assert alice.get(recording_id).recording["status"] == "active"
+
+    deployment.sweeps(3)
+
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["failureCode"]) == ("failed", "worker_lost")
+    assert recording["failureReason"]
+    assert recording["stoppedAt"]
+    # LiveKit's record goes on saying otherwise, for ever.
+    [record] = deployment.livekit.world.unended().values()
+    assert record.status == protocol.EGRESS_ACTIVE
+    assert alice.start(roomName="demo").status == 201
+    assert alice.delete(recording_id).status == 200
+
+
+def test_t39_one_denial_is_not_enough(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    for _ in range(4):
+        # Hidden once, shown again: never twice in a row.
+        deployment.livekit.world.faults.recorders_hidden.next()
+        deployment.sweeps(1)
+        assert alice.get(recording_id).recording["status"] == "active"
+        deployment.sweeps(1)
+    row = deployment.row(recording_id)
+    assert row is not None
+    assert row["absent_since"] is None
+
+
+def test_t39_livekit_that_hides_its_recorders_costs_no_recording(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record(sweep=True)
+    deployment.sweeps(90)
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert alice.stop(recording_id)["status"] == "stopping"
+    deployment.advance(2)
+    assert alice.get(recording_id).recording["status"] == "completed"
+
+
+def test_t39_denials_close_to_each_other_count_once(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.world.faults.recorders_hidden.always()
+    deployment.advance(61)
+    deployment.sweep()
+    for _ in range(5):
+        deployment.execute("update recordings set due_at = :now", now=deployment.livekit.clock.now())
+        deployment.advance(2)
+        deployment.sweep()
+    assert alice.get(recording_id).recording["status"] == "active"
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_t39_file_of_a_worker_that_was_lost_is_looked_for(
+    deployment: Deployment, alice: User, where: str
+) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.kill_host(recording_id)
+    if where == "before":
+        deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.sweeps(3)
+    if where == "after":
+        assert alice.get(recording_id).json["downloadUrl"] is None
+        deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+        deployment.advance(3600)
+        deployment.sweeps(1)
+
+    answer = alice.get(recording_id)
+    assert answer.recording["status"] == ("completed" if where == "before" else "failed")
+    assert answer.recording["fileSize"] == len(MEDIA)
+    assert httpx.get(answer["downloadUrl"]).content == MEDIA
+
+
+def test_t39_of_several_recordings_in_a_room_only_the_dead_one_fails(
+    deployment: Deployment, alice: User
+) -> None:
+    tracks = [deployment.livekit.track(kind) for kind in ("camera_vp8", "camera_h264")]
+    started = [alice.start(roomName="demo", trackBased=True, trackSid=track) for track in tracks]
+    composite = alice.record(sweep=True)
+    dead, alive = (answer["recordingId"] for answer in started)
+    deployment.livekit.kill_host(dead)
+    calls = len(deployment.livekit.calls)
+
+    deployment.sweeps(3)
+
+    statuses = {each["id"]: each["status"] for each in alice.list().recordings}
+    assert statuses == {dead: "failed", alive: "active", composite: "active"}
+    asked = deployment.livekit.calls[calls:]
+    assert "RoomService.ListParticipants" in asked
+    assert asked.count("RoomService.ListRooms") == 3
+
+
+def test_t39_rooms_are_asked_in_one_call_however_many_there_are(deployment: Deployment, alice: User) -> None:
+    for number in range(12):
+        deployment.livekit.world.open_room(f"room {number}")
+        alice.start(roomName=f"room {number}")
+    deployment.advance(61)
+    calls = len(deployment.livekit.calls)
+    deployment.sweep()
+    assert deployment.livekit.calls[calls:] == ["Egress.ListEgress", "RoomService.ListRooms"]
+
+
+def test_t40_running_egress_that_livekit_forgot_stays_active(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.world.lose_records()
+    for _ in range(6):
+        deployment.sweeps(1)
+        assert alice.get(recording_id).recording["status"] == "active"
+        assert alice.start(roomName="demo").status == 409
+
+    stopped = alice.stop(recording_id)
+    assert (stopped.status, stopped["status"]) == (200, "stopping")
+    deployment.advance(2)
+    assert alice.get(recording_id).recording["status"] == "completed"
+    assert httpx.get(alice.get(recording_id)["downloadUrl"]).content == MEDIA
+
+
+def test_t40_later_updates_of_a_forgotten_egress_apply(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.world.lose_records()
+    deployment.sweeps(2)
+    deployment.livekit.world.close_room("demo")
+    deployment.advance(2)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["endReason"]) == ("completed", "source_closed")
+
+
+@pytest.mark.parametrize("webhooks", ["arrive", "are_lost"])
+def test_t41_handler_that_dies_leaves_its_reason_and_the_known_name(
+    deployment: Deployment, alice: User, webhooks: str
+) -> None:
+    started = alice.start(roomName="demo", trackBased=True, trackSid=deployment.livekit.track("camera_vp8"))
+    recording_id = started["recordingId"]
+    deployment.advance(60)
+    deployment.sweep()
+    known = alice.get(recording_id).recording["storageKey"]
+    assert known == f"recordings/{recording_id}/recording.webm"
+    if webhooks == "are_lost":
+        deployment.livekit.world.faults.webhook_lost.always()
+
+    deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
+    deployment.advance(1)
+    deployment.sweeps(1)
+
+    answer = alice.get(recording_id)
+    assert (answer.recording["status"], answer.recording["failureCode"]) == ("failed", "500")
+    assert answer.recording["failureReason"] == "signal: killed"
+    assert answer.recording["storageKey"] == known
+    assert answer.json["downloadUrl"] is None
+
+
+def test_t41_what_a_dead_handler_had_uploaded_is_found(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record()
+    deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
+    deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.advance(1)
+    deployment.sweeps(2)
+    answer = alice.get(recording_id)
+    assert answer.recording["status"] == "failed"
+    assert httpx.get(answer["downloadUrl"]).content == MEDIA
+
+
+def test_t41_what_a_dead_handler_had_uploaded_is_swept_with_its_recording(
+    deployment: Deployment, alice: User
+) -> None:
+    recording_id = alice.record()
+    deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
+    deployment.advance(1)
+    alice.delete(recording_id)
+    deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.advance(2 * 3600)
+    deployment.sweeps(2)
+    assert deployment.objects() == []
+
+
+# An answer in time.
+
+
+def _seconds(deployment: Deployment, call: Callable[[], object]) -> float:
+    began = deployment.livekit.clock.now()
+    call()
+    return (deployment.livekit.clock.now() - began).total_seconds()
+
+
+def test_t42_no_worker_is_answered_in_time(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.no_worker.next()
+    answers = []
+    seconds = _seconds(deployment, lambda: answers.append(alice.start(roomName="demo")))
+    assert 20 <= seconds < GATEWAY_SECONDS
+    [answer] = answers
+    assert (answer.status, answer["code"]) == (503, "egress_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    # Nothing was started, and LiveKit said so: the target is free at once.
+    assert alice.start(roomName="demo").status == 201
+    assert [each["failureCode"] for each in alice.list("status=failed").recordings] == ["egress_unavailable"]
+
+
+def test_t42_full_worker_is_waited_for(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.full_worker.next()
+    answers = []
+    seconds = _seconds(deployment, lambda: answers.append(alice.start(roomName="demo")))
+    assert 13 < seconds < GATEWAY_SECONDS
+    assert answers[0].status == 201
+
+
+@pytest.mark.parametrize("lost", ["request_lost", "answer_lost", "slow"])
+def test_t42_call_without_an_answer_ends_by_our_own_deadline(
+    deployment: Deployment, alice: User, lost: str
+) -> None:
+    deployment.livekit.world.faults.by_name()[f"start.{lost}"].next()
+    answers = []
+    seconds = _seconds(deployment, lambda: answers.append(alice.start(roomName="demo")))
+    assert seconds < GATEWAY_SECONDS
+    assert answers[0].status == 202
+
+
+@pytest.mark.parametrize("lost", ["request_lost", "answer_lost", "slow"])
+def test_t42_every_endpoint_answers_in_time_while_livekit_does_not(
+    deployment: Deployment, alice: User, lost: str
+) -> None:
+    deployment.livekit.world.open_room("other")
+    first, second = alice.record(), alice.record("other")
+    faults = deployment.livekit.world.faults.by_name()
+    for kind in ("list", "stop", "rooms"):
+        faults[f"{kind}.{lost}"].always()
+    calls: list[Callable[[], int]] = [
+        lambda: alice.get(first).status,
+        lambda: alice.get(first, wait=20).status,
+        lambda: alice.stop(first).status,
+        lambda: alice.stop(first, wait=20).status,
+        lambda: alice.stop(second, wait=20).status,
+        lambda: alice.list().status,
+        lambda: alice.delete(first).status,
+    ]
+    for call in calls:
+        deployment.advance(10)
+        statuses: list[int] = []
+        assert _seconds(deployment, lambda: statuses.append(call())) < GATEWAY_SECONDS  # noqa: B023 - called at once
+        assert statuses == [200]
+    deployment.advance(61)
+    assert _seconds(deployment, deployment.sweep) < 55
+
+
+# What LiveKit must not make us tell.
+
+S3_KEY, S3_SECRET, TURN_PASSWORD = "AKIAUNMASKEDKEY00000", "unmasked-s3-secret", "turn-password-of-a-room"
+
+
+def _everything(deployment: Deployment, alice: User, logs: Logs) -> str:
+    rows = deployment.rows("select * from recordings") + deployment.rows("select * from recording_events")
+    answers = alice.list().text + "".join(alice.get(str(each["id"])).text for each in alice.list().recordings)
+    return logs.text + json.dumps(rows) + json.dumps(deployment.events()) + answers
+
+
+@pytest.mark.parametrize("egress", ["of_ours", "automatic"])
+def test_t43_unmasked_keys_in_a_webhook_go_nowhere(
+    deployment: Deployment, alice: User, logs: Logs, egress: str
+) -> None:
+    recording_id = alice.record()
+    held = deployment.livekit.hold_webhooks(deployment.domain)
+    deployment.livekit.stop(recording_id)
+    deployment.advance(2)
+    webhook = json.loads(held[-1].body)
+    keys = {"accessKey": S3_KEY, "secret": S3_SECRET, "sessionToken": S3_SECRET}
+    if egress == "of_ours":
+        webhook["egressInfo"]["roomComposite"]["fileOutputs"][0]["s3"] |= keys
+    else:
+        webhook["egressInfo"] = {
+            "roomName": "demo",
+            "status": "EGRESS_FAILED",
+            "error": "no response from servers",
+            "trackComposite": {"fileOutputs": [{"filepath": "auto/{time}", "s3": keys}]},
+        }
+    body = json.dumps(webhook).encode()
+    for path in ("/api/video/livekit/webhook", f"/api/video/livekit/webhook/{recording_id}"):
+        assert deployment.post_webhook(path, body, sign(body)).status == 200
+    deployment.sweeps(1)
+
+    told = _everything(deployment, alice, logs)
+    assert recording_id in told
+    for secret in (S3_KEY, S3_SECRET, API_SECRET, deployment.site.aws.secret_key):
+        assert secret not in told
+
+
+@pytest.mark.parametrize("event", ["room_started", "room_finished", "participant_joined", "egress_updated"])
+def test_t43_turn_password_of_a_room_goes_nowhere(
+    deployment: Deployment, alice: User, logs: Logs, event: str
+) -> None:
+    recording_id = alice.record()
+    room = {"sid": "RM_abc", "name": "demo", "turnPassword": TURN_PASSWORD}
+    body = json.dumps({"event": event, "room": room, "id": "EV_1"}).encode()
+    before = deployment.row(recording_id)
+    assert deployment.post_webhook("/api/video/livekit/webhook", body, sign(body)).status == 200
+    assert deployment.row(recording_id) == before
+    assert TURN_PASSWORD not in _everything(deployment, alice, logs)
+
+
+@pytest.fixture
+def wrong_key(deployment: Deployment) -> str:
+    return deployment.site.aws.put_secret("wrong", {"api_key": "devkey", "api_secret": "y" * 40})
+
+
+def test_t43_token_that_livekit_echoes_goes_nowhere(
+    deployment: Deployment, alice: User, wrong_key: str, logs: Logs
+) -> None:
+    recording_id = alice.record()
+    deployment.configure(LIVEKIT_SECRET_ARN=wrong_key)
+    deployment.advance(10)
+    refused = alice.start(roomName="another")
+    assert (refused.status, refused["code"]) == (500, "internal")
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert alice.stop(recording_id)["status"] == "stopping"
+    deployment.sweep()
+    assert alice.delete(recording_id).status == 200
+    deployment.configure(LIVEKIT_SECRET_ARN=deployment.site.settings["LIVEKIT_SECRET_ARN"])
+    told = _everything(deployment, alice, logs) + refused.text
+    # Every JSON Web Token begins with it.
+    assert "eyJ" not in told
+    assert "y" * 40 not in told
+
+
+def test_t44_automatic_egress_is_left_alone(deployment: Deployment, alice: User) -> None:
+    livekit = deployment.livekit
+    recording_id = alice.record(sweep=True)
+    automatic = _automatic(deployment, "auto/{room_name}-{time}")
+    deployment.advance(10)
+    for path in ("/api/video/livekit/webhook", f"/api/video/livekit/webhook/{recording_id}"):
+        info = livekit.world.unended()[automatic]
+        body = json.dumps(
+            {"event": "egress_ended", "egressInfo": {"egressId": automatic, "roomName": "other", "status": 5}}
+        ).encode()
+        assert info.egress_id == automatic
+        assert deployment.post_webhook(path, body, sign(body)).status == 200
+
+    deployment.sweeps(3)
+
+    assert automatic in livekit.world.unended()
+    assert [each["id"] for each in alice.list().recordings] == [recording_id]
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert len(deployment.rows("select id from recordings")) == 1
+
+
+def test_t44_automatic_egress_that_writes_under_our_prefix_is_stopped_and_swept(
+    deployment: Deployment,
+) -> None:
+    automatic = _automatic(deployment, "recordings/0b7a3d52-8f64-4c1e-a2d9-5e3c1b9f7d40/automatic")
+    deployment.advance(10)
+    assert automatic in deployment.livekit.world.unended()
+    deployment.sweeps(2)
+    deployment.advance(2)
+    assert deployment.livekit.world.unended() == {}
+    deployment.advance(2 * 3600)
+    deployment.sweeps(2)
+    assert deployment.objects() == []
+
+
+def _automatic(deployment: Deployment, filepath: str) -> str:
+    """Start a track egress as LiveKit does by itself for a room that is set up so."""
+    deployment.livekit.world.open_room("other")
+    upload = protocol.S3Upload(bucket=deployment.site.name, access_key="k", secret="s")
+    request = protocol.TrackEgressRequest(
+        room_name="other",
+        track_id=deployment.livekit.track("microphone", "other"),
+        file=protocol.DirectFileOutput(filepath=filepath, s3=upload),
+    )
+    answer = deployment.livekit.world.call("Egress", "StartTrackEgress", request)
+    assert isinstance(answer, TwirpAnswer)
+    assert not isinstance(answer.outcome, TwirpError)
+    assert isinstance(answer.outcome, protocol.EgressInfo)
+    return answer.outcome.egress_id
