@@ -178,7 +178,7 @@ class Policy:
     """The longest recording that a request gets; None sets no limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Recording:
     """One row of the table `recordings`.
 

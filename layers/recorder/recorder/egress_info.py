@@ -60,10 +60,11 @@ def _status(status: int) -> EgressStatus:
 
 
 def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
-    output: protocol.DirectFileOutput | protocol.EncodedFileOutput = info.track.file
+    outputs = info.room_composite.file_outputs
+    output: protocol.DirectFileOutput | protocol.EncodedFileOutput
+    output = outputs[0] if outputs else info.room_composite.file
     if not output.filepath:
-        outputs = info.room_composite.file_outputs
-        output = outputs[0] if outputs else info.room_composite.file
+        output = info.track.file
     match = _OUR_PATH.fullmatch(output.filepath)
     deployment = output.s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
     if match is None or output.s3.bucket != storage.bucket or deployment != storage.deployment:
