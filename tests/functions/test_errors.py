@@ -123,6 +123,32 @@ def test_error_has_its_status_code_and_shape(
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("secret", "status", "code"),
+    [("LIVEKIT_SECRET_ARN", 503, "egress_unavailable"), ("DATABASE_SECRET_ARN", 503, "database_unavailable")],
+)
+def test_secret_that_cannot_be_read_is_a_service_that_is_not_there(
+    deployment: Deployment, alice: User, secret: str, status: int, code: str
+) -> None:
+    deployment.configure(**{secret: "arn:aws:secretsmanager:us-east-1:000000000000:secret:absent"})
+
+    answer = alice.start(roomName="demo")
+
+    assert (answer.status, answer["code"]) == (status, code)
+    assert not deployment.livekit.world.egresses()
+
+
+def test_live_recording_is_answered_from_its_row_while_livekits_secret_cannot_be_read(
+    deployment: Deployment, alice: User
+) -> None:
+    recording_id = alice.record()
+    deployment.configure(LIVEKIT_SECRET_ARN="arn:aws:secretsmanager:us-east-1:000000000000:secret:absent")
+
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert alice.stop(recording_id)["status"] == "stopping"
+    assert alice.delete(recording_id).status == 200
+
+
 def test_every_code_of_the_table_is_reached() -> None:
     reached = {CODES.get(each.__name__, each.__name__) for each, _ in CASES}
 

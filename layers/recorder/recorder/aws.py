@@ -19,7 +19,7 @@ _SECONDS: Final = 5.0
 _IAM_TOKEN_SECONDS: Final = 900
 
 
-class AwsError(Exception):
+class AwsError(OSError):
     """An AWS API refused or did not answer; the text holds its error type, never a secret."""
 
 

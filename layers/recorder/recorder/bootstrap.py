@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from . import aws
 from .database import Database, open_connection
 from .egress_record import EgressRecord
+from .errors import EgressUnansweredError, EgressUnavailableError
 from .ports import Clock
 from .repository import Repository
 from .service import RecordingService
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
 
-    from .domain import EgressSnapshot
+    from .domain import EgressSnapshot, Recording
     from .egress import LiveKitEgress
     from .ports import Egress, Storage
     from .reconciler import Reconciler
@@ -76,15 +77,37 @@ class _Deferred[T]:
         self._made: T | None = None
 
     def __getattr__(self, name: str) -> object:
+        return cast("object", getattr(self._adapter(), name))
+
+    def _adapter(self) -> T:
         if self._made is None:
             self._made = self._make()
-        return cast("object", getattr(self._made, name))
+        return self._made
 
 
 class _Egress(_Deferred["LiveKitEgress"]):
+    """LiveKit, to which a secret that cannot be read is as good as one that does not answer."""
+
+    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
+        """Start an egress, or refuse to: without the secret nothing was sent."""
+        try:
+            adapter = self._adapter()
+        except aws.AwsError:
+            raise EgressUnavailableError("LiveKit's key cannot be read now") from None
+        return adapter.start(recording, webhook_url)
+
     def find(self, egress_id: str) -> EgressSnapshot:
         """Spare whoever needs no more than this the import of livekit-api."""
-        return egress_record().find(egress_id)
+        try:
+            return egress_record().find(egress_id)
+        except aws.AwsError as error:
+            raise EgressUnansweredError(type(error).__name__) from None
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return super().__getattr__(name)
+        except aws.AwsError as error:
+            raise EgressUnansweredError(type(error).__name__) from None
 
 
 def secret(arn: str) -> Mapping[str, str]:

@@ -124,7 +124,7 @@ DELETE_EVENTS: Final = "delete from recording_events where position = any(cast(:
 
 BACKLOG: Final = """
 select (select min(due_at) from recordings where due_at <= :now),
-       (select count(*) from (select from recording_events limit :most) as unpublished)"""
+       (select count(*) from (select from recording_events order by position limit :most) as unpublished)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
