@@ -26,10 +26,13 @@ from local.stack import Ports, Stack
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from local.processes import Process
+
 STATE = ROOT / ".local"
 # Taken where they are free, so that addresses and tokens stay the same from start to start.
 PORTS = Ports(api=8000, issuer=8001, postgres=54320, aws=4566, livekit=7880)
 NEEDED_BYTES = 500_000_000
+RESTART_SECONDS = 10
 
 
 def main() -> int:
@@ -106,13 +109,24 @@ def _run(directory: Path, port: int, parameters: list[tuple[str, str]]) -> int:
         _log_to_terminal()
         print(_welcome(stack, time.monotonic() - began), flush=True)
         try:
-            while not (failure := stack.failed()):
+            while True:
                 time.sleep(0.5)
+                if service := stack.ended():
+                    _start_again(stack, service)
         except KeyboardInterrupt:
             _ignore_signals()
             _say("\nStopping ...")
             return 0
-    raise LocalStackError(failure)
+
+
+def _start_again(stack: Stack, service: Process) -> None:
+    """Give whoever stopped a service the time to see how the product does without it."""
+    _say(
+        f"{service.name} has ended. It is started again in {RESTART_SECONDS} seconds.\n{service.log_tail(5)}"
+    )
+    time.sleep(RESTART_SECONDS)
+    stack.restart(service)
+    _say(f"{service.name} answers again.")
 
 
 def _welcome(stack: Stack, seconds: float) -> str:

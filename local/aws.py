@@ -56,6 +56,7 @@ class Aws:
         self.bucket = BUCKET
         self._preferred_port = port
         self._services = services
+        self._secrets: dict[str, Mapping[str, str]] = {}
         self.port = 0
 
     @property
@@ -66,7 +67,7 @@ class Aws:
     def start(self) -> None:
         """Start the server and return when it answers and `bucket` exists."""
         python = environment("aws") / "bin" / "python"
-        with claimed_port(self._preferred_port) as self.port:
+        with claimed_port(self.port or self._preferred_port) as self.port:
             self._process = self._processes.start(
                 "aws",
                 [python, "-m", "ministack"],
@@ -88,6 +89,8 @@ class Aws:
             )
             self._process.wait_until(self._answers)
         self.create_bucket(self.bucket)
+        for name, value in self._secrets.items():
+            self.put_secret(name, value)
 
     def stop(self) -> None:
         """Stop the server."""
@@ -119,12 +122,17 @@ class Aws:
             self.s3.create_bucket(Bucket=name)
 
     def put_secret(self, name: str, value: Mapping[str, str]) -> str:
-        """Store a secret as the JSON object that the functions read, and return its ARN."""
+        """Store a secret as the JSON object that the functions read, and return its ARN.
+
+        The ARN lacks the random characters at its end, so that it is the same after a restart; AWS takes it too.
+        """
+        self._secrets[name] = value
         text = json.dumps(value)
         try:
-            return self.secrets.create_secret(Name=name, SecretString=text)["ARN"]
+            arn = self.secrets.create_secret(Name=name, SecretString=text)["ARN"]
         except self.secrets.exceptions.ResourceExistsException:
-            return self.secrets.put_secret_value(SecretId=name, SecretString=text)["ARN"]
+            arn = self.secrets.put_secret_value(SecretId=name, SecretString=text)["ARN"]
+        return arn.rpartition("-")[0]
 
     @property
     def _session(self) -> boto3.Session:

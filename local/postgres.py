@@ -60,7 +60,7 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         self._end_leftover()
-        with claimed_port(self._preferred_port) as self.port:
+        with claimed_port(self.port or self._preferred_port) as self.port:
             options = [
                 f"port={self.port}",
                 f"listen_addresses={LOOPBACK}",

@@ -166,7 +166,7 @@ class Processes:
     ) -> Process:
         """Start a child whose output is appended to `log`, by default `<logs>/<name>.log`.
 
-        The rest cannot go on without an essential one: `failed` tells when it has ended.
+        The rest cannot go on without an essential one: `ended` tells when it has ended.
         """
         log = log or self._logs / f"{name}.log"
         with log.open("ab") as output:
@@ -190,11 +190,10 @@ class Processes:
         with self._lock:
             return next(child for child in self._children if child.name == name)
 
-    def failed(self) -> str | None:
-        """Return what is to be told of an essential child that ended without being stopped, else None."""
+    def ended(self) -> Process | None:
+        """Return an essential child that ended without being stopped, if there is one."""
         with self._lock:
-            ended = [child for child in self._children if child.essential and not child.running()]
-        return f"{ended[0].name} has ended by itself.\n{ended[0].log_tail()}" if ended else None
+            return next((child for child in self._children if child.essential and not child.running()), None)
 
     def _forget(self, pid: int) -> None:
         with self._lock:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from local import aws, issuer, livekit_server, schedule, state
 from local.aws import Aws
@@ -149,28 +150,33 @@ class Stack:
         """Return the process that writes the log of this name, such as `postgres`."""
         return self._processes.named(name)
 
-    def failed(self) -> str | None:
-        """Return what to tell when a service of the stack has ended by itself, else None."""
-        return self._processes.failed()
+    def ended(self) -> Process | None:
+        """Return a service of the stack that has ended by itself, if one has."""
+        return self._processes.ended()
+
+    def restart(self, service: Process) -> None:
+        """Start a service that has ended again, where it was; what it kept in memory is lost."""
+        service.stop()
+        self._starts[service.name]()
 
     @contextmanager
     def _starting_services(self) -> Iterator[None]:
         """Start the services while the block runs; they have started when it is left."""
-        starts: list[Callable[[], None]] = []
+        self._starts: dict[str, Callable[[], None]] = {}
         if Part.POSTGRES in self._parts and not self._external.database:
             directory = self.directory / "postgres"
             self.postgres = Postgres(
                 directory, self._processes, durable=self._durable, port=self._ports.postgres
             )
-            starts.append(self.postgres.start)
+            self._starts["postgres"] = self.postgres.start
         if Part.AWS in self._parts:
             self.aws = self._local_aws()
-            starts.append(self.aws.start)
+            self._starts["aws"] = self.aws.start
         if Part.LIVEKIT in self._parts:
-            starts.append(self._start_livekit)
+            self._starts["livekit"] = self._start_livekit
         self._report("Starting Postgres, S3 and LiveKit ...")
         with ThreadPoolExecutor() as pool:
-            started = [pool.submit(start) for start in starts]
+            started = [pool.submit(start) for start in self._starts.values()]
             yield
         for each in started:
             each.result()
@@ -187,8 +193,9 @@ class Stack:
         )
 
     def _start_livekit(self) -> None:
+        again = urlsplit(self.livekit.url).port if hasattr(self, "livekit") else None
         self.livekit = self._external.livekit or livekit_server.start(
-            self.directory / "livekit", self._processes, port=self._ports.livekit, fast=self._fast
+            self.directory / "livekit", self._processes, port=again or self._ports.livekit, fast=self._fast
         )
 
     def _start_api(self, template: Path, api: socket, undo: ExitStack) -> None:

@@ -89,10 +89,10 @@ def test_a_child_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> Non
 
 def test_a_child_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
-        assert processes.failed() is None
+        assert processes.ended() is None
         processes.start("child", [sys.executable, "-c", "print('bye')"])
-        eventually(lambda: processes.failed() is not None)
-        assert "child has ended by itself" in str(processes.failed())
+        eventually(lambda: processes.ended() is not None)
+        assert processes.ended() is processes.named("child")
 
 
 def test_a_preferred_port_is_given_only_where_it_is_free() -> None:
