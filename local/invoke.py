@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local import sample
 from local.build import built
 from local.deployment import Deployment
 from local.emulator import Emulator, FunctionError, Lambda
+from local.endpoints import Endpoints
 from local.environments import environment
 from local.processes import Processes
 
@@ -25,6 +27,8 @@ def invoke(function: str, event: JsonValue, state: Path) -> bool:
     `state` is the directory of the running stack, from which the function gets its settings.
     """
     deployment = Deployment.read(state / "deployment.json")
+    if endpoints := Endpoints.read(state / "endpoints.json"):
+        sample.ensure(endpoints)
     with tempfile.TemporaryDirectory() as directory, built(_report) as template:
         logs = Path(directory)
         platform = Lambda(

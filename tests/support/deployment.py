@@ -110,7 +110,7 @@ class User:
 
     def get(self, recording_id: str, *, wait: int | None = None) -> Answer:
         """GET one."""
-        return self.send("get_recording_one", recording_id=recording_id, headers=_prefer(wait))
+        return self.send("get_recording_completed", recording_id=recording_id, headers=_prefer(wait))
 
     def stop(self, recording_id: str, *, wait: int | None = None, body: bytes | None = None) -> Answer:
         """PATCH."""
@@ -246,12 +246,17 @@ class Deployment:
         return self.request("receive_livekit_webhook", request)
 
     def invoke(
-        self, function: str, event: object, environment: bootstrap.Environment | None = None
+        self,
+        function: str,
+        event: object,
+        environment: bootstrap.Environment | None = None,
+        *,
+        seconds: float | None = None,
     ) -> object:
-        """Invoke a function in an environment that is free, or in a new one."""
+        """Invoke a function in an environment that is free, or in a new one; it may run for so many seconds."""
         for name, value in self.settings.items():
             self._monkeypatch.setenv(name, value)
-        context = LambdaContext(function, self.livekit.clock.ns)
+        context = LambdaContext(function, self.livekit.clock.ns, seconds)
         with self._entered(environment):
             result = handler(function)(event, context)
         if context.get_remaining_time_in_millis() < 0:
