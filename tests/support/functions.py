@@ -27,13 +27,13 @@ class LambdaContext:
     function_version = "$LATEST"
     memory_limit_in_mb = 512
 
-    def __init__(self, function: str, clock: Callable[[], int]) -> None:
+    def __init__(self, function: str, clock: Callable[[], int], seconds: float | None = None) -> None:
         self.function_name = function
         self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function}"
         self.aws_request_id = str(uuid4())
         self._clock = clock
         self._began = clock()
-        self._timeout = TIMEOUTS.get(function, ENDPOINT_TIMEOUT)
+        self._timeout = seconds or TIMEOUTS.get(function, ENDPOINT_TIMEOUT)
 
     def get_remaining_time_in_millis(self) -> int:
         return int((self._timeout - (self._clock() - self._began) / EPOCH_SECOND) * 1000)

@@ -121,8 +121,10 @@ def _every_change_is_told(deployment: Deployment) -> None:
     told: dict[object, dict[str, str]] = defaultdict(dict)
     sequences: dict[object, list[int]] = defaultdict(list)
     for event in deployment.events():
-        told[event["recordingId"]].setdefault(cast("str", event["id"]), cast("str", event["type"]))
-        sequences[event["recordingId"]].append(cast("int", event["sequence"]))
+        recording, identity = event["recordingId"], cast("str", event["id"])
+        if identity not in told[recording]:
+            told[recording][identity] = cast("str", event["type"])
+            sequences[recording].append(cast("int", event["sequence"]))
     assert {recording: list(events.values()) for recording, events in told.items()} == happened
     for order in sequences.values():
         assert order == sorted(order)
