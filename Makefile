@@ -47,6 +47,10 @@ openapi: setup ## Write docs/openapi.json from the code
 fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation)
 	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES))
 
+.PHONY: audit
+audit: setup ## Hold every locked package against OSV's database of vulnerabilities
+	@exec $(PYTHON) -m tools.audit
+
 .PHONY: build
 build: export ARCHITECTURE ?= arm64
 build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
