@@ -89,6 +89,10 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 	@"$$($(PYTHON) -c 'from local.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
 	@touch $@
 
+.PHONY: load
+load: setup ## Load the local stack, with Postgres restarted in the middle (USERS=50)
+	@$(PYTHON) -m tools.load $(if $(USERS),--users $(USERS))
+
 .PHONY: clean
 clean: ## Remove everything that was made here, the local stack's data included
 	@rm -rf $(VENV) .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

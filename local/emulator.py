@@ -54,6 +54,10 @@ class Emulator:
             raise LocalStackError(f"There is no function {name}; there are {', '.join(sorted(self._pools))}.")
         return await self._pools[name].invoke(event)
 
+    def environments(self) -> int:
+        """Return how many environments wait for a request."""
+        return sum(pool.idle for pool in self._pools.values())
+
 
 class _ReportedError(BaseModel):
     type: str = Field(alias="errorType")
@@ -67,6 +71,10 @@ class _Pool:
         self._platform = platform
         self._idle: list[Environment] = []
         self._free = asyncio.Semaphore(MOST_ENVIRONMENTS)
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
 
     async def invoke(self, event: JsonValue) -> JsonValue:
         async with self._free:

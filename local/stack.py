@@ -146,6 +146,10 @@ class Stack:
         """Invoke a function by its logical id, and return its answer; raise FunctionError if it fails."""
         return self._server.run(partial(self._emulator.invoke, function, event))
 
+    def environments(self) -> int:
+        """Return how many execution environments of functions wait for a request."""
+        return self._emulator.environments()
+
     def process(self, name: str) -> Process:
         """Return the process that writes the log of this name, such as `postgres`."""
         return self._processes.named(name)
