@@ -31,7 +31,7 @@ from .errors import (
     EgressUnansweredError,
     StorageUnavailableError,
 )
-from .telemetry import Code, log
+from .telemetry import Code, count, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -318,6 +318,8 @@ class Reconciler:
             settled = answered
         except StorageUnavailableError:
             after, outcome, settled = recording, "", False
+            if recording.deleted_at is not None:
+                count("ObjectsNotRemoved")
         if after is None:
             return "buried"
         if not settled:
