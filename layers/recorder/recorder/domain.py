@@ -559,7 +559,10 @@ class Presence(StrEnum):
     GONE = "gone"
     """The room in which it recorded is closed: nothing can record there."""
     SILENT = "silent"
-    """The room was not or could not be asked."""
+    """The room could not be asked, or cannot know: a recorder leaves it before the upload."""
+
+
+DENIALS: Final = frozenset({Presence.DENIED, Presence.GONE})
 
 
 class Step(StrEnum):
@@ -609,7 +612,7 @@ def judge(
         )
     recording = _witnessed(recording, record, presence, now)
     if recording.absent_since is not None:
-        absent = _judge_absent(recording, record, now, policy, worker_denies=worker_denies)
+        absent = _judge_absent(recording, record, presence, now, policy, worker_denies=worker_denies)
         if absent.final or worker_denies:
             return absent
         # A doubt that is no verdict yet does not put off a deadline.
@@ -627,8 +630,7 @@ def _witnessed(
         seen_at = recording.recorder_seen_at or now
         return _written(recording, replace(recording, recorder_seen_at=seen_at, absent_since=None), now)
     believable = presence is Presence.GONE or recording.recorder_seen_at is not None
-    denied = presence in {Presence.DENIED, Presence.GONE}
-    if denied and (record is None or (record is EgressStatus.ACTIVE and believable)):
+    if presence in DENIALS and (record is None or (record is EgressStatus.ACTIVE and believable)):
         if recording.absent_since is not None:
             return recording
         return _written(recording, replace(recording, absent_since=now), now)
@@ -638,11 +640,18 @@ def _witnessed(
 
 
 def _judge_absent(
-    recording: Recording, record: EgressStatus | None, now: datetime, policy: Policy, *, worker_denies: bool
+    recording: Recording,
+    record: EgressStatus | None,
+    presence: Presence,
+    now: datetime,
+    policy: Policy,
+    *,
+    worker_denies: bool,
 ) -> Judgement:
     seen = recording.recorder_seen_at is not None or worker_denies
     patience = policy.witness_gap if seen else policy.unseen_grace
-    over = recording.absent_since is not None and now >= recording.absent_since + patience
+    waited = recording.absent_since is not None and now >= recording.absent_since + patience
+    over = waited and presence in DENIALS
     code = FailureCode.EGRESS_LOST if record is None else FailureCode.WORKER_LOST
     if recording.stop_reason is StopReason.START_TIMEOUT:
         code = FailureCode.START_TIMEOUT
@@ -661,7 +670,8 @@ def _judge_deadlines(
         return _stop(recording, StopReason.MAX_DURATION, now)
     if recording.status is not Status.STOPPING:
         return Judgement(recording=recording)
-    if now >= recording.status_at + policy.stopping_timeout and presence is not Presence.SHOWN:
+    believable = presence in DENIALS or record is EgressStatus.ENDING
+    if now >= recording.status_at + policy.stopping_timeout and believable:
         late = recording.stop_reason is StopReason.START_TIMEOUT
         code = FailureCode.START_TIMEOUT if late else FailureCode.STOP_TIMEOUT
         return Judgement(recording=recording, step=Step.LOOK, code=code, final=True)

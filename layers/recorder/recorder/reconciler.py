@@ -210,7 +210,7 @@ class Reconciler:
         asked = [
             recording
             for recording, status in standing
-            if recording.egress_id is not None and status in {None, EgressStatus.ACTIVE}
+            if recording.egress_id is not None and status is not EgressStatus.ENDING
         ]
         ours = Counter(recording.room_name for recording in asked)
         if not ours:

@@ -1,0 +1,295 @@
+"""The rules of a recording's life, on any sequence of what LiveKit may say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recorder import domain
+from recorder.domain import (
+    LIVE,
+    OBSERVED,
+    TRANSITIONS,
+    EgressFile,
+    EgressSnapshot,
+    EgressStatus,
+    EventType,
+    FailureCode,
+    Policy,
+    Presence,
+    Status,
+    Step,
+    StopReason,
+)
+from tests.support.recordings import T0, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from recorder.domain import Recording
+
+POLICY = Policy()
+MINUTE = timedelta(minutes=1)
+FINAL = set(Status) - LIVE
+
+# One life of an egress, as far as it may get, with what its reports say.
+STARTING = EgressSnapshot(egress_id="EG_1", status=EgressStatus.STARTING, room_sid="RM_1")
+ACTIVE = replace(
+    STARTING, status=EgressStatus.ACTIVE, file=EgressFile(key="r/recording.mp4", started_at=T0 + MINUTE)
+)
+ENDING = replace(ACTIVE, status=EgressStatus.ENDING, details="End reason: StopEgress API")
+COMPLETE = replace(
+    ENDING,
+    status=EgressStatus.COMPLETE,
+    ended_at=T0 + 2 * MINUTE,
+    file=EgressFile(
+        key="r/recording.mp4", size=7, duration=60.0, location="https://x", started_at=T0 + MINUTE
+    ),
+)
+LIMIT_REACHED = replace(COMPLETE, status=EgressStatus.LIMIT_REACHED, error="limit", error_code=413)
+FAILED = replace(ENDING, status=EgressStatus.FAILED, error="exit status 1", error_code=500, ended_at=T0)
+ABORTED = replace(STARTING, status=EgressStatus.ABORTED, error="stopped", error_code=412, ended_at=T0)
+LIVES = [
+    (STARTING, ACTIVE, ENDING, COMPLETE),
+    (STARTING, ACTIVE, LIMIT_REACHED),
+    (STARTING, ACTIVE, ENDING, FAILED),
+    (STARTING, ABORTED),
+]
+
+snapshots = st.builds(
+    EgressSnapshot,
+    egress_id=st.sampled_from(["EG_1", "EG_2"]),
+    status=st.sampled_from(EgressStatus),
+    room_sid=st.sampled_from([None, "RM_1", "RM_2"]),
+    ended_at=st.sampled_from([None, T0]),
+    error=st.text(max_size=600),
+    error_code=st.integers(0, 600),
+    details=st.sampled_from(["", "End reason: Source closed", "nothing known"]),
+    backup_storage_used=st.booleans(),
+    file=st.builds(
+        EgressFile,
+        key=st.none() | st.just("r/recording.mp4"),
+        size=st.none() | st.integers(1, 2**63 - 1),
+        duration=st.none() | st.just(1.5),
+        location=st.none() | st.just("https://x"),
+        started_at=st.none() | st.just(T0),
+    ),
+)
+moments = st.integers(0, 10_000).map(lambda seconds: T0 + timedelta(seconds=seconds))
+
+
+def lived(start: Recording, said: Iterable[EgressSnapshot], *, at: datetime = T0) -> list[Recording]:
+    """Return a recording as it was stored at first and after each change."""
+    stored = [start]
+    for snapshot in said:
+        changed = domain.apply_snapshot(stored[-1], snapshot, at, POLICY)
+        if changed is not None:
+            stored.append(domain.scheduled(changed, POLICY, at))
+    return stored
+
+
+def essence(row: Recording) -> Recording:
+    """Return a recording without what tells how often and when it was written."""
+    return replace(
+        row, version=0, updated_at=T0, status_at=T0, refreshed_at=None, due_at=None, late_upload_until=None
+    )
+
+
+class TestSnapshots:
+    @given(st.lists(snapshots, max_size=8))
+    def test_statuses_only_move_along_the_table(self, said: Sequence[EgressSnapshot]) -> None:
+        for before, after in pairwise(lived(recording(), said)):
+            assert after.status is before.status or after.status in TRANSITIONS[before.status]
+
+    @given(st.sampled_from(sorted(FINAL)), snapshots)
+    def test_a_final_status_never_changes(self, status: Status, snapshot: EgressSnapshot) -> None:
+        ended = recording(status=status, egress_id="EG_1", stopped_at=T0, failure_code="500")
+        after = lived(ended, [snapshot])[-1]
+        assert (after.status, after.stopped_at, after.failure_code) == (status, T0, "500")
+
+    @given(st.sampled_from(LIVES).flatmap(st.permutations), st.data())
+    def test_neither_order_nor_repetition_matters_in_the_end(
+        self, said: list[EgressSnapshot], data: st.DataObject
+    ) -> None:
+        repeated = data.draw(st.lists(st.sampled_from(said), max_size=4))
+        [life] = [each for each in LIVES if sorted(map(repr, each)) == sorted(map(repr, said))]
+        new = recording()
+        assert essence(lived(new, said + repeated)[-1]) == essence(lived(new, life)[-1])
+
+    @given(st.permutations([STARTING, ACTIVE, ENDING, COMPLETE]))
+    def test_a_failure_that_follows_a_success_changes_nothing(self, said: list[EgressSnapshot]) -> None:
+        *_, completed = lived(recording(), said)
+        assert lived(completed, [FAILED]) == [completed]
+
+    @given(st.permutations([STARTING, ACTIVE, ENDING, FAILED]))
+    def test_a_failure_that_hides_a_file_is_looked_at_again(self, said: list[EgressSnapshot]) -> None:
+        *_, failed = lived(recording(), said)
+        assert failed.status is Status.FAILED
+        assert failed.late_upload_until == T0 + POLICY.upload_grace
+        assert failed.due_at == T0 + POLICY.sweep_interval
+
+    @given(snapshots, st.sampled_from(Status))
+    def test_an_unknown_status_changes_nothing(self, snapshot: EgressSnapshot, status: Status) -> None:
+        unknown = replace(snapshot, status=EgressStatus.UNKNOWN)
+        assert domain.apply_snapshot(recording(status=status), unknown, T0, POLICY) is None
+
+    @given(snapshots, st.sampled_from(Status))
+    def test_another_egress_changes_nothing(self, snapshot: EgressSnapshot, status: Status) -> None:
+        row = recording(status=status, egress_id="EG_OTHER")
+        assert domain.apply_snapshot(row, snapshot, T0, POLICY) is None
+
+    @given(st.lists(snapshots, max_size=8))
+    def test_what_was_taken_in_is_not_taken_in_again(self, said: list[EgressSnapshot]) -> None:
+        once = lived(recording(), said)
+        if len(once) > 1:
+            assert lived(once[-1], said[-1:])[1:] == []
+
+    @given(st.lists(snapshots, max_size=8))
+    def test_a_file_is_downloadable_only_under_a_real_name(self, said: list[EgressSnapshot]) -> None:
+        for row in lived(recording(), said):
+            assert not row.downloadable or (row.status in FINAL and row.storage_key == "r/recording.mp4")
+
+    @pytest.mark.parametrize("status", set(EgressStatus) - {EgressStatus.UNKNOWN})
+    def test_every_status_but_the_unknown_is_observed(self, status: EgressStatus) -> None:
+        assert OBSERVED[status] in Status
+
+
+class TestEvents:
+    @given(st.lists(snapshots, max_size=8), st.integers(0, 8))
+    def test_each_change_of_status_is_one_event_in_order(
+        self, said: list[EgressSnapshot], deleted_after: int
+    ) -> None:
+        rows = lived(recording(), said[:deleted_after])
+        deleted = domain.mark_deleted(rows[-1], T0)
+        assert deleted is not None
+        rows += lived(deleted, said[deleted_after:])
+        events = [domain.event_of(before, after) for before, after in zip([None, *rows], rows, strict=False)]
+        told = [event for event in events if event is not None]
+        statuses = [row.status for row in rows if row.deleted_at is None]
+        changes = [
+            after
+            for before, after in pairwise([None, *statuses])
+            if before is not after and after is not None
+        ]
+        assert [event.type for event in told] == [*map(domain.EVENTS.get, changes), EventType.DELETED]
+        assert sorted({event.sequence for event in told}) == [event.sequence for event in told]
+        assert len({event.id for event in told}) == len(told)
+
+
+class TestWishes:
+    @given(st.sampled_from(Status), st.sampled_from(StopReason))
+    def test_a_stop_is_wished_once_and_only_of_what_lives(self, status: Status, reason: StopReason) -> None:
+        stopping = domain.request_stop(recording(status=status), reason, T0)
+        assert (stopping is not None) == (status in LIVE)
+        if stopping is not None:
+            assert (stopping.status, stopping.stop_reason) == (Status.STOPPING, reason)
+            assert domain.request_stop(stopping, StopReason.USER, T0) is None
+
+    @given(st.sampled_from(Status))
+    def test_every_status_is_deletable_once(self, status: Status) -> None:
+        deleted = domain.mark_deleted(recording(status=status, idempotency_key="k"), T0)
+        assert deleted is not None
+        assert deleted.idempotency_key is None
+        assert deleted.status is (Status.STOPPING if status in LIVE else status)
+        assert domain.mark_deleted(deleted, T0) is None
+
+
+class TestSchedule:
+    @given(st.lists(snapshots, max_size=8), moments)
+    def test_what_lives_is_always_looked_at_again(self, said: list[EgressSnapshot], at: datetime) -> None:
+        for row in lived(domain.scheduled(recording(), POLICY, T0), said, at=at)[1:]:
+            if row.live:
+                assert row.due_at is not None
+                assert at <= row.due_at <= at + POLICY.start_grace + MINUTE
+
+    @given(status=st.sampled_from(sorted(FINAL)), at=moments, running=st.booleans())
+    def test_a_tombstone_outlives_every_upload(self, status: Status, at: datetime, *, running: bool) -> None:
+        row = recording(status=status, egress_id="EG_1", deleted_at=T0)
+        tidy = domain.scheduled(domain.tidied(row, POLICY, at, running=running, settled=True), POLICY, at)
+        assert tidy.awaits_upload(at) == (running or at < T0 + POLICY.upload_grace)
+        assert tidy.due_at is not None
+
+    @given(st.integers(1, 100))
+    def test_failures_wait_longer_each_time_up_to_six_hours(self, attempts: int) -> None:
+        assert MINUTE <= domain.backoff(attempts) <= domain.backoff(attempts + 1) <= timedelta(hours=6)
+
+    @given(st.sampled_from(sorted(FINAL)))
+    def test_what_is_over_and_kept_for_ever_is_left_alone(self, status: Status) -> None:
+        assert domain.scheduled(recording(status=status), POLICY, T0).due_at is None
+
+
+class TestVerdicts:
+    """`seen` is a recording whose room has shown its recorder."""
+
+    seen = recording(status=Status.ACTIVE, egress_id="EG_1", recorder_seen_at=T0)
+    stopping = replace(seen, status=Status.STOPPING, stop_requested_at=T0, stop_reason=StopReason.USER)
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([None, *OBSERVED]), st.sampled_from([Presence.SHOWN, Presence.SILENT])),
+            min_size=1,
+        ),
+        st.integers(1, 3600),
+    )
+    def test_none_without_a_denial(
+        self, evidence: list[tuple[EgressStatus | None, Presence]], seconds: int
+    ) -> None:
+        row = self.seen
+        for number, (record, presence) in enumerate(evidence):
+            judgement = domain.judge(row, record, presence, T0 + timedelta(seconds=number * seconds), POLICY)
+            assert not judgement.final
+            row = judgement.recording
+
+    @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
+    def test_the_second_denial_some_time_after_the_first(self, record: EgressStatus | None) -> None:
+        first = domain.judge(self.seen, record, Presence.DENIED, T0, POLICY)
+        assert not first.final
+        too_soon = domain.judge(first.recording, record, Presence.DENIED, T0 + MINUTE / 6, POLICY)
+        assert not too_soon.final
+        second = domain.judge(first.recording, record, Presence.DENIED, T0 + MINUTE, POLICY)
+        code = FailureCode.EGRESS_LOST if record is None else FailureCode.WORKER_LOST
+        assert (second.step, second.final, second.code) == (Step.LOOK, True, code)
+
+    @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
+    def test_silence_does_not_confirm_a_denial(self, record: EgressStatus | None) -> None:
+        first = domain.judge(self.seen, record, Presence.DENIED, T0, POLICY)
+        assert not domain.judge(first.recording, record, Presence.SILENT, T0 + MINUTE, POLICY).final
+
+    def test_a_room_that_never_showed_its_recorder_denies_nothing_that_is_on_record(self) -> None:
+        row = replace(self.seen, recorder_seen_at=None)
+        for minutes in range(120):
+            judgement = domain.judge(row, EgressStatus.ACTIVE, Presence.DENIED, T0 + minutes * MINUTE, POLICY)
+            assert not judgement.final
+            row = judgement.recording
+
+    def test_a_closed_room_does_in_the_end(self) -> None:
+        row = replace(self.seen, recorder_seen_at=None)
+        first = domain.judge(row, EgressStatus.ACTIVE, Presence.GONE, T0, POLICY)
+        assert not first.final
+        later = T0 + POLICY.unseen_grace
+        assert domain.judge(first.recording, EgressStatus.ACTIVE, Presence.GONE, later, POLICY).final
+
+    @pytest.mark.parametrize("record", [EgressStatus.ACTIVE, EgressStatus.STARTING, None])
+    def test_a_stop_that_silence_meets_is_tried_again_for_ever(self, record: EgressStatus | None) -> None:
+        late = T0 + 2 * POLICY.stopping_timeout
+        judgement = domain.judge(self.stopping, record, Presence.SILENT, late, POLICY)
+        assert (judgement.step, judgement.final) == (Step.STOP, False)
+
+    @pytest.mark.parametrize("presence", [Presence.DENIED, Presence.GONE])
+    def test_a_stop_ends_at_its_deadline_where_the_room_denies(self, presence: Presence) -> None:
+        late = T0 + POLICY.stopping_timeout
+        row = replace(self.stopping, recorder_seen_at=None)
+        judgement = domain.judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
+        assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)
+
+    def test_an_upload_ends_at_its_deadline_although_no_room_can_tell(self) -> None:
+        late = T0 + POLICY.stopping_timeout
+        judgement = domain.judge(self.stopping, EgressStatus.ENDING, Presence.SILENT, late, POLICY)
+        assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)
