@@ -4,18 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.stack import Part, Stack
 from tests.support.database import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from local.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Postgres, whose database `migrated` is a template, and AWS."""
-    parts = Part.POSTGRES | Part.AWS
-    with Stack(tmp_path_factory.mktemp("stack"), parts=parts, durable=False) as running:
-        running.postgres.create_database("migrated")
-        migrate(running.postgres, "migrated")
-        yield running
+def stack(stack: Stack) -> Stack:
+    """The stack of all tests, with a template `migrated` for databases."""
+    stack.postgres.create_database("migrated")
+    migrate(stack.postgres, "migrated")
+    return stack

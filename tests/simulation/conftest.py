@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def loops() -> Iterator[VirtualLoops]:
+def virtual() -> Iterator[VirtualLoops]:
     with simulator() as running:
         yield running

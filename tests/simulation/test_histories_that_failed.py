@@ -78,5 +78,5 @@ HISTORIES = {
 
 
 @pytest.mark.parametrize("name", HISTORIES)
-def test_no_longer_fails(name: str, loops: VirtualLoops) -> None:
-    Simulation(HISTORIES[name], loops).run()
+def test_no_longer_fails(name: str, virtual: VirtualLoops) -> None:
+    Simulation(HISTORIES[name], virtual).run()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from recorder.domain import EventType, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -45,6 +45,8 @@ class Journal:
         self.owed: dict[UUID, list[EventType]] = {}
         self.expired: set[UUID] = set()
         """Those that were deleted because their retention was over."""
+        self.failing: Callable[[Recording], None] = lambda _: None
+        """Is told of every recording that fails."""
         self._target = target
         for name in dir(target):
             if not name.startswith("_") and not hasattr(self, name):
@@ -74,6 +76,8 @@ class Journal:
                 holds=known.deleted_at is None or after.deleted_at is not None,
                 otherwise=f"4: {after.id} was deleted and came back",
             )
+            if after.status is Status.FAILED and not final:
+                self.failing(after)
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
             self.rows[after.id] = after
@@ -94,17 +98,18 @@ class Journal:
         elif before is None or before.status is not after.status:
             owed.append(_KINDS[after.status])
 
-    def check_events(self, taken: Sequence[StoredEvent]) -> None:
-        """Check that the bus was told of every change, in order, by stable ids."""
+    def check_events(self, taken: Sequence[StoredEvent], *, once: bool) -> None:
+        """Check that the bus was told of every change, in order, by stable ids, and perhaps `once` of each."""
         bodies: dict[str, str] = {}
         told: dict[str, list[tuple[int, EventType]]] = {}
-        for event in taken:
+        for number, event in enumerate(taken, 1):
             body = cast("dict[str, object]", json.loads(event.body))
             known = bodies.setdefault(str(body["id"]), event.body)
             require(
                 holds=known == event.body,
                 otherwise=f"7: event {body['id']} came twice, with different bodies",
             )
+            require(holds=not once or len(bodies) == number, otherwise=f"7: event {body['id']} came twice")
             mine = told.setdefault(str(body["recordingId"]), [])
             entry = (cast("int", body["sequence"]), event.type)
             if entry not in mine:

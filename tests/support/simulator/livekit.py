@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, cast
+from uuid import UUID
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
+from google.protobuf import json_format
 from livekit import api
 from livekit.protocol import egress as protocol
 
+from local.livekit.protojson import twirp_json
 from local.livekit.twirp import TwirpError
 from recorder.domain import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from google.protobuf.message import Message
 
@@ -27,12 +32,25 @@ SECOND: Final = 1_000_000_000
 _KEY: Final = ConnectionKey("livekit", 443, True, True, None, None, None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An egress that the product started."""
+
+    recording_id: UUID
+    """Of the recording in whose folder it writes."""
+    target: str
+    doubled: bool
+    """The product asked once, and LiveKit heard it twice."""
+
+
 class SimulatedLiveKit:
-    """LiveKit as the product reaches it; `ours` are the egress that it started, by id, with their folder."""
+    """LiveKit as the product reaches it; `ours` are the egress that it started, by id."""
 
     def __init__(self, world: World, gate: Gate) -> None:
-        self.ours: dict[str, str] = {}
+        self.ours: dict[str, Own] = {}
         self.stopped: list[str] = []
+        self.started: Callable[[Own], None] = lambda _: None
+        """Is told of every start before it is among `ours`."""
         self._world = world
         self._gate = gate
 
@@ -60,24 +78,49 @@ class SimulatedLiveKit:
             raise api.ServerError(error.code, error.message, status=error.status)
         return answer.outcome
 
+    def post(
+        self, _url: str, body: bytes, _headers: Mapping[str, str], *, seconds: float
+    ) -> tuple[int, bytes]:
+        """Answer as `recorder.https.post` does; a single look-up is all that the product asks of it here."""
+        gate, faults = self._gate, self._gate.faults
+        gate.wait()
+        gate.point()
+        if faults.livekit_unreachable.fires(gate.random) or faults.livekit_hangs_up.fires(gate.random):
+            raise ConnectionError
+        request = json_format.Parse(body, protocol.ListEgressRequest())
+        answer = self._world.call("Egress", "ListEgress", request)
+        gate.point()
+        after = answer.after / SECOND + gate.latency()
+        gate.kernel.sleep(seconds if answer.lost else min(after, seconds))
+        if answer.lost or after > seconds:
+            raise TimeoutError
+        if isinstance(answer.outcome, TwirpError):
+            error = {"code": answer.outcome.code, "msg": answer.outcome.message}
+            return answer.outcome.status, json.dumps(error).encode()
+        return 200, twirp_json(answer.outcome).encode()
+
     def _effect(self, service: str, method: str, request: Message) -> Answer:
         answer = self._world.call(service, method, request)
         if isinstance(request, protocol.StopEgressRequest):
             self.stopped.append(request.egress_id)
-        if isinstance(request, (protocol.RoomCompositeEgressRequest, protocol.TrackEgressRequest)):
-            self._note(answer)
-            if self._gate.faults.start_doubled.fires(self._gate.random):
+        if isinstance(request, protocol.RoomCompositeEgressRequest | protocol.TrackEgressRequest):
+            doubled = self._gate.faults.start_doubled.fires(self._gate.random)
+            self._note(answer, doubled=doubled)
+            if doubled:
                 answer = self._world.call(service, method, request)
-                self._note(answer)
+                self._note(answer, doubled=True)
         return answer
 
-    def _note(self, started: Answer) -> None:
-        if isinstance(started.outcome, protocol.EgressInfo):
-            info = started.outcome
-            path = (
-                info.track.file if info.HasField("track") else info.room_composite.file_outputs[0]
-            ).filepath
-            self.ours[info.egress_id] = path.removeprefix(PREFIX).partition("/")[0]
+    def _note(self, started: Answer, *, doubled: bool) -> None:
+        if not isinstance(started.outcome, protocol.EgressInfo):
+            return
+        info = started.outcome
+        track = info.track.track_id
+        path = info.track.file.filepath if track else info.room_composite.file_outputs[0].filepath
+        folder = UUID(path.removeprefix(PREFIX).partition("/")[0])
+        own = Own(folder, f"{info.room_name}/{track}", doubled)
+        self.started(own)
+        self.ours[info.egress_id] = own
 
 
 async def _nothing() -> NoReturn:

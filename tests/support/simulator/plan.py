@@ -156,6 +156,14 @@ class History:
     steps: tuple[Step, ...]
 
     @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong but that things meet."""
+        return not any(
+            isinstance(step, Trouble) or (isinstance(step, Invocation) and (step.kill_at or step.pace > 1.0))
+            for step in self.steps
+        )
+
+    @property
     def ends_at(self) -> float:
         """When the last step has happened."""
         return max((step.at for step in self.steps), default=0.0)

@@ -45,14 +45,15 @@ class Gate:
 
     def call[T](self, effect: Callable[[], T]) -> T:
         """Make a call: time passes, it has its effect, time passes."""
-        self._wait()
+        self.wait()
         self.point()
         result = effect()
         self.point()
-        self._wait()
+        self.wait()
         return result
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Let one way of a call take its time."""
         seconds = self.latency()
         if seconds:
             self.kernel.sleep(seconds)

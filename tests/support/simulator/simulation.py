@@ -20,6 +20,7 @@ from local.livekit.world import World
 from recorder import errors, reconciler, service
 from recorder.domain import Status
 from recorder.egress import LiveKitEgress
+from recorder.egress_record import EgressRecord
 from recorder.http import ERRORS
 from recorder.livekit_webhook import snapshot_in, verify
 from recorder.paging import cursor_after, page_of
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.livekit.workers import Upload
-    from recorder.ports import Recordings
+    from recorder.ports import Egress, Recordings
     from tests.support.simulator.loops import VirtualLoops
 
 API_KEY: Final = "devkey"
@@ -66,6 +67,17 @@ class Environment:
 
     service: RecordingService
     reconciler: Reconciler
+
+
+class _Egress:
+    """Both adapters as one, as in `recorder.bootstrap`."""
+
+    def __init__(self, adapter: LiveKitEgress, record: EgressRecord) -> None:
+        self._adapter = adapter
+        self.find = record.find
+
+    def __getattr__(self, name: str) -> object:
+        return cast("object", getattr(self._adapter, name))
 
 
 type Work = Callable[[Environment], None]
@@ -102,6 +114,10 @@ class Simulation:
         self._truth = Truth(
             self._world, self._livekit, self._journal.rows, self._bucket.objects.keys(), history.policy
         )
+        self._truth.hidden = any(
+            isinstance(step, plan.Trouble) and step.fault == "recorders_hidden" for step in history.steps
+        )
+        self._livekit.started, self._journal.failing = self._truth.check_start, self._truth.check_verdict
         self._observer = Observer()
         self._answers: dict[tuple[str, str], UUID] = {}
         self._requests: dict[UUID, StartRequest] = {}
@@ -111,7 +127,11 @@ class Simulation:
     def run(self) -> None:
         """Let everything happen, then let time pass quietly, and check."""
         try:
-            with _by_chance_of(self._random), _at_time_of(self._kernel):
+            with (
+                _by_chance_of(self._random),
+                _at_time_of(self._kernel),
+                patch("recorder.egress_record.post", self._livekit.post),
+            ):
                 self._disturb()
                 self._quiesce()
         finally:
@@ -175,7 +195,7 @@ class Simulation:
             require(holds=self._kernel.now() < patience, otherwise=problem)
             self._sweep_each_minute(1)
         self._truth.check_strangers()
-        self._journal.check_events(self._bus.taken)
+        self._journal.check_events(self._bus.taken, once=self._history.calm)
 
     def _unsettled(self) -> str | None:
         now = self._kernel.now()
@@ -219,7 +239,9 @@ class Simulation:
 
     def _environment(self) -> Environment:
         recordings, storage = self._gated_recordings, self._gated_bucket
-        egress = LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=_STORAGE, upload=_UPLOAD)
+        adapter = LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=_STORAGE, upload=_UPLOAD)
+        record = EgressRecord("", api_key=API_KEY, api_secret=API_SECRET, storage=_STORAGE)
+        egress = cast("Egress", _Egress(adapter, record))
         clock = Clock(self._kernel.now, self._kernel.sleep)
         policy = self._history.policy
         service = RecordingService(recordings, egress, storage, policy, clock)
@@ -298,7 +320,7 @@ class Simulation:
             row = self._journal.rows.get(first)
             refused = row is not None and row.status is Status.FAILED and row.egress_id is None
             require(
-                holds=refused or self._observer.known[first].deleting,
+                holds=refused or known.deleting or self._observer.known[first].deleting,
                 otherwise=f"one idempotency key, two recordings: {first} and {recording_id}",
             )
             self._answers[step.user, step.key] = recording_id

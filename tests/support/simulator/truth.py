@@ -8,7 +8,7 @@ from uuid import UUID
 
 from livekit.protocol import egress as protocol
 
-from recorder.domain import PREFIX, Status
+from recorder.domain import PREFIX, FailureCode, Status
 from tests.support.simulator.journal import require
 
 if TYPE_CHECKING:
@@ -18,10 +18,23 @@ if TYPE_CHECKING:
     from local.livekit.records import Egress
     from local.livekit.world import World
     from recorder.domain import Policy, Recording
-    from tests.support.simulator.livekit import SimulatedLiveKit
+    from tests.support.simulator.livekit import Own, SimulatedLiveKit
 
 _RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
 _SWEEPS: Final = 2
+_BY_WITNESS: Final = {
+    FailureCode.START_TIMEOUT,
+    FailureCode.STOP_TIMEOUT,
+    FailureCode.WORKER_LOST,
+    FailureCode.EGRESS_LOST,
+}
+_VERDICTS: Final = _BY_WITNESS | {
+    FailureCode.START_LOST,
+    FailureCode.ROOM_NOT_FOUND,
+    FailureCode.EGRESS_REFUSED,
+    FailureCode.EGRESS_UNAVAILABLE,
+    FailureCode.EGRESS_MISCONFIGURED,
+}
 _SLACK: Final = timedelta(minutes=3)
 
 
@@ -41,6 +54,8 @@ class Truth:
         self.foreign: dict[str, str] = {}
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
+        self.hidden = False
+        """Whether LiveKit hides its recorders at times: a witness that lies deceives the product."""
         self._world = world
         self._livekit = livekit
         self._rows = rows
@@ -66,6 +81,26 @@ class Truth:
         require(holds=not touched, otherwise=f"1: {touched} of others were stopped")
         gone = self.foreign_objects.difference(self._objects)
         require(holds=not gone, otherwise=f"3: {gone} of others were deleted")
+
+    # At any time.
+
+    def check_start(self, new: Own) -> None:
+        """What a live recording records, or one that is gone, is not recorded a second time."""
+        for found in self.running():
+            own = self._livekit.ours[found.id]
+            row = self._rows.get(own.recording_id)
+            free = (row is not None and not row.live) or _unknowable(found, row)
+            twice = own.target == new.target and not own.doubled and not free
+            require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
+
+    def check_verdict(self, failed: Recording) -> None:
+        """Nothing runs of what the product by itself calls failed."""
+        if failed.failure_code not in _VERDICTS or (self.hidden and failed.failure_code in _BY_WITNESS):
+            return
+        for found in self.running():
+            own = self._livekit.ours[found.id]
+            mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
+            require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
 
     # While time passes quietly.
 
@@ -93,11 +128,12 @@ class Truth:
         self._unowned = unowned
 
     def _owned(self, found: Egress, now: datetime) -> bool:
-        row = self._rows.get(UUID(self._livekit.ours[found.id]))
-        if row is not None and row.live and row.egress_id in {None, found.id}:
-            return row.egress_id is not None or now < row.created_at + self._policy.start_grace
-        # Whose id nobody was told before LiveKit forgot it, nobody can stop.
-        return found.record is None and (row is None or row.egress_id != found.id)
+        row = self._rows.get(self._livekit.ours[found.id].recording_id)
+        if row is not None and row.live and row.egress_id == found.id:
+            return row.stop_requested_at is None and not _too_long(row, now)
+        if row is not None and row.live and row.egress_id is None:
+            return now < row.created_at + self._policy.start_grace
+        return _unknowable(found, row)
 
     # When all is over.
 
@@ -133,7 +169,19 @@ class Truth:
 
     def _zombie(self, row: Recording) -> bool:
         """Whether LiveKit has a dead egress on record as running, for ever: a tombstone stays as long."""
+        ours = self._livekit.ours
         return any(
-            not found.alive and self._livekit.ours.get(found.id) == str(row.id)
+            not found.alive and found.id in ours and ours[found.id].recording_id == row.id
             for found in self._world._records.unended()
         )
+
+
+def _unknowable(found: Egress, row: Recording | None) -> bool:
+    """Whose id nobody was told before LiveKit forgot it, nobody can stop."""
+    return found.record is None and (row is None or row.egress_id != found.id)
+
+
+def _too_long(row: Recording, now: datetime) -> bool:
+    if row.max_duration is None or row.started_at is None or row.status is Status.STARTING:
+        return False
+    return now > row.started_at + timedelta(seconds=row.max_duration)
