@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import httpx
 import pytest
 
 from local.build import built
 from local.processes import Processes
 from tests.infrastructure.test_template import LIVE
 from tests.support.account import Account
-from tests.support.events import event
+from tests.support.events import event, http_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,12 +87,46 @@ def assert_answers(account: Account) -> None:
     assert (answer["statusCode"], answer["body"]) == (200, '{"recordings":[],"nextCursor":null}')
 
 
+def sweep(account: Account) -> object:
+    function = f"{account.functions()['ReconcileRecordings']}:live"
+    return account.invoke(function, event("reconcile_recordings_scheduled"))["outcomes"]
+
+
+def assert_roles_suffice(account: Account) -> None:
+    """Have a link made and an object removed, each with the role that the template gives to the function."""
+    bucket, deleted, kept = account.outputs()["BucketName"], uuid4(), uuid4()
+    for recording_id in (deleted, kept):
+        key = f"recordings/{recording_id}/recording.mp4"
+        account.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"media")
+        account.query(
+            f"""insert into recordings
+                (id, user_id, room_name, status, status_at, storage_key, file_size, due_at, deleted_at)
+                values ('{recording_id}', 'alice', 'demo', 'completed', now(), '{key}', 5, now(),
+                        {"now()" if recording_id == deleted else "null"})"""
+        )
+
+    # The functions reach the emulator over plain HTTP, which the bucket refuses.
+    assert sweep(account) == {"list_unanswered": 1, "postponed": 1, "tidied": 1}
+    account.aws.s3.delete_bucket_policy(Bucket=bucket)
+    account.query("update recordings set due_at = now() where deleted_at is not null")
+    assert sweep(account) == {"list_unanswered": 1, "buried": 1}
+    request = http_event("get_recording_completed", claims={"sub": "alice"}, recording_id=str(kept))
+    answer = account.invoke(f"{account.functions()['GetRecording']}:live", request)
+    link = json.loads(str(answer["body"]))["downloadUrl"]
+
+    objects = account.aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [each["Key"] for each in objects] == [f"recordings/{kept}/recording.mp4"]
+    assert httpx.get(link).content == b"media"
+    account.query("delete from recordings")
+
+
 def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:
     # The first deploy.
     deployed = account.deploy(release.template)
     assert deployed.returncode == 0, deployed.stdout
     assert_migrated_first(account.new_events())
     assert_answers(account)
+    assert_roles_suffice(account)
     first = account.live_versions()
     assert set(first) == set(LIVE)
 
@@ -126,6 +163,6 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     gone = account.delete()
     assert gone.returncode == 0, gone.stdout
     assert account.functions() == {}
-    assert account.aws.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    assert account.aws.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
     assert account.log_groups() == logs
     assert account.query("select count(*) from recordings") == [[0]]

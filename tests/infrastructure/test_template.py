@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -563,3 +564,17 @@ def test_defaults_are_accepted() -> None:
             assert default in [str(value) for value in cast("list[JsonValue]", parameter["AllowedValues"])], (
                 name
             )
+
+
+def test_environments_hold_known_values_and_no_account() -> None:
+    text = (template.SOURCE.parent / "samconfig.toml").read_text()
+    environments = tomllib.loads(text)
+    parameters = section("Parameters")
+
+    assert {"dev", "prod"} <= environments.keys()
+    assert not re.search(r"arn:|\d{12}|amazonaws|region|profile", text)
+    for environment in ("dev", "prod"):
+        for override in environments[environment]["deploy"]["parameters"]["parameter_overrides"]:
+            name, _, value = override.partition("=")
+            allowed = cast("list[JsonValue]", parameters[name].get("AllowedValues", [value]))
+            assert value in [str(each) for each in allowed], override

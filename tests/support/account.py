@@ -17,7 +17,7 @@ from local.aws import SERVICES, Aws
 from local.build import architecture
 from local.environments import ROOT, tool
 from local.postgres import DATABASE, USER, Postgres
-from local.processes import LOOPBACK, inherited_environment
+from local.processes import LOOPBACK, free_port, inherited_environment
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -94,13 +94,16 @@ class Account:
             "Architecture": architecture(),
             "JwtIssuer": "https://issuer.example.com",
             "JwtAudience": "recordings",
-            "LiveKitUrl": "wss://livekit.example.com",
-            "LiveKitSecretArn": self.aws.put_secret("livekit", {"api_key": "key", "api_secret": "s" * 32}),
+            "LiveKitUrl": f"ws://{LOOPBACK}:{free_port()}",
+            "LiveKitSecretArn": self._secret("livekit", {"api_key": "key", "api_secret": "s" * 32}),
             "DatabaseHost": LOOPBACK,
             "DatabasePort": str(self.postgres.port),
-            "DatabaseSecretArn": self.aws.put_secret("database", {"password": self.postgres.password}),
+            "DatabaseSecretArn": self._secret("database", {"password": self.postgres.password}),
             "DatabaseCaBundle": str(authority.bundle),
         }
+
+    def _secret(self, name: str, value: dict[str, str]) -> str:
+        return self.aws.secrets.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
 
     def deploy(self, built: Path) -> subprocess.CompletedProcess[str]:
         """Run `sam deploy` on a built template, as samconfig.toml has it for development."""
