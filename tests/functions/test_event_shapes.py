@@ -1,0 +1,94 @@
+"""The files in `events/` have the shape of what `sam local generate-event` makes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.support.events import EVENTS
+
+type Json = dict[str, object]
+
+# What API Gateway leaves out where there is none of it, or where the API has no such feature.
+OPTIONAL = {
+    "": {"cookies", "queryStringParameters", "body", "pathParameters", "stageVariables"},
+    "requestContext": {"authentication", "authorizer"},
+}
+OPEN = {"headers", "queryStringParameters", "pathParameters", "claims", "detail"}
+HTTP = sorted(
+    path.stem
+    for path in EVENTS.iterdir()
+    if not path.stem.startswith(("reconcile_recordings", "migrate_database"))
+)
+
+
+@cache
+def _generated(*command: str) -> Json:
+    sam = Path(sys.executable).parent / "sam"
+    environment = os.environ | {"SAM_CLI_TELEMETRY": "0"}
+    made = subprocess.run(
+        [sam, "local", "generate-event", *command], capture_output=True, check=True, env=environment
+    )
+    event: Json = json.loads(made.stdout)
+    return event
+
+
+def _stored(name: str) -> Json:
+    event: Json = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+def _same_shape(made: object, stored: object, where: str = "") -> None:
+    if not isinstance(made, dict) or where in OPEN:
+        assert stored is None or isinstance(stored, type(made)), f"{where} is {stored!r}"
+        return
+    assert isinstance(stored, dict)
+    assert stored.keys() <= made.keys(), where
+    assert made.keys() - stored.keys() <= OPTIONAL.get(where, set()), where
+    for name, value in stored.items():
+        _same_shape(made[name], value, name)
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_requests_are_in_payload_format_2(name: str) -> None:
+    _same_shape(_generated("apigateway", "http-api-proxy"), _stored(name))
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_requests_agree_with_themselves(name: str) -> None:
+    event = _stored(name)
+    context = cast("Json", event["requestContext"])
+    http = cast("dict[str, str]", context["http"])
+    method, route = cast("str", event["routeKey"]).split(" ")
+    parameters = cast("dict[str, str]", event.get("pathParameters", {}))
+    headers = cast("dict[str, str]", event["headers"])
+    assert event["version"] == "2.0"
+    assert (context["routeKey"], http["method"]) == (event["routeKey"], method)
+    assert event["rawPath"] == http["path"] == route.replace("{id}", parameters.get("id", ""))
+    assert headers["host"] == context["domainName"]
+    assert all(header == header.lower() for header in headers)
+    query = "&".join(
+        f"{name}={value}" for name, value in cast("Json", event.get("queryStringParameters", {})).items()
+    )
+    assert event["rawQueryString"] == query
+    if "body" in event:
+        body = cast("str", event["body"])
+        size = len(base64.b64decode(body, validate=True)) if event["isBase64Encoded"] else len(body.encode())
+        assert headers["content-length"] == str(size)
+
+
+def test_schedule_is_a_scheduled_event() -> None:
+    made = _generated("cloudwatch", "scheduled-event")
+    stored = _stored("reconcile_recordings_scheduled")
+    # The generator leaves out the version of EventBridge's envelope.
+    assert stored.pop("version") == "0"
+    _same_shape(made, stored)
+    assert stored["detail-type"] == "Scheduled Event"

@@ -1,0 +1,152 @@
+"""List: filters, order, pages, and cursors that somebody tampered with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from recorder.paging import cursor_after
+from tests.support.recordings import T0, recording
+
+if TYPE_CHECKING:
+    from tests.support.deployment import Deployment, User
+
+SOME_ID = "6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"
+
+
+@pytest.fixture
+def ids(deployment: Deployment, alice: User) -> list[str]:
+    """Five of alice's, oldest first: completed and failed in `demo`, then three that run in rooms of their own."""
+    found = [alice.record(seconds=10)]
+    alice.stop(found[0])
+    deployment.advance(2)
+    found.append(alice.record(seconds=10))
+    deployment.livekit.world.kill_handler(deployment.livekit.egress_of(found[1]))
+    deployment.advance(2)
+    for number in range(3):
+        deployment.livekit.world.open_room(f"room {number}")
+        found.append(alice.record(f"room {number}", seconds=10))
+    return found
+
+
+def _ids(user: User, query: str = "") -> list[str]:
+    answer = user.list(query)
+    assert answer.status == 200, answer.text
+    return [str(recording["id"]) for recording in answer.recordings]
+
+
+def test_newest_come_first_unless_asked_otherwise(alice: User, ids: list[str]) -> None:
+    assert _ids(alice) == _ids(alice, "order=desc") == ids[::-1]
+    assert _ids(alice, "order=asc") == ids
+
+
+def test_room_and_status_filter(alice: User, ids: list[str]) -> None:
+    assert _ids(alice, "roomName=demo") == ids[1::-1]
+    assert _ids(alice, "roomName=room+1") == _ids(alice, "roomName=room%201") == [ids[3]]
+    assert _ids(alice, "roomName=nowhere") == []
+    assert _ids(alice, "status=active") == ids[:1:-1]
+    assert _ids(alice, "status=failed&roomName=demo") == [ids[1]]
+    assert _ids(alice, "status=starting") == []
+
+
+def test_times_filter_from_inclusive_to_exclusive(alice: User, ids: list[str]) -> None:
+    created = {str(each["id"]): str(each["createdAt"]) for each in alice.list().recordings}
+    second, fourth = (quote(created[ids[number]]) for number in (1, 3))
+    assert _ids(alice, f"from={second}&to={fourth}&order=asc") in (ids[1:3], ids[1:4])
+    assert set(_ids(alice, f"from={second}&order=asc")) >= set(ids[2:])
+    assert _ids(alice, "from=2000-01-01T00:00:00Z&to=2001-01-01T00:00:00%2B01:00") == []
+    assert _ids(alice, "from=2000-01-01") == ids[::-1]
+
+
+def test_limit_bounds_a_page_and_the_last_has_no_cursor(alice: User, ids: list[str]) -> None:
+    first = alice.list("limit=3")
+    assert [each["id"] for each in first.recordings] == ids[:1:-1]
+    second = alice.list(f"limit=3&cursor={first['nextCursor']}")
+    assert [each["id"] for each in second.recordings] == ids[1::-1]
+    assert second.json["nextCursor"] is None
+    assert alice.list("limit=5").json["nextCursor"] is None
+    assert alice.list("limit=100").json["nextCursor"] is None
+    assert alice.list().json["nextCursor"] is None
+
+
+def test_default_page_has_fifty(deployment: Deployment, alice: User) -> None:
+    deployment.execute(
+        """insert into recordings (id, room_name, user_id, source, status, status_at, created_at, updated_at)
+           select gen_random_uuid(), 'demo', 'alice', 'room_composite', 'completed', now(), now(), now()
+           from generate_series(1, 51)"""
+    )
+    page = alice.list()
+    assert len(page.recordings) == 50
+    assert len(alice.list(f"cursor={page['nextCursor']}").recordings) == 1
+    assert len(alice.list("limit=100").recordings) == 51
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        *(
+            (f"limit={limit}", "limit")
+            for limit in ("0", "-1", "abc", "101", "", "1.5", "1e1", "+5", "٣", "9" * 40)
+        ),
+        *((f"order={order}", "order") for order in ("up", "", "ASC", "desc,asc")),
+        *((f"status={status}", "status") for status in ("done", "", "Active", "active,failed")),
+        *((f"from={time}", "from") for time in ("yesterday", "", "2026-13-01", "1700000000000000", "%00")),
+        *((f"to={time}", "to") for time in ("tomorrow", "2026-02-30T00:00:00Z")),
+        ("user=bob", "user"),
+        ("userId=bob", "userId"),
+        ("Limit=5", "Limit"),
+        ("limit=5&limit=6", "limit"),
+        ("roomName=a&roomName=a", "roomName"),
+    ],
+)
+def test_wrong_parameter_is_named(alice: User, query: str, field: str) -> None:
+    refused = alice.list(query)
+    assert (refused.status, refused["code"]) == (400, "invalid_request")
+    assert refused.details == [field]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "%00",
+        "12345",
+        "_",
+        "1795000000000000_",
+        f"_{SOME_ID}",
+        f"now_{SOME_ID}",
+        f"1_{SOME_ID}x",
+        "' or 1=1 --",
+    ],
+)
+def test_mangled_cursor_is_refused(alice: User, cursor: str) -> None:
+    refused = alice.list(f"cursor={quote(cursor)}")
+    assert refused.status == 400
+    assert refused.details == ["cursor"]
+
+
+def test_cursor_of_another_shows_nothing_of_theirs(
+    deployment: Deployment, alice: User, bob: User, ids: list[str]
+) -> None:
+    deployment.livekit.world.open_room("bob's")
+    own = bob.record("bob's", seconds=1)
+    cursor = alice.list("limit=1")["nextCursor"]
+    assert set(_ids(bob, f"cursor={cursor}&order=asc")) <= {own}
+    assert _ids(bob, f"cursor={cursor}") == []
+    assert ids
+
+
+def test_cursor_of_a_deleted_recording_goes_on(alice: User, ids: list[str]) -> None:
+    page = alice.list("limit=2")
+    assert alice.delete(ids[3]).status == 200
+    assert _ids(alice, f"cursor={page['nextCursor']}") == ids[2::-1]
+
+
+def test_cursor_far_away_in_time_is_a_position_like_any_other(alice: User, ids: list[str]) -> None:
+    future = cursor_after(recording(created_at=T0 + timedelta(days=36500)))
+    assert _ids(alice, f"cursor={future}") == ids[::-1]
+    assert _ids(alice, f"cursor={future}&order=asc") == []
