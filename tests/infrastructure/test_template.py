@@ -517,8 +517,16 @@ def test_every_parameter_is_described_checked_and_in_one_group() -> None:
     ("parameter", "accepted", "refused"),
     [
         ("JwtIssuer", ["https://issuer.example.com/tenant"], ["", "http://issuer", "issuer.example.com"]),
-        ("ScopeToStart", ["", "recordings:start", "https://api/x", "cognito:groups=staff"], ["two scopes", 'quo"te', "tab\t"]),
-        ("RoomClaim", ["", "video.room,video.roomRecord", "https://example.com/rooms"], ["a b", "$.x", "a,", ",a"]),
+        (
+            "ScopeToStart",
+            ["", "recordings:start", "https://api/x", "cognito:groups=staff"],
+            ["two scopes", 'quo"te', "tab\t"],
+        ),
+        (
+            "RoomClaim",
+            ["", "video.room,video.roomRecord", "https://example.com/rooms"],
+            ["a b", "$.x", "a,", ",a"],
+        ),
         (
             "AllowedOrigins",
             ["", "*", "https://a.example", "https://a,http://b:3000"],
