@@ -44,8 +44,8 @@ openapi: setup ## Write docs/openapi.json from the code
 	@$(PYTHON) -m tools.openapi
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation)
-	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES))
+fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation, SEED=...)
+	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: audit
 audit: setup ## Hold every locked package against OSV's database of vulnerabilities
