@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from .https import post
+from .https import get, post
 from .sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .settings import AwsSettings
 
 _SECONDS: Final = 5.0
 _IAM_TOKEN_SECONDS: Final = 900
+_RENEW_BEFORE: Final = timedelta(minutes=5)
 
 
 class AwsError(OSError):
@@ -31,29 +33,70 @@ def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": "secretsmanager.GetSecretValue",
     }
-    signed = signed_headers(settings, "secretsmanager", url, headers, body, now=datetime.now(UTC))
-    try:
-        status, text = post(url, body, signed, seconds=_SECONDS)
-    except OSError as error:
-        raise AwsError(type(error).__name__) from error
-    answer: dict[str, str] = json.loads(text or b"{}")
-    if status != HTTPStatus.OK:
-        raise AwsError(f"GetSecretValue: {answer.get('__type', status)}")
+    now = datetime.now(UTC)
+    signed = signed_headers(_with_keys(settings, now), "secretsmanager", url, headers, body, now=now)
+    answer = _answer("GetSecretValue", lambda: post(url, body, signed, seconds=_SECONDS))
     value: dict[str, str] = json.loads(answer["SecretString"])
     return value
 
 
 def presigned_get(settings: AwsSettings, url: str, parameters: Mapping[str, str], seconds: int) -> str:
-    """Return `url` of an S3 object with a SigV4 signature that is good for so many seconds."""
+    """Return `url` of an S3 object with a SigV4 signature that is good for so many seconds. Raises AwsError."""
     now = datetime.now(UTC)
-    return signed_url(settings, "s3", url, parameters, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=now)
+    return signed_url(
+        _with_keys(settings, now), "s3", url, parameters, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=now
+    )
 
 
 def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:
-    """Return a password for Postgres with IAM authentication; a connection may be opened with it for 15 minutes."""
+    """Return a password for Postgres with IAM authentication; a connection may be opened with it for 15 minutes.
+
+    Raises AwsError.
+    """
     url, parameters = f"https://{host}:{port}/", {"Action": "connect", "DBUser": user}
     now = datetime.now(UTC)
     signed = signed_url(
-        settings, "rds-db", url, parameters, payload=EMPTY_PAYLOAD, seconds=_IAM_TOKEN_SECONDS, now=now
+        _with_keys(settings, now),
+        "rds-db",
+        url,
+        parameters,
+        payload=EMPTY_PAYLOAD,
+        seconds=_IAM_TOKEN_SECONDS,
+        now=now,
     )
     return signed.removeprefix("https://")
+
+
+_restored: dict[str, tuple[datetime, AwsSettings]] = {}
+
+
+def _with_keys(settings: AwsSettings, now: datetime) -> AwsSettings:
+    """Return the settings with the role's keys, which an environment restored by SnapStart has to ask for."""
+    if settings.access_key:
+        return settings
+    until, known = _restored.get(settings.credentials_url, (now, settings))
+    if until <= now:
+        headers = {"Authorization": settings.credentials_token}
+        answer = _answer("credentials", lambda: get(settings.credentials_url, headers, seconds=_SECONDS))
+        known = replace(
+            settings,
+            access_key=answer["AccessKeyId"],
+            secret_key=answer["SecretAccessKey"],
+            session_token=answer["Token"],
+        )
+        _restored[settings.credentials_url] = (
+            datetime.fromisoformat(answer["Expiration"]) - _RENEW_BEFORE,
+            known,
+        )
+    return known
+
+
+def _answer(what: str, call: Callable[[], tuple[int, bytes]]) -> dict[str, str]:
+    try:
+        status, text = call()
+    except OSError as error:
+        raise AwsError(type(error).__name__) from error
+    answer: dict[str, str] = json.loads(text or b"{}")
+    if status != HTTPStatus.OK:
+        raise AwsError(f"{what}: {answer.get('__type', status)}")
+    return answer

@@ -1,4 +1,4 @@
-"""A POST with the standard library: what a cold start can afford where no client is imported."""
+"""One request with the standard library: what a cold start can afford where no client is imported."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -
 
     Raises OSError where there is no answer, or none in HTTP.
     """
+    return _request("POST", url, body, headers, seconds)
+
+
+def get(url: str, headers: Mapping[str, str], *, seconds: float) -> tuple[int, bytes]:
+    """Do the same without a body."""
+    return _request("GET", url, None, headers, seconds)
+
+
+def _request(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], seconds: float
+) -> tuple[int, bytes]:
     address = urlsplit(url)
     host = address.hostname or ""
     connection = (
@@ -34,7 +45,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -
         else HTTPConnection(host, address.port, timeout=seconds)
     )
     try:
-        connection.request("POST", address.path or "/", body=body, headers=headers)
+        connection.request(method, address.path or "/", body=body, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
     except HTTPException as error:

@@ -58,18 +58,24 @@ class AwsSettings:
     session_token: str
     endpoint_url: str
     s3_endpoint_url: str
+    credentials_url: str = ""
+    credentials_token: str = ""
+    """Where an environment that was restored from a snapshot asks for its keys, and with what: it has none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read AWS's own variables."""
         endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "")
+        credentials_url = _text(environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
         return cls(
             region=_text(environ, "AWS_REGION"),
-            access_key=_text(environ, "AWS_ACCESS_KEY_ID"),
-            secret_key=_text(environ, "AWS_SECRET_ACCESS_KEY"),
+            access_key=_text(environ, "AWS_ACCESS_KEY_ID", "" if credentials_url else None),
+            secret_key=_text(environ, "AWS_SECRET_ACCESS_KEY", "" if credentials_url else None),
             session_token=_text(environ, "AWS_SESSION_TOKEN", ""),
             endpoint_url=endpoint_url,
             s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url),
+            credentials_url=credentials_url,
+            credentials_token=_text(environ, "AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from .aws import presigned_get
+from .aws import AwsError, presigned_get
 from .domain import Recording, StoredFile
 from .errors import StorageUnavailableError
 
@@ -33,11 +33,17 @@ class S3Storage:
         self._client: S3Client | None = None
 
     def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
-        """Return a link to an object that a browser saves under `file_name`; Range requests work."""
+        """Return a link to an object that a browser saves under `file_name`; Range requests work.
+
+        Raises StorageUnavailableError.
+        """
         parameters = {"response-content-disposition": content_disposition(file_name)}
         if mime_type:
             parameters["response-content-type"] = mime_type
-        return presigned_get(self._settings, self._url(key), parameters, seconds)
+        try:
+            return presigned_get(self._settings, self._url(key), parameters, seconds)
+        except AwsError as error:
+            raise StorageUnavailableError("the storage is not available") from error
 
     def find(self, recording: Recording) -> StoredFile | None:
         """Return the media file in a recording's folder, if there is one. Raises StorageUnavailableError."""

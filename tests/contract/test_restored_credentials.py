@@ -1,0 +1,127 @@
+"""An environment that SnapStart restored has no keys: it asks for them, as botocore does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.credentials import ContainerProvider
+
+from recorder.aws import AwsError, presigned_get, secret
+from recorder.errors import StorageUnavailableError
+from recorder.settings import AwsSettings
+from recorder.storage import S3Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from local.stack import Stack
+
+TOKEN: Final = "what-lambda-put-into-the-environment"
+
+
+class Runtime:
+    """What Lambda answers a restored environment: keys of the role, which expire."""
+
+    def __init__(self, access_key: str, secret_key: str) -> None:
+        self.keys = {"AccessKeyId": access_key, "SecretAccessKey": secret_key, "Token": "session"}
+        self.expires_at = datetime.now(UTC) + timedelta(hours=1)
+        self.asked = 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of a restored environment."""
+        return {
+            "AWS_REGION": "us-east-1",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{self._server.server_port}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": TOKEN,
+        }
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        runtime = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                runtime.asked += 1
+                allowed = (self.path, self.headers["Authorization"]) == ("/credentials", TOKEN)
+                body = runtime.keys | {"Expiration": f"{runtime.expires_at:%Y-%m-%dT%H:%M:%SZ}"}
+                self.send_response(200 if allowed else 403)
+                self.end_headers()
+                self.wfile.write(json.dumps(body if allowed else {}).encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+@pytest.fixture
+def runtime(stack: Stack) -> Iterator[Runtime]:
+    with Runtime(stack.aws.access_key, stack.aws.secret_key) as running:
+        yield running
+
+
+def link(settings: AwsSettings) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(presigned_get(settings, "https://b.s3.amazonaws.com/key", {}, 60)).query)
+
+
+def test_the_keys_are_those_that_botocore_gets(runtime: Runtime) -> None:
+    loaded = ContainerProvider(environ=runtime.environment).load()
+    assert loaded is not None
+    expected = loaded.get_frozen_credentials()
+    query = link(AwsSettings.from_environment(runtime.environment))
+    assert query["X-Amz-Credential"][0].startswith(f"{expected.access_key}/")
+    assert query["X-Amz-Security-Token"] == [expected.token]
+
+
+def test_a_secret_is_read_with_them(runtime: Runtime, stack: Stack) -> None:
+    arn = stack.aws.put_secret("restored", {"password": "p"})
+    endpoint = {"AWS_ENDPOINT_URL": stack.aws.endpoint}
+    assert secret(AwsSettings.from_environment({**runtime.environment, **endpoint}), arn) == {"password": "p"}
+
+
+def test_they_are_kept_until_shortly_before_they_expire(runtime: Runtime) -> None:
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=4)
+    link(AwsSettings.from_environment(runtime.environment))
+    runtime.expires_at = datetime.now(UTC) + timedelta(hours=1)
+    runtime.keys["Token"] = "renewed"
+    tokens = [
+        link(AwsSettings.from_environment(runtime.environment))["X-Amz-Security-Token"] for _ in range(3)
+    ]
+    assert (tokens, runtime.asked) == ([["renewed"]] * 3, 2)
+
+
+def test_without_them_nothing_is_signed(runtime: Runtime) -> None:
+    settings = AwsSettings.from_environment(
+        {**runtime.environment, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong"}
+    )
+    with pytest.raises(AwsError, match="403") as caught:
+        link(settings)
+    assert "wrong" not in str(caught.value)
+    storage = S3Storage("b", settings, lambda: pytest.fail("a link needs no client"))
+    with pytest.raises(StorageUnavailableError):
+        storage.download_url("key", file_name="a.mp4", mime_type=None, seconds=60)
+
+
+def test_keys_of_its_own_are_used_where_there_are_any(runtime: Runtime) -> None:
+    own = {"AWS_ACCESS_KEY_ID": "own", "AWS_SECRET_ACCESS_KEY": "own"}
+    assert link(AwsSettings.from_environment({**runtime.environment, **own}))["X-Amz-Credential"][
+        0
+    ].startswith("own/")
+    assert runtime.asked == 0
