@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.support.account import StackEvent
 
+pytestmark = pytest.mark.deploy
+
 BROKEN = "create table broken (id integer references absent)"
 MENDED = "create table mended (id integer)"
 
