@@ -70,8 +70,8 @@ invoke: setup ## Run one function once (FUNCTION=GetRecording EVENT=events/get_r
 	@exec $(PYTHON) -m local invoke $(FUNCTION) $(EVENT)
 
 .PHONY: test
-test: setup ## Run every test
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet
+test: setup ## Run every test (all but `make deploy-local`)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet -m "not deploy"
 
 .PHONY: deploy-local
 deploy-local: setup ## Run `sam deploy` into an emulated AWS account: releases that come, fail and go
