@@ -1,4 +1,8 @@
-"""Run random histories: `make simulate HISTORIES=… SEED=…`; on failure, print the shortest one and how to replay it."""
+"""Run random histories, and on failure print the shortest one and how to replay it; or show that bugs are found.
+
+make simulate HISTORIES=2000 [SEED=…] [STEPS=…]
+make sabotage
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from tests.support.simulator import plan
+from tests.support.simulator.saboteurs import SABOTEURS
 from tests.support.simulator.shrink import failure, kind, shrink
 from tests.support.simulator.simulation import simulator
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 50
 _PROGRESS_SECONDS: Final = 5.0
+_SABOTAGE_SEED: Final = 1_000_000
 
 tell = partial(print, flush=True)
 
@@ -48,10 +54,6 @@ def run(seeds: Sequence[int]) -> Failed | None:
     return None
 
 
-def _chunks(first: int, count: int) -> Iterator[range]:
-    return (range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK))
-
-
 def run_all(first: int, count: int, workers: int) -> Failed | None:
     """Run so many histories, with progress; returns one that fails."""
     began, done, told = time.monotonic(), 0, 0.0
@@ -62,7 +64,7 @@ def run_all(first: int, count: int, workers: int) -> Failed | None:
             while len(running) < 2 * workers and (chunk := next(chunks, None)) is not None:
                 running[pool.submit(run, chunk)] = len(chunk)
             if not running:
-                break
+                return None
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for each in finished:
                 done += running.pop(each)
@@ -71,10 +73,14 @@ def run_all(first: int, count: int, workers: int) -> Failed | None:
                     pool.shutdown(wait=True, cancel_futures=True)
                     return failed
             seconds = time.monotonic() - began
-            if seconds - told > _PROGRESS_SECONDS or not running:
+            if seconds - told > _PROGRESS_SECONDS or done == count:
                 told = seconds
-                tell(f"{done:,} of {count:,} histories, {done / seconds:.0f} a second")
-    return None
+                tell(f"{done:,} of {count:,} histories in {seconds:.0f} s, {done / seconds:.0f} a second")
+
+
+def _chunks(first: int, count: int) -> Iterator[range]:
+    end = first + count
+    return (range(start, min(start + _CHUNK, end)) for start in range(first, end, _CHUNK))
 
 
 def report(failed: Failed) -> None:
@@ -84,9 +90,8 @@ def report(failed: Failed) -> None:
     tell(f"  policy {plan.POLICIES.index(history.policy)}, webhooks {history.webhooks}")
     for number in failed.kept:
         tell(f"  {number}: {history.steps[number]}")
-    tell(f"\n{failed.text}")
     steps = ".".join(map(str, failed.kept))
-    tell(f"Replay: make simulate HISTORIES=1 SEED={failed.seed} STEPS={steps}")
+    tell(f"\n{failed.text}\nReplay: make simulate HISTORIES=1 SEED={failed.seed} STEPS={steps}")
 
 
 def replay(seed: int, kept: Sequence[int]) -> Failed | None:
@@ -98,24 +103,54 @@ def replay(seed: int, kept: Sequence[int]) -> Failed | None:
     return Failed(seed, tuple(kept), "".join(traceback.format_exception(error)))
 
 
+def hunt(name: str, first: int, count: int) -> tuple[int, str] | None:
+    """Run histories with a saboteur at work; returns how many it took to find it, and by what."""
+    with simulator() as loops, SABOTEURS[name]():
+        for number in range(count):
+            error = failure(plan.generate(first + number), loops)
+            if error is not None:
+                return number + 1, kind(error)
+    return None
+
+
+def hunt_all(first: int, count: int, workers: int) -> bool:
+    """Print after how many histories each saboteur was found; returns whether all were."""
+    complete = True
+    with ProcessPoolExecutor(workers) as pool:
+        hunts = {name: pool.submit(hunt, name, first, count) for name in SABOTEURS}
+        for name, each in hunts.items():
+            found = each.result()
+            complete = complete and found is not None
+            number, what = found or (count, "NOT FOUND")
+            tell(f"{name:<44} {number:>5}  {what[:70]}")
+    return complete
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--steps", default="", help="numbers of the steps to keep, with dots between")
-    parser.add_argument("--workers", type=int, default=os.process_cpu_count())
+    parser.add_argument("--sabotage", action="store_true")
+    parser.add_argument("--workers", type=int, default=os.process_cpu_count() or 1)
     arguments = parser.parse_args()
+    if arguments.sabotage:
+        seed = _SABOTAGE_SEED if arguments.seed is None else arguments.seed
+        return 0 if hunt_all(seed, arguments.histories, arguments.workers) else 1
     seed = SystemRandom().randrange(10**9) if arguments.seed is None else arguments.seed
     tell(f"Seed {seed}")
     if arguments.steps:
         failed = replay(seed, [int(number) for number in arguments.steps.split(".")])
     else:
         failed = run_all(seed, arguments.histories, arguments.workers)
-    if failed is None:
-        tell("Every invariant holds.")
-        return 0
-    report(failed)
-    return 1
+    if failed is not None:
+        report(failed)
+        return 1
+    tell("Every invariant holds.")
+    return 0
 
 
 if __name__ == "__main__":

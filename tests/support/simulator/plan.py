@@ -141,8 +141,8 @@ class Foreign(_Step):
     kind: str
 
 
-type Call = Start | Stop | Get | Delete | List | Pry | Sweep
-type Step = Call | InRoom | Strike | Trouble | Foreign
+type UserCall = Start | Stop | Get | Delete | List | Pry
+type Step = UserCall | Sweep | InRoom | Strike | Trouble | Foreign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +154,10 @@ class History:
     webhooks: str
     """Which routes LiveKit reports to: own, global, both or none."""
     steps: tuple[Step, ...]
+
+    def has(self, fault: str) -> bool:
+        """Whether a fault is on at times."""
+        return any(isinstance(step, Trouble) and step.fault == fault for step in self.steps)
 
     @property
     def calm(self) -> bool:
@@ -259,7 +263,6 @@ class _Draw:
             self._delete: 12,
             self._list: 6,
             self._pry: 3,
-            self._extra_sweep: 8,
             self._in_room: 4,
             self._strike: 6,
             self._foreign: 4,
@@ -337,9 +340,6 @@ class _Draw:
         action = self._random.choice(("get", "stop", "delete"))
         return Pry(at=self._at(), user=user, which=self._which(), action=action)
 
-    def _extra_sweep(self, _: str) -> Sweep:
-        return Sweep(at=self._at(), pace=self._pace(), kill_at=self._kill_at(30))
-
     def _in_room(self, _: str) -> InRoom:
         action = self._random.choice(("close", "leave", "open"))
         return InRoom(at=self._at(), room=self._random.choice(ROOMS), action=action)
@@ -365,12 +365,15 @@ class _Draw:
         )
 
     def _sweeps(self) -> list[Sweep]:
-        first = self._random.uniform(0.0, SWEEP_SECONDS)
-        times = range(int((self._span - first) // SWEEP_SECONDS) + 1) if first < self._span else ()
-        return [
-            Sweep(at=first + SWEEP_SECONDS * number, pace=self._pace(), kill_at=self._kill_at(30))
-            for number in times
+        random = self._random
+        first = random.uniform(0.0, SWEEP_SECONDS)
+        times = [
+            first + SWEEP_SECONDS * number for number in range(int((self._span - first) // SWEEP_SECONDS) + 1)
         ]
+        # The schedule fires twice at times, and people sweep by hand.
+        times += [time + random.random() * 0.01 for time in times if random.random() < 0.2]
+        times += [self._at() for _ in range(random.choice((0, 0, 0, 2)))]
+        return [Sweep(at=time, pace=self._pace(), kill_at=self._kill_at(30)) for time in times]
 
     def _which(self) -> int:
         return self._random.randrange(12)

@@ -48,20 +48,22 @@ class Truth:
         rows: Mapping[UUID, Recording],
         objects: Collection[str],
         policy: Policy,
+        *,
+        recorders_hidden: bool,
     ) -> None:
         self.backed_up: set[str] = set()
         """The egress whose files went to the workers' backup storage."""
         self.foreign: dict[str, str] = {}
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
-        self.hidden = False
-        """Whether LiveKit hides its recorders at times: a witness that lies deceives the product."""
         self._world = world
         self._livekit = livekit
         self._rows = rows
         self._objects = objects
         self._policy = policy
         self._unowned: dict[str, int] = {}
+        # A witness that lies deceives the product.
+        self._deceived = recorders_hidden
         self._calm_since: datetime | None = None
 
     def running(self) -> list[Egress]:
@@ -95,7 +97,7 @@ class Truth:
 
     def check_verdict(self, failed: Recording) -> None:
         """Nothing runs of what the product by itself calls failed."""
-        if failed.failure_code not in _VERDICTS or (self.hidden and failed.failure_code in _BY_WITNESS):
+        if failed.failure_code not in _VERDICTS or (self._deceived and failed.failure_code in _BY_WITNESS):
             return
         for found in self.running():
             own = self._livekit.ours[found.id]

@@ -1,0 +1,93 @@
+"""The simulator itself: it runs, it repeats itself, it finds bugs and makes them short."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from recorder.database import Database
+from recorder.repository import Repository
+from tests.support.database import connect, migrate
+from tests.support.simulator import plan
+from tests.support.simulator.saboteurs import SABOTEURS
+from tests.support.simulator.shrink import failure, kind, shrink
+from tests.support.simulator.simulation import Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.stack import Stack
+    from tests.support.simulator.loops import VirtualLoops
+
+CHUNK = 50
+QUICKLY_FOUND = (
+    "a final status is not final",
+    "LiveKit is asked before the row is stored",
+    "the row is removed before the objects",
+    "one witness is enough",
+    "a stop is tried only once",
+    "events are forgotten before they are told",
+)
+
+
+@pytest.mark.parametrize("first", range(0, 6 * CHUNK, CHUNK))
+def test_no_history_breaks_an_invariant(first: int, virtual: VirtualLoops) -> None:
+    for seed in range(first, first + CHUNK):
+        error = failure(plan.generate(seed), virtual)
+        assert error is None, f"make simulate HISTORIES=1 SEED={seed}"
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[Database]:
+    name = f"simulation_{uuid4().hex}"
+    stack.postgres.create_database(name)
+    migrate(stack.postgres, name)
+    with closing(Database(lambda: connect(stack.postgres, name))) as database:
+        yield database
+
+
+def test_no_history_over_real_postgres_breaks_an_invariant(database: Database, virtual: VirtualLoops) -> None:
+    for seed in range(1000, 1015):
+        database.run("truncate recordings, recording_events")
+        Simulation(plan.generate(seed), virtual, Repository(database, emit_events=True)).run()
+
+
+def test_a_history_repeats_itself_over_postgres_and_in_memory(
+    database: Database, virtual: VirtualLoops
+) -> None:
+    for seed in range(2000, 2005):
+        database.run("truncate recordings, recording_events")
+        stored = Simulation(plan.generate(seed), virtual, Repository(database, emit_events=True))
+        in_memory = [Simulation(plan.generate(seed), virtual) for _ in range(2)]
+        told = []
+        for simulation in (stored, *in_memory):
+            simulation.run()
+            told.append(simulation.told)
+        assert told[0] == told[1] == told[2]
+
+
+@pytest.mark.parametrize("name", QUICKLY_FOUND)
+def test_finds_a_bug(name: str, virtual: VirtualLoops) -> None:
+    with SABOTEURS[name]():
+        assert any(failure(plan.generate(seed), virtual) for seed in range(1_000_000, 1_000_100))
+
+
+def test_has_ten_bugs_to_find() -> None:
+    assert len(SABOTEURS) >= 10
+
+
+def test_makes_what_it_found_short(virtual: VirtualLoops) -> None:
+    with SABOTEURS["a stop is tried only once"]():
+        history, error = next(
+            (history, error)
+            for history in map(plan.generate, range(100))
+            if (error := failure(history, virtual)) is not None and len(history.steps) > 8
+        )
+        kept = shrink(history, kind(error), virtual)
+        again = failure(plan.only(history, kept), virtual)
+    assert len(kept) < len(history.steps)
+    assert again is not None
+    assert kind(again) == kind(error)
