@@ -10,12 +10,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pg8000 import dbapi
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from recorder.bootstrap import database_login
 from recorder.database import tls_context
+from recorder.login import database_login
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:

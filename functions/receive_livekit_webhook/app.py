@@ -2,11 +2,13 @@
 
 from http import HTTPStatus
 
-from recorder.bootstrap import livekit_secret, recordings, storage_settings
+from recorder.bootstrap import expect_livekit_secret, livekit_secret, recordings, storage_settings
 from recorder.errors import InvalidRequestError, UnauthorizedError
 from recorder.http import Answer, Request, answer, public_endpoint
 from recorder.livekit_webhook import MAXIMUM_BYTES, snapshot_in, verify
 from recorder.telemetry import Code, count, log
+
+expect_livekit_secret()
 
 
 @public_endpoint

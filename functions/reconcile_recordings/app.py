@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from recorder.bootstrap import reconciler
+from recorder.bootstrap import expect_livekit, reconciler
 from recorder.telemetry import Code, count, log
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _RESERVE_SECONDS = 5.0
+
+expect_livekit()
 
 
 @log.logger.inject_lambda_context

@@ -4,11 +4,13 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from recorder.bootstrap import recordings
+from recorder.bootstrap import expect_livekit, recordings
 from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
 from recorder.requests import StartRequest
 from recorder.schemas import started_json
+
+expect_livekit()
 
 
 @endpoint

@@ -2,11 +2,13 @@
 
 from http import HTTPStatus
 
-from recorder.bootstrap import recordings
+from recorder.bootstrap import expect_livekit, recordings
 from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
 from recorder.schemas import stopped_json
 from recorder.untrusted import json_value
+
+expect_livekit()
 
 
 @endpoint

@@ -7,11 +7,12 @@ snapshot holds neither a connection nor randomness.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from . import aws
-from .database import Database, open_connection
+from .ahead import CONNECTION, Ahead
+from .database import Database
 from .egress_record import EgressRecord
 from .errors import EgressUnansweredError, EgressUnavailableError
 from .ports import Clock
@@ -20,7 +21,6 @@ from .service import RecordingService
 from .settings import (
     ApiSettings,
     AwsSettings,
-    DatabaseSettings,
     EventSettings,
     LiveKitSettings,
     StorageSettings,
@@ -115,25 +115,28 @@ def secret(arn: str) -> Mapping[str, str]:
     return aws.secret(AwsSettings.from_environment(), arn)
 
 
+@cache
+def expect_livekit_secret() -> Ahead[Mapping[str, str]]:
+    """Begin to read LiveKit's key: for a function that needs it for every request to call when it is loaded."""
+    return Ahead(lambda: secret(LiveKitSettings.from_environment().secret_arn))
+
+
+def expect_livekit() -> None:
+    """Do the same, and import what calls LiveKit: Lambda lends more processor to loading than to requests."""
+    expect_livekit_secret()
+    from . import egress  # noqa: F401, PLC0415
+
+
 @_kept
 def livekit_secret() -> Mapping[str, str]:
     """Return LiveKit's `api_key` and `api_secret`."""
-    return secret(LiveKitSettings.from_environment().secret_arn)
-
-
-def database_login() -> tuple[DatabaseSettings, str]:
-    """Return where the database is, and the password: read anew each time, so that a rotated one is taken up."""
-    settings = DatabaseSettings.from_environment()
-    if not settings.iam:
-        return settings, secret(settings.secret_arn)["password"]
-    address = (settings.host, settings.port, settings.user)
-    return settings, aws.database_token(AwsSettings.from_environment(), *address)
+    return expect_livekit_secret().take()
 
 
 @_kept
 def database() -> Database:
     """Return this environment's connection to Postgres."""
-    return Database(lambda: open_connection(*database_login()))
+    return Database(CONNECTION.take)
 
 
 @_kept

@@ -80,6 +80,18 @@ class AwsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """Why Lambda started this environment: `on_demand` says that a request waits for it."""
+
+    on_demand: bool
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read what Lambda sets."""
+        return cls(on_demand=_text(environ, "AWS_LAMBDA_INITIALIZATION_TYPE", "") == "on-demand")
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseSettings:
     """Where Postgres is and how to log in."""
 
