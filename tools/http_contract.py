@@ -19,6 +19,7 @@ from recorder import errors, schemas
 from recorder.domain import Recording, Source, Status
 from recorder.http import MAXIMUM_KEY_LENGTH
 from recorder.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
+from recorder.repository import Page
 from recorder.requests import StartRequest
 from recorder.service import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
 from recorder.untrusted import PRINTABLE
@@ -119,7 +120,7 @@ _DETAIL: Final = {
     "downloadUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
     "downloadUrlExpiresAt": schemas.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
 }
-_NEXT: Final = cursor_after(_COMPLETED)
+_NEXT: Final = cursor_after(Page(user_id=_COMPLETED.user_id, limit=DEFAULT_LIMIT), _COMPLETED)
 _LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
 _WEBHOOK: Final = {
     "event": "egress_updated",

@@ -17,6 +17,6 @@ def lambda_handler(request: Request) -> Answer:
         HTTPStatus.OK,
         {
             "recordings": [recording_json(recording) for recording in listing.recordings],
-            "nextCursor": cursor_after(listing.recordings[-1]) if listing.more else None,
+            "nextCursor": cursor_after(page, listing.recordings[-1]) if listing.more else None,
         },
     )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-
-from recorder.paging import cursor_after
-from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
     from tests.support.deployment import Deployment, User
@@ -84,69 +80,45 @@ def test_default_page_has_fifty(deployment: Deployment, alice: User) -> None:
     assert len(alice.list("limit=100").recordings) == 51
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        *(
-            (f"limit={limit}", "limit")
-            for limit in ("0", "-1", "abc", "101", "", "1.5", "1e1", "+5", "٣", "9" * 40)
-        ),
-        *((f"order={order}", "order") for order in ("up", "", "ASC", "desc,asc")),
-        *((f"status={status}", "status") for status in ("done", "", "Active", "active,failed")),
-        *((f"from={time}", "from") for time in ("yesterday", "", "2026-13-01", "1700000000000000", "%00")),
-        *((f"to={time}", "to") for time in ("tomorrow", "2026-02-30T00:00:00Z")),
-        ("user=bob", "user"),
-        ("userId=bob", "userId"),
-        ("Limit=5", "Limit"),
-        ("limit=5&limit=6", "limit"),
-        ("roomName=a&roomName=a", "roomName"),
-    ],
-)
-def test_wrong_parameter_is_named(alice: User, query: str, field: str) -> None:
+WRONG = {
+    "limit": ("0", "-1", "abc", "101", "", "1.5", "1e1", "+5", "٣", "9" * 40),
+    "order": ("up", "", "ASC", "desc,asc"),
+    "status": ("done", "", "Active", "active,failed"),
+    "from": ("yesterday", "", "2026-13-01", "1700000000000000", "\0"),
+    "to": ("tomorrow", "2026-02-30T00:00:00Z"),
+    "cursor": (
+        *("", "x", "\0", "12345", "_", "1795000000000000_", "' or 1=1 --"),
+        *(f"_{SOME_ID}", f"now_{SOME_ID}", f"1_{SOME_ID}x"),
+    ),
+    "user": ("bob",),
+    "userId": ("bob",),
+    "Limit": ("5",),
+}
+
+
+@pytest.mark.parametrize("parameter", WRONG)
+def test_wrong_parameter_is_named(alice: User, parameter: str) -> None:
+    for value in WRONG[parameter]:
+        refused = alice.list(f"{parameter}={quote(value)}")
+        assert (refused.status, refused["code"]) == (400, "invalid_request"), value
+        assert refused.details == [parameter]
+
+
+@pytest.mark.parametrize("query", ["limit=5&limit=6", "roomName=a&roomName=a"])
+def test_parameter_that_comes_twice_is_named(alice: User, query: str) -> None:
     refused = alice.list(query)
-    assert (refused.status, refused["code"]) == (400, "invalid_request")
-    assert refused.details == [field]
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "",
-        "x",
-        "%00",
-        "12345",
-        "_",
-        "1795000000000000_",
-        f"_{SOME_ID}",
-        f"now_{SOME_ID}",
-        f"1_{SOME_ID}x",
-        "' or 1=1 --",
-    ],
-)
-def test_mangled_cursor_is_refused(alice: User, cursor: str) -> None:
-    refused = alice.list(f"cursor={quote(cursor)}")
     assert refused.status == 400
-    assert refused.details == ["cursor"]
+    assert refused.details == [query.partition("=")[0]]
 
 
-def test_cursor_of_another_shows_nothing_of_theirs(
-    deployment: Deployment, alice: User, bob: User, ids: list[str]
-) -> None:
-    deployment.livekit.world.open_room("bob's")
-    own = bob.record("bob's", seconds=1)
+def test_cursor_of_another_user_or_list_is_refused(alice: User, bob: User, ids: list[str]) -> None:
     cursor = alice.list("limit=1")["nextCursor"]
-    assert set(_ids(bob, f"cursor={cursor}&order=asc")) <= {own}
-    assert _ids(bob, f"cursor={cursor}") == []
-    assert ids
+    assert len(alice.list(f"cursor={cursor}").recordings) == len(ids) - 1
+    for foreign in (bob.list(f"cursor={cursor}"), alice.list(f"order=asc&cursor={cursor}")):
+        assert (foreign.status, foreign.details) == (400, ["cursor"])
 
 
 def test_cursor_of_a_deleted_recording_goes_on(alice: User, ids: list[str]) -> None:
     page = alice.list("limit=2")
     assert alice.delete(ids[3]).status == 200
     assert _ids(alice, f"cursor={page['nextCursor']}") == ids[2::-1]
-
-
-def test_cursor_far_away_in_time_is_a_position_like_any_other(alice: User, ids: list[str]) -> None:
-    future = cursor_after(recording(created_at=T0 + timedelta(days=36500)))
-    assert _ids(alice, f"cursor={future}") == ids[::-1]
-    assert _ids(alice, f"cursor={future}&order=asc") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
@@ -91,15 +92,29 @@ def test_what_no_list_gave_is_no_cursor(cursor: str) -> None:
 
 
 @given(st.from_regex(CURSOR, fullmatch=True))
-def test_whatever_looks_like_a_cursor_is_one(cursor: str) -> None:
-    assert page_of({"cursor": cursor}, "alice").after is not None
+def test_a_cursor_that_is_made_up_is_none(cursor: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        page_of({"cursor": cursor}, "alice")
 
 
 @given(st.datetimes(datetime(1800, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)), st.uuids())  # noqa: DTZ001
 def test_a_cursor_leads_to_where_it_came_from(created_at: datetime, id_: UUID) -> None:
-    cursor = cursor_after(recording(id=id_, created_at=created_at))
+    page = page_of({}, "alice")
+    cursor = cursor_after(page, recording(id=id_, created_at=created_at))
 
+    assert re.fullmatch(CURSOR, cursor)
     assert page_of({"cursor": cursor}, "alice").after == (created_at, id_)
+
+
+@pytest.mark.parametrize(
+    ("query", "user_id"),
+    [({}, "bob"), ({"order": "asc"}, "alice"), ({"roomName": "a"}, "alice"), ({"status": "active"}, "alice")],
+)
+def test_a_cursor_of_another_list_is_none(query: dict[str, str], user_id: str) -> None:
+    cursor = cursor_after(page_of({}, "alice"), recording())
+
+    with pytest.raises(InvalidRequestError):
+        page_of(query | {"cursor": cursor}, user_id)
 
 
 def test_an_empty_query_is_the_first_page() -> None:
@@ -192,7 +207,7 @@ def test_a_whole_number_is_one_however_it_is_written(number: str) -> None:
 
 @pytest.mark.parametrize("number", ["60.5", "1e999", "NaN", '"60"', "true", "1" + "0" * 400])
 def test_what_is_no_whole_number_is_refused(number: str) -> None:
-    with pytest.raises(ValueError, match="maxDuration|Invalid JSON|invalid JSON"):
+    with pytest.raises(ValueError, match=r"maxDuration|Invalid JSON|invalid JSON"):
         StartRequest.model_validate_json(f'{{"roomName": "demo", "maxDuration": {number}}}')
 
 

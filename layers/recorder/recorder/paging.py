@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 PARAMETERS: Final = ("roomName", "limit", "cursor", "status", "from", "to", "order")
 DEFAULT_LIMIT: Final = 50
 MAXIMUM_LIMIT: Final = 100
-CURSOR: Final = r"^-?[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-"""Where a page ended: when its last recording was asked for, in microseconds since 1970, and that recording's id."""
+CURSOR: Final = r"^-?[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a-f]{16}$"
+"""Where a page ended: when its last recording was asked for, in microseconds since 1970, that recording's id, and what
+binds both to the list that gave the cursor."""
 _CURSOR: Final = re.compile(CURSOR)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -39,19 +42,28 @@ def page_of(query: Mapping[str, str], user_id: str) -> Page:
         created_to=_time("to", query.get("to")),
     )
     cursor = query.get("cursor")
-    return page if cursor is None else replace(page, after=_position(cursor))
+    return page if cursor is None else replace(page, after=_position(cursor, page))
 
 
-def cursor_after(last: Recording) -> str:
-    """Return the cursor of the page that follows the one whose last recording is given."""
-    return f"{(last.created_at - _EPOCH) // _MICROSECOND}_{last.id}"
+def cursor_after(page: Page, last: Recording) -> str:
+    """Return the cursor of the page that follows `page`, whose last recording is given."""
+    position = f"{(last.created_at - _EPOCH) // _MICROSECOND}_{last.id}"
+    return f"{position}_{_seal(page, position)}"
 
 
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    if not _CURSOR.fullmatch(cursor):
+def _position(cursor: str, page: Page) -> tuple[datetime, UUID]:
+    position, _, seal = cursor.rpartition("_")
+    if not _CURSOR.fullmatch(cursor) or seal != _seal(page, position):
         raise InvalidRequestError(("cursor", "is not a cursor of this list"))
-    microseconds, _, id_ = cursor.partition("_")
+    microseconds, _, id_ = position.partition("_")
     return _EPOCH + int(microseconds) * _MICROSECOND, UUID(id_)
+
+
+def _seal(page: Page, position: str) -> str:
+    """Bind a position to the caller and the filters: with others, going on from there would skip or repeat."""
+    times = [time.isoformat() if time else None for time in (page.created_from, page.created_to)]
+    bound = [page.user_id, page.oldest_first, page.room_name, page.status, *times, position]
+    return hashlib.sha256(json.dumps(bound).encode()).hexdigest()[:16]
 
 
 def _limit(text: str | None) -> int:
