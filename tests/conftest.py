@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from contextlib import ExitStack
+import gc
+import warnings
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -89,10 +91,25 @@ def second_sites(
         sites.close()
 
 
+@contextmanager
+def _refused_connections() -> Iterator[None]:
+    """pg8000 leaves the socket of a connection that Postgres refuses to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.fixture
+def refused_connections() -> Iterator[None]:
+    with _refused_connections():
+        yield
+
+
 @pytest.fixture
 def restartable_postgres(second_sites: tuple[Stack, Sites]) -> Iterator[RestartablePostgres]:
     postgres = RestartablePostgres(second_sites[0])
-    with postgres.forwarder:
+    with _refused_connections(), postgres.forwarder:
         yield postgres
 
 

@@ -36,12 +36,13 @@ def test_answers_carry_the_security_headers(deployment: Deployment, alice: User,
         assert "*" not in answer.headers.values()
 
 
-@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"name": "alice"}], ids=["none", "empty", "other"])
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_token_without_a_subject_is_nobody(deployment: Deployment, name: str, claims: dict[str, str]) -> None:
-    request = http_event(name, claims=claims, recording_id=_id(name), body=ENDPOINTS[name])
-    answer = deployment.request(function_of(name), request)
-    assert (answer.status, answer["code"]) == (401, "unauthorized")
+def test_token_without_a_subject_is_nobody(deployment: Deployment, name: str) -> None:
+    nobody: list[dict[str, str]] = [{}, {"sub": ""}, {"name": "alice"}]
+    for claims in nobody:
+        request = http_event(name, claims=claims, recording_id=_id(name), body=ENDPOINTS[name])
+        answer = deployment.request(function_of(name), request)
+        assert (answer.status, answer["code"]) == (401, "unauthorized")
     assert deployment.livekit.calls == []
     assert deployment.rows("select id from recordings") == []
 
@@ -61,13 +62,13 @@ def test_unknown_query_parameter_is_named(alice: User, name: str) -> None:
     assert refused.details == ["force"]
 
 
-@pytest.mark.parametrize("recording_id", ["1", "abc", "%2e%2e", "0" * 32 + "g", "'; drop table recordings"])
 @pytest.mark.parametrize(
     "name", ["get_recording_completed", "stop_recording_no_body", "delete_recording_one"]
 )
-def test_id_that_is_none_is_not_found(alice: User, name: str, recording_id: str) -> None:
-    answer = alice.send(name, recording_id=recording_id)
-    assert (answer.status, answer["code"]) == (404, "recording_not_found")
+def test_id_that_is_none_is_not_found(alice: User, name: str) -> None:
+    for recording_id in ("1", "abc", "%2e%2e", "0" * 32 + "g", "'; drop table recordings"):
+        answer = alice.send(name, recording_id=recording_id)
+        assert (answer.status, answer["code"]) == (404, "recording_not_found")
 
 
 @pytest.mark.parametrize("spelling", [str.upper, lambda text: text.replace("-", "")], ids=["upper", "plain"])
@@ -76,34 +77,37 @@ def test_id_in_another_spelling_is_the_same_id(alice: User, spelling: type[str])
     assert alice.get(spelling(recording_id)).recording["id"] == recording_id
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"null", b"[]", b'"x"', b"1", b"{", b"\xff", b'{"roomName":"demo"', b"{'roomName':'demo'}"],
-)
-def test_start_needs_an_object(deployment: Deployment, alice: User, body: bytes) -> None:
-    encoded = http_event(
-        "start_recording_room", claims={"sub": alice.name}, body=body, base64_encoded=True, domain="x"
-    )
-    answer = deployment.request("start_recording", encoded)
-    assert (answer.status, answer["code"]) == (400, "invalid_request")
-    assert answer.details == ["body"]
+def test_start_needs_an_object(deployment: Deployment) -> None:
+    for body in (
+        b"",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"1",
+        b"{",
+        b"\xff",
+        b'{"roomName":"demo"',
+        b"{'roomName':'demo'}",
+    ):
+        encoded = http_event("start_recording_room", claims={"sub": "alice"}, body=body, base64_encoded=True)
+        answer = deployment.request("start_recording", encoded)
+        assert (answer.status, answer["code"]) == (400, "invalid_request")
+        assert answer.details == ["body"]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b"{", b"1", b'"stop"', b"\xff\xfe"])
-def test_stop_with_a_body_that_is_no_object_is_refused(
-    deployment: Deployment, alice: User, body: bytes
-) -> None:
+def test_stop_with_a_body_that_is_no_object_is_refused(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(seconds=10)
-    request = http_event(
-        "stop_recording_no_body",
-        claims={"sub": "alice"},
-        recording_id=recording_id,
-        body=body,
-        base64_encoded=True,
-    )
-    answer = deployment.request("stop_recording", request)
-    assert (answer.status, answer["code"]) == (400, "invalid_request")
-    assert answer.details == ["body"]
+    for body in (b"[]", b"null", b"{", b"1", b'"stop"', b"\xff\xfe"):
+        request = http_event(
+            "stop_recording_no_body",
+            claims={"sub": "alice"},
+            recording_id=recording_id,
+            body=body,
+            base64_encoded=True,
+        )
+        answer = deployment.request("stop_recording", request)
+        assert (answer.status, answer["code"]) == (400, "invalid_request")
+        assert answer.details == ["body"]
     assert alice.statuses() == ["active"]
 
 
@@ -158,15 +162,13 @@ def test_preference_to_wait_is_read(deployment: Deployment, alice: User, prefer:
     assert longest <= seconds < longest + 1
 
 
-@pytest.mark.parametrize(
-    "prefer", ["wait", "wait=", "wait=soon", "wait=-1", "wait=1.5", "wait=٣", "wait=1 2"]
-)
 @pytest.mark.parametrize("name", ["get_recording_completed", "stop_recording_no_body"])
-def test_wait_that_is_no_number_is_named(alice: User, name: str, prefer: str) -> None:
+def test_wait_that_is_no_number_is_named(alice: User, name: str) -> None:
     recording_id = alice.record(seconds=10)
-    answer = alice.send(name, recording_id=recording_id, headers={"prefer": prefer})
-    assert (answer.status, answer["code"]) == (400, "invalid_request")
-    assert answer.details == ["Prefer"]
+    for prefer in ("wait", "wait=", "wait=soon", "wait=-1", "wait=1.5", "wait=٣", "wait=1 2"):
+        answer = alice.send(name, recording_id=recording_id, headers={"prefer": prefer})
+        assert (answer.status, answer["code"]) == (400, "invalid_request")
+        assert answer.details == ["Prefer"]
     assert alice.statuses() == ["active"]
 
 

@@ -144,8 +144,7 @@ def test_t37_next_call_succeeds_after_the_connection_was_ended(
     assert len(deployment.rows("select id from recordings")) == (2 if call == "start" else 1)
 
 
-# pg8000 leaves the socket of a refused login to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.usefixtures("refused_connections")
 def test_t37_password_that_was_rotated_is_taken_up(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record()
     secret, password = deployment.settings["DATABASE_SECRET_ARN"], deployment.site.postgres.password
@@ -199,8 +198,10 @@ BAD_SIGNATURES: dict[str, Callable[[bytes], str | None]] = {
 }
 
 
-@pytest.mark.parametrize("route", ["own", "global"])
-@pytest.mark.parametrize("signature", BAD_SIGNATURES)
+@pytest.mark.parametrize(
+    ("signature", "route"),
+    [*((each, "own") for each in BAD_SIGNATURES), ("none", "global"), ("wrong_key", "global")],
+)
 def test_t38_webhook_that_livekit_did_not_sign_is_refused(
     deployment: Deployment, alice: User, logs: Logs, *, signature: str, route: str
 ) -> None:

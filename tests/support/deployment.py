@@ -24,6 +24,7 @@ import jwt
 
 from recorder import bootstrap
 from recorder.ports import Clock
+from tests.support import contract
 from tests.support.events import event, http_event
 from tests.support.functions import LambdaContext, function_of, handler
 from tests.support.livekit import API_KEY, API_SECRET
@@ -200,14 +201,13 @@ class Deployment:
     def request(
         self, function: str, request: HttpEvent, environment: bootstrap.Environment | None = None
     ) -> Answer:
-        """Invoke a function with a request."""
+        """Invoke a function with a request; its answer must be one that docs/openapi.json promises."""
         answer = cast("dict[str, object]", self.invoke(function, request, environment))
         assert answer.keys() == {"statusCode", "headers", "body"}
-        return Answer(
-            cast("int", answer["statusCode"]),
-            cast("dict[str, str]", answer["headers"]),
-            cast("str", answer["body"]),
-        )
+        status, headers = cast("int", answer["statusCode"]), cast("dict[str, str]", answer["headers"])
+        body = cast("str", answer["body"])
+        contract.check(request["routeKey"], status, headers, body)
+        return Answer(status, headers, body)
 
     def sweep(self) -> dict[str, int]:
         """Run the schedule's sweep; returns how many recordings had which outcome."""

@@ -76,7 +76,8 @@ class Site:
 
     def empty(self) -> None:
         """Make it as new."""
-        self.run("truncate recordings, recording_events, observed_change restart identity")
+        # Faster than TRUNCATE, which makes new files.
+        self.run("delete from recordings; delete from recording_events; delete from observed_change")
         for key in self.objects():
             self.aws.s3.delete_object(Bucket=self.name, Key=key)
         self.queue.purge()
