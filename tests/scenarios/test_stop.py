@@ -231,7 +231,7 @@ def test_t20_target_is_held_as_long_as_the_egress_runs(deployment: Deployment, a
     faults = deployment.livekit.world.faults
     faults.stop.internal.always()
     alice.stop(recording_id)
-    deployment.sweeps(35)
+    deployment.sweeps(7, minutes=5)
     assert len(deployment.livekit.world.unended()) == 1
     assert alice.get(recording_id).recording["status"] == "stopping"
     assert alice.start(roomName="demo").status == 409
@@ -249,7 +249,7 @@ def test_t20_zombie_whose_room_never_showed_it_is_closed_after_a_bound(
     recording_id = alice.record()
     deployment.livekit.kill_host(recording_id)
     alice.stop(recording_id)
-    deployment.sweeps(28)
+    deployment.sweeps(4, minutes=7)
     assert alice.get(recording_id).recording["status"] == "stopping"
     assert alice.start(roomName="demo").status == 409
 
@@ -267,12 +267,12 @@ def test_t20_upload_that_never_ends_is_closed_after_a_bound_and_its_late_file_fo
     recording_id = alice.record()
     deployment.livekit.world.faults.upload_late.next()
     alice.stop(recording_id)
-    deployment.sweeps(32)
+    deployment.sweeps(4, minutes=8)
     recording = alice.get(recording_id).recording
     assert (recording["status"], recording["failureCode"]) == ("failed", "stop_timeout")
     assert alice.get(recording_id).json["downloadUrl"] is None
 
-    deployment.sweeps(10)
+    deployment.sweeps(2, minutes=5)
 
     answer = alice.get(recording_id)
     assert answer.recording["status"] == "failed"

@@ -60,7 +60,7 @@ def test_t39_one_denial_is_not_enough(deployment: Deployment, alice: User) -> No
 def test_t39_livekit_that_hides_its_recorders_costs_no_recording(deployment: Deployment, alice: User) -> None:
     deployment.livekit.world.faults.recorders_hidden.always()
     recording_id = alice.record(sweep=True)
-    deployment.sweeps(90)
+    deployment.sweeps(9, minutes=10)
     assert alice.get(recording_id).recording["status"] == "active"
     assert alice.stop(recording_id)["status"] == "stopping"
     deployment.advance(2)

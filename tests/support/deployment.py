@@ -214,12 +214,14 @@ class Deployment:
         report = cast(
             "dict[str, object]", self.invoke("reconcile_recordings", event("reconcile_recordings_scheduled"))
         )
-        return cast("dict[str, int]", report["outcomes"])
+        outcomes = cast("dict[str, int]", report["outcomes"])
+        self.site.queue.used |= "published" in outcomes
+        return outcomes
 
-    def sweeps(self, number: int) -> None:
-        """Let minutes pass, with a sweep at the end of each."""
+    def sweeps(self, number: int, *, minutes: float = 1) -> None:
+        """Let so many minutes pass each time, with a sweep at their end."""
         for _ in range(number):
-            self.advance(61)
+            self.advance(minutes * 60 + 1)
             self.sweep()
 
     def deliver(self, webhook: Webhook) -> int:

@@ -128,6 +128,9 @@ def _every_change_is_told(deployment: Deployment) -> None:
             happened[change["recording_id"]].append(EventType.DELETED)
         elif change["before"] != change["after"]:
             happened[change["recording_id"]].append(EVENTS[Status(cast("str", change["after"]))])
+    if not happened:
+        assert not deployment.site.queue.used
+        return
     told: dict[object, dict[str, str]] = defaultdict(dict)
     sequences: dict[object, list[int]] = defaultdict(list)
     for event in deployment.events():

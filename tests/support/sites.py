@@ -80,7 +80,8 @@ class Site:
         self.run("delete from recordings; delete from recording_events; delete from observed_change")
         for key in self.objects():
             self.aws.s3.delete_object(Bucket=self.name, Key=key)
-        self.queue.purge()
+        if self.queue.used:
+            self.queue.purge()
 
     def objects(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
@@ -167,6 +168,8 @@ class Queue:
     def __init__(self, stack: Stack, name: str) -> None:
         self._http = httpx.Client(base_url=stack.aws.endpoint)
         self._received: list[dict[str, object]] = []
+        self.used = False
+        """Whether an event may have come."""
         events = stack.aws.events
         events.create_event_bus(Name=name)
         # What was received once stays hidden for longer than any test takes.
@@ -187,7 +190,7 @@ class Queue:
 
     def purge(self) -> None:
         """Forget all messages."""
-        self._received = []
+        self._received, self.used = [], False
         self._call("PurgeQueue", QueueUrl=self._url)
 
     def close(self) -> None:
