@@ -224,7 +224,7 @@ class Users:
                 self._observer.saw(step.user, each, began)
                 paging.seen.append(each.id)
             if listing.more:
-                following = query | {"cursor": cursor_after(listing.recordings[-1])}
+                following = query | {"cursor": cursor_after(page, listing.recordings[-1])}
                 self._kernel.after(step.pause, partial(self._turn_page, step, following, paging, attempts))
             else:
                 paging.check(listed(self._journal.rows, step.user, step.room, self._kernel.now()))
