@@ -89,6 +89,14 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 	@"$$($(PYTHON) -c 'from local.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
 	@touch $@
 
+.PHONY: simulate
+simulate: setup ## Run random histories in virtual time (HISTORIES=2000 SEED=...; STEPS=... replays a short one)
+	@exec $(PYTHON) -m tests.support.simulator --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(WORKERS),--workers $(WORKERS))
+
+.PHONY: sabotage
+sabotage: setup ## Show that the simulator finds deliberate bugs, each within 2,000 histories (SEED=...)
+	@exec $(PYTHON) -m tests.support.simulator --sabotage --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED))
+
 .PHONY: load
 load: setup ## Load the local stack, with Postgres restarted in the middle (USERS=50)
 	@$(PYTHON) -m tools.load $(if $(USERS),--users $(USERS))
