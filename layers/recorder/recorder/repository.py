@@ -30,7 +30,10 @@ _COLUMNS: Final = """
 COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 # One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not.
 _RECORDING: Final = f"json_build_array({_COLUMNS})"
-_TIMES: Final = tuple(each.name for each in fields(Recording) if str(each.type).startswith("datetime"))
+_TIMES: Final = tuple(
+    COLUMNS.index(each.name) for each in fields(Recording) if str(each.type).startswith("datetime")
+)
+_ID, _SOURCE, _STATUS, _STOP_REASON = map(COLUMNS.index, ("id", "source", "status", "stop_reason"))
 
 _EVENT: Final = """
     insert into recording_events (id, recording_id, sequence, type, occurred_at, body)
@@ -298,17 +301,17 @@ def _first(rows: list[Row]) -> Recording | None:
     return _recording(rows[0][0]) if rows else None
 
 
-def _recording(columns: object) -> Recording:
-    values = dict(zip(COLUMNS, cast("list[object]", columns), strict=True))
-    for name in _TIMES:
-        text = values[name]
-        if text is not None:
-            values[name] = datetime.fromisoformat(cast("str", text)).astimezone(UTC)
-    values["id"] = UUID(cast("str", values["id"]))
-    values["source"] = Source(cast("str", values["source"]))
-    values["status"] = Status(cast("str", values["status"]))
-    if values["stop_reason"] is not None:
-        values["stop_reason"] = StopReason(cast("str", values["stop_reason"]))
+def _recording(row: object) -> Recording:
+    columns = cast("list[str]", row)
+    values: dict[str, object] = dict(zip(COLUMNS, columns, strict=True))
+    for position in _TIMES:
+        if columns[position] is not None:
+            values[COLUMNS[position]] = datetime.fromisoformat(columns[position]).astimezone(UTC)
+    values["id"] = UUID(columns[_ID])
+    values["source"] = Source(columns[_SOURCE])
+    values["status"] = Status(columns[_STATUS])
+    if columns[_STOP_REASON] is not None:
+        values["stop_reason"] = StopReason(columns[_STOP_REASON])
     # As copy and pickle do it: 41 assignments to a frozen object would cost more than all of the above.
     recording = object.__new__(Recording)
     object.__setattr__(recording, "__dict__", values)

@@ -234,4 +234,5 @@ def time_json(time: datetime | None) -> str | None:
 
 
 def _time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # Half as long as with the offset, which would be there only to be replaced.
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'milliseconds')}Z"
