@@ -9,6 +9,7 @@ import httpx
 import pytest
 from livekit.protocol import egress as protocol
 
+from local.livekit.timing import Delay, Timing
 from local.livekit.twirp import Answer as TwirpAnswer
 from local.livekit.twirp import TwirpError
 from tests.support.deployment import sign
@@ -268,6 +269,22 @@ def test_t42_every_endpoint_answers_in_time_while_livekit_does_not(
         assert statuses == [200]
     deployment.advance(61)
     assert _seconds(deployment, deployment.sweep) < 55
+
+
+@pytest.mark.parametrize("timing", [Timing(accept=Delay(23))], ids=["slow_to_take"])
+def test_t42_start_whose_end_was_wished_meanwhile_is_answered_in_time(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.world.faults.stop.request_lost.next()
+    deployment.livekit.world.faults.webhook_lost.next()
+    deployment.livekit.at(5, lambda: alice.stop(str(alice.list().recordings[0]["id"])))
+    answers = []
+    seconds = _seconds(deployment, lambda: answers.append(alice.start(roomName="demo")))
+    assert seconds < GATEWAY_SECONDS
+    assert answers[0].status == 201
+    deployment.sweeps(2)
+    deployment.advance(2)
+    assert deployment.livekit.world.unended() == {}
 
 
 # What LiveKit must not make us tell.

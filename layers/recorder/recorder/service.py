@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 LINK_SECONDS: Final = 3600
 MAXIMUM_WAIT_SECONDS: Final = 20
 _POLL_SECONDS: Final = 0.5
+_STOP_WITHIN: Final = timedelta(seconds=15)
+"""How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
 _REFUSALS: Final[Mapping[type[StartRefusedError], FailureCode]] = {
     RoomNotFoundError: FailureCode.ROOM_NOT_FOUND,
@@ -140,7 +142,8 @@ class RecordingService:
             # The egress runs, and that is what the caller must hear: webhook and sweep will store it.
             log.error(Code.STARTED_UNSTORED, recording_id=recording.id, egress_id=snapshot.egress_id)
             return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
-        if started.live and started.stop_requested_at is not None:
+        in_time = self._clock.now() < recording.created_at + _STOP_WITHIN
+        if started.live and started.stop_requested_at is not None and in_time:
             # Somebody wished the end before there was an egress to stop.
             self._stop_egress(started)
         count("RecordingsStarted", source=recording.source.value)
