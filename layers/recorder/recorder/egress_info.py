@@ -32,7 +32,8 @@ _STATUSES: Final = tuple(status for status in EgressStatus if status is not Egre
 
 def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSnapshot:
     """Translate an EgressInfo."""
-    result = info.file_results[0] if info.file_results else info.file
+    results = info.file_results
+    result = results[0] if results else info.file
     return EgressSnapshot(
         egress_id=cleaned(info.egress_id),
         status=_status(info.status),
@@ -65,9 +66,9 @@ def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID |
     output = outputs[0] if outputs else info.room_composite.file
     if not output.filepath:
         output = info.track.file
-    match = _OUR_PATH.fullmatch(output.filepath)
-    deployment = output.s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
-    if match is None or output.s3.bucket != storage.bucket or deployment != storage.deployment:
+    match, s3 = _OUR_PATH.fullmatch(output.filepath), output.s3
+    deployment = s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
+    if match is None or s3.bucket != storage.bucket or deployment != storage.deployment:
         return None
     return UUID(match[1])
 
