@@ -101,6 +101,15 @@ sabotage: setup ## Show that the simulator finds deliberate bugs, each within 2,
 load: setup ## Load the local stack, with Postgres restarted in the middle (USERS=50)
 	@$(PYTHON) -m tools.load $(if $(USERS),--users $(USERS))
 
+.PHONY: bench
+bench: setup ## Measure all of docs/performance.md, in less than ten minutes (ROWS=10000000 for the large table)
+	@exec $(PYTHON) -m bench $(if $(ROWS),--rows $(ROWS))
+
+.PHONY: profile
+profile: setup ## Show where a cold start goes (FUNCTION=GetRecording)
+	@$(if $(FUNCTION),,echo "FUNCTION=... is needed, as in: make profile FUNCTION=GetRecording"; exit 1)
+	@exec $(PYTHON) -m bench profile $(FUNCTION)
+
 .PHONY: clean
 clean: ## Remove everything that was made here, the local stack's data included
 	@rm -rf $(VENV) .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

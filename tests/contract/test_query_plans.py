@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from local.stack import Stack
     from recorder.database import Connection, Parameter, Row
 
+# One process, for one filling of the table.
+pytestmark = pytest.mark.xdist_group("plans")
+
 type Plan = dict[str, object]
 
 ROWS = 200_000

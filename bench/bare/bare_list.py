@@ -1,0 +1,23 @@
+"""The first page of a user's recordings: one query with pg8000 and nothing else."""
+
+import json
+import os
+
+from pg8000.native import Connection
+
+connection = Connection(
+    os.environ["DATABASE_USER"],
+    host=os.environ["DATABASE_HOST"],
+    port=int(os.environ["DATABASE_PORT"]),
+    database=os.environ["DATABASE_NAME"],
+    password=os.environ["DATABASE_PASSWORD"],
+)
+QUERY = """
+select * from recordings
+where user_id = :user_id and deleted_at is null and (expires_at is null or expires_at > now())
+order by created_at desc, id desc limit 51"""
+
+
+def lambda_handler(event, _context):
+    claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
+    return {"statusCode": 200, "body": json.dumps(connection.run(QUERY, user_id=claims["sub"]), default=str)}

@@ -1,0 +1,1 @@
+"""What runs in the emulator in the place of a function."""
