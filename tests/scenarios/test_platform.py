@@ -44,6 +44,23 @@ def test_t36_two_sweeps_at_once_handle_no_row_twice(deployment: Deployment, alic
     assert len(identities) == 2 * len(ids)
 
 
+def test_t36_row_that_somebody_holds_is_left_to_them(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.open_room("other")
+    deployment.livekit.world.faults.webhook_lost.always()
+    held, free = alice.record(), alice.record("other")
+    for recording_id in (held, free):
+        deployment.livekit.stop(recording_id)
+    deployment.advance(61)
+    with deployment.row_locked(held) as waiting:
+        report = deployment.begin(deployment.sweep).result(timeout=20)
+        waiting(0)
+    assert report["completed"] == 1
+    statuses = {each["id"]: each["status"] for each in alice.list().recordings}
+    assert (statuses[held], statuses[free]) == ("starting", "completed")
+    deployment.sweep()
+    assert set(alice.statuses()) == {"completed"}
+
+
 def test_t36_two_sweeps_at_once_delete_and_fail_once(deployment: Deployment, alice: User) -> None:
     deployment.livekit.world.open_room("other")
     deployment.livekit.world.faults.webhook_lost.always()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import socket
 import time
 from contextlib import contextmanager
@@ -48,6 +49,22 @@ class VirtualClock:
         self._now = max(self._now, ns)
 
 
+class _Selector(selectors.DefaultSelector):
+    """Where nobody moves the clock while somebody waits for it, it goes as the real one does."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(  # type: ignore[explicit-any] - a key carries anything
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(timeout)
+        if timeout and not ready:
+            self._clock.move_to(self._clock.ns() + int(timeout * SECOND))
+        return ready
+
+
 class _Loop(asyncio.SelectorEventLoop):
     """An event loop on a virtual clock."""
 
@@ -55,7 +72,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self._virtual = clock
         self._names = names
         self._deadlines: list[asyncio.TimerHandle] = []
-        super().__init__()
+        super().__init__(_Selector(clock))
 
     def time(self) -> float:
         return self._virtual.ns() / SECOND
