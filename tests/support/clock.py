@@ -56,7 +56,7 @@ class _Selector(selectors.DefaultSelector):
         super().__init__()
         self._clock = clock
 
-    def select(  # type: ignore[explicit-any] - a key carries anything
+    def select(  # type: ignore[explicit-any]
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(timeout)
