@@ -92,12 +92,12 @@ LIST_OLDEST_FIRST: Final = f"""{_LIST}
   and (cast(:after_at as timestamptz) is null or (created_at, id) > (:after_at, cast(:after_id as uuid)))
 order by created_at, id limit :limit"""
 
+# The keys come as an array: of a join Postgres may think that reading the whole table is the cheaper way.
 LEASE: Final = f"""
-with due as (
-    select id as due_id from recordings where due_at <= :now order by due_at limit :limit for update skip locked
-)
 update recordings set due_at = :until, refreshed_at = coalesce(:refreshed_at, refreshed_at)
-from due where id = due_id
+where id = any(array(
+    select id from recordings where due_at <= :now order by due_at limit :limit for update skip locked
+))
 returning {_RECORDING}"""
 
 OWNERS: Final = "select id, status, egress_id from recordings where id = any(cast(:ids as uuid[]))"
@@ -111,16 +111,15 @@ with removed as (delete from recordings where id = :id and version = :version re
 select count(*) from removed"""
 
 LEASE_EVENTS: Final = """
-with due as (
-    select position as due_position from recording_events as event
+update recording_events set leased_until = :until
+where position = any(array(
+    select position from recording_events as event
     where leased_until <= :now and not exists (
         select from recording_events as earlier
         where earlier.recording_id = event.recording_id and earlier.sequence < event.sequence
     )
     order by position limit :limit for update skip locked
-)
-update recording_events set leased_until = :until
-from due where position = due_position
+))
 returning position, type, body::text"""
 
 DELETE_EVENTS: Final = "delete from recording_events where position = any(cast(:positions as bigint[]))"
