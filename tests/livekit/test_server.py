@@ -278,7 +278,7 @@ def test_a_caller_that_gives_up_has_started_an_egress_all_the_same(url: str, end
     run(give_up, url)
 
 
-def token(secret: str = SECRET, key: str = KEY, lifetime_s: int = 60, **video: object) -> str:
+def token(secret: str = SECRET, key: str = KEY, lifetime_s: int = 3600, **video: object) -> str:
     claims = {"iss": key, "nbf": int(time()) - 600, "exp": int(time()) + lifetime_s, "video": video}
     return jwt.encode(claims, secret, "HS256")
 
