@@ -108,7 +108,7 @@ class Reconciler:
                 finished = False
                 break
         if record is not None and finished:
-            self._settle_orphans(record, outcomes)
+            finished = self._settle_orphans(record, seconds_left, outcomes)
         self._publish(seconds_left, outcomes)
         now = self._clock.now()
         backlog = self._recordings.backlog(now)
@@ -357,14 +357,20 @@ class Reconciler:
 
     # Egress that no live recording of this sweep owns.
 
-    def _settle_orphans(self, record: _Record, outcomes: Counter[str]) -> None:
+    def _settle_orphans(
+        self, record: _Record, seconds_left: Callable[[], float], outcomes: Counter[str]
+    ) -> bool:
+        """Tell whether all of them were handled in time."""
         unmatched = [
             each
             for each in record.by_id.values()
             if each.recording_id is not None and each.egress_id not in record.matched
         ]
         for start in range(0, len(unmatched), BATCH):
+            if start and seconds_left() < _RESERVE_SECONDS:
+                return False
             self._settle_unmatched(unmatched[start : start + BATCH], outcomes)
+        return True
 
     def _settle_unmatched(self, snapshots: Sequence[EgressSnapshot], outcomes: Counter[str]) -> None:
         owners = self._recordings.owners(
