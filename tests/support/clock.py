@@ -28,6 +28,8 @@ type _Address = (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000_000
+_FLOAT = 1000
+"""What a float of Unix seconds may be off, in ns."""
 
 
 class VirtualClock:
@@ -61,7 +63,7 @@ class _Selector(selectors.DefaultSelector):
     ) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(timeout)
         if timeout and not ready:
-            self._clock.move_to(self._clock.ns() + int(timeout * SECOND))
+            self._clock.move_to(self._clock.ns() + int(timeout * SECOND) + _FLOAT)
         return ready
 
 
@@ -107,7 +109,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self._deadlines = [
             each for each in self._deadlines if not each.cancelled() and each.when() > self.time()
         ]
-        return (int(each.when() * SECOND) + 1000 for each in self._deadlines)
+        return (int(each.when() * SECOND) + _FLOAT for each in self._deadlines)
 
 
 class VirtualLoops(asyncio.DefaultEventLoopPolicy):
