@@ -257,9 +257,10 @@ class Recording:
     @property
     def extension(self) -> str | None:
         """The file's extension, lower case, without the dot."""
-        if self.storage_key is None or "." not in self.storage_key.rpartition("/")[2]:
+        if self.storage_key is None:
             return None
-        return self.storage_key.rpartition(".")[2].lower()
+        _, dot, extension = self.storage_key.rpartition("/")[2].rpartition(".")
+        return extension.lower() if dot else None
 
     @property
     def mime_type(self) -> str | None:
@@ -274,7 +275,9 @@ class Recording:
             return None
         room = self.room_name.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
         # A date and a time as file systems take them; strftime would take three times as long.
-        asked_at = self.created_at.astimezone(UTC).isoformat(" ", "seconds")[:19].replace(":", "-")
+        asked_at = (
+            self.created_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds").replace(":", "-")
+        )
         return f"{room} {asked_at}.{extension}"
 
     def expired(self, now: datetime) -> bool:

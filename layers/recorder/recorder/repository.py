@@ -31,8 +31,12 @@ COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 # One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not.
 _RECORDING: Final = f"json_build_array({_COLUMNS})"
 _TIMES: Final = tuple(
-    COLUMNS.index(each.name) for each in fields(Recording) if str(each.type).startswith("datetime")
+    (COLUMNS.index(each.name), each.name)
+    for each in fields(Recording)
+    if str(each.type).startswith("datetime")
 )
+_SOURCES: Final = {source.value: source for source in Source}
+_STATUSES: Final = {status.value: status for status in Status}
 _ID, _SOURCE, _STATUS, _STOP_REASON = map(COLUMNS.index, ("id", "source", "status", "stop_reason"))
 
 _EVENT: Final = """
@@ -303,12 +307,12 @@ def _first(rows: list[Row]) -> Recording | None:
 def _recording(row: object) -> Recording:
     columns = cast("list[str]", row)
     values: dict[str, object] = dict(zip(COLUMNS, columns, strict=True))
-    for position in _TIMES:
+    for position, name in _TIMES:
         if columns[position] is not None:
-            values[COLUMNS[position]] = datetime.fromisoformat(columns[position]).astimezone(UTC)
+            values[name] = datetime.fromisoformat(columns[position]).astimezone(UTC)
     values["id"] = UUID(columns[_ID])
-    values["source"] = Source(columns[_SOURCE])
-    values["status"] = Status(columns[_STATUS])
+    values["source"] = _SOURCES[columns[_SOURCE]]
+    values["status"] = _STATUSES[columns[_STATUS]]
     if columns[_STOP_REASON] is not None:
         values["stop_reason"] = StopReason(columns[_STOP_REASON])
     # As copy and pickle do it: 41 assignments to a frozen object would cost more than all of the above.
