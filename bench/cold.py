@@ -32,7 +32,8 @@ _PAGE: Final = """
 insert into recordings (
     user_id, room_name, status, created_at, status_at, started_at, stopped_at, storage_key, file_size
 )
-select 'alice', 'room-' || n, 'completed', now() - n * interval '1 hour', now(), now(), now(), 'recordings/' || n || '/recording.mp4', n
+select 'alice', 'room-' || n, 'completed', now() - n * interval '1 hour', now(), now(), now(),
+    'recordings/' || n || '/recording.mp4', n
 from generate_series(1, {rows}) as n"""
 
 
