@@ -15,6 +15,8 @@ from recorder.database import _Pg8000Connection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from aiohttp import ClientResponse
+
     from recorder.database import Parameter, Row
 
     type Execute = Callable[[_Pg8000Connection, str, tuple[Parameter, ...]], list[Row]]
@@ -108,12 +110,18 @@ class Killer:
 
         return guarded
 
-    def _call[**P, T](self, call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        async def guarded(*arguments: P.args, **named: P.kwargs) -> T:
-            name = str(arguments[2]).rpartition("/")[2]
+    def _call[**P](
+        self, call: Callable[P, Awaitable[ClientResponse]]
+    ) -> Callable[P, Awaitable[ClientResponse]]:
+        async def guarded(*arguments: P.args, **named: P.kwargs) -> ClientResponse:
             self._check()
             answer = await call(*arguments, **named)
-            self.point(name)
+            try:
+                self.point(str(arguments[2]).rpartition("/")[2])
+            except Killed:
+                # As the system does with the sockets of a process that is gone.
+                answer.close()
+                raise
             return answer
 
         return guarded
