@@ -43,9 +43,9 @@ class Simulation:
         self, history: plan.History, loops: VirtualLoops, recordings: Recordings | None = None
     ) -> None:
         self._history = history
+        self._loops = loops
         self._random = random = Random(history.seed)
         self._kernel = kernel = Kernel(_BEGINNING_NS)
-        loops.kernel = kernel
         faults, livekit_faults = Faults(), LiveKitFaults()
         self._by_name = every(faults, livekit_faults)
         self._world = World(
@@ -69,7 +69,9 @@ class Simulation:
             history.policy,
             recorders_hidden=history.has("recorders_hidden"),
         )
-        self._livekit.started, self._journal.failing = self._truth.check_start, self._truth.check_verdict
+        self._livekit.started = self._truth.check_start
+        self._journal.failing = self._truth.check_verdict
+        self._journal.completing = self._truth.check_file
         self._functions = Functions(
             gate,
             self._livekit,
@@ -106,6 +108,7 @@ class Simulation:
 
     def run(self) -> None:
         """Let everything happen, then let time pass quietly, and check."""
+        self._loops.kernel = self._kernel
         try:
             with (
                 _by_chance_of(self._random),
