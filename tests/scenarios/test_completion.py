@@ -250,6 +250,27 @@ def test_t11_egress_of_ours_that_no_row_knows_is_stopped(deployment: Deployment,
     assert alice.list().recordings == []
 
 
+def test_t11_egress_that_outlives_our_verdict_and_livekits_record_is_stopped(
+    deployment: Deployment, alice: User
+) -> None:
+    livekit = deployment.livekit
+    livekit.world.faults.start.request_lost.next()
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.sweeps(1)
+    assert alice.get(recording_id).recording["failureCode"] == "start_lost"
+    # What was believed lost arrives after all.
+    livekit.world.call("Egress", "StartRoomCompositeEgress", livekit.world.requests[0])
+    deployment.advance(10)
+    livekit.world.lose_records()
+
+    deployment.sweeps(2)
+    deployment.advance(2)
+
+    assert livekit.world.unended() == {}
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["failureCode"]) == ("failed", "start_lost")
+
+
 @pytest.mark.parametrize("end", ["handler_killed", "host_shut_down", "upload_failed", "room_closed_early"])
 def test_t12_failed_or_aborted_webhook_frees_the_target(
     deployment: Deployment, alice: User, end: str
@@ -318,6 +339,25 @@ def test_t14_limit_reached_is_a_completed_recording(deployment: Deployment, alic
     assert answer.recording["failureCode"] is None
     assert httpx.get(answer["downloadUrl"]).content == MEDIA
     assert alice.start(roomName="demo").status == 201
+
+
+def test_t14_limit_that_is_told_before_its_file_is_there_completes_nothing(
+    deployment: Deployment, alice: User
+) -> None:
+    faults = deployment.livekit.world.faults
+    faults.limit_reached.next()
+    faults.upload_late.next()
+    recording_id = alice.record()
+    # The handler answers by itself: LIMIT_REACHED, and its file is not there yet.
+    assert alice.stop(recording_id)["status"] == "stopping"
+    assert alice.get(recording_id).json["downloadUrl"] is None
+
+    faults.webhook_lost.always()
+    deployment.sweeps(2)
+    answer = alice.get(recording_id)
+    assert (answer.recording["status"], answer.recording["endReason"]) == ("completed", "limit_reached")
+    assert answer.recording["duration"] == pytest.approx(10, abs=1)
+    assert httpx.get(answer["downloadUrl"]).content == MEDIA
 
 
 @pytest.mark.parametrize("webhooks", ["arrive", "are_lost"])

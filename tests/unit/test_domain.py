@@ -91,7 +91,7 @@ def lived(start: Recording, said: Iterable[EgressSnapshot], *, at: datetime = T0
     for snapshot in said:
         changed = domain.apply_snapshot(stored[-1], snapshot, at, POLICY)
         if changed is not None:
-            stored.append(domain.scheduled(changed, POLICY, at))
+            stored.append(domain.scheduled(stored[-1], changed, POLICY, at))
     return stored
 
 
@@ -204,7 +204,7 @@ class TestWishes:
 class TestSchedule:
     @given(st.lists(snapshots, max_size=8), moments)
     def test_what_lives_is_always_looked_at_again(self, said: list[EgressSnapshot], at: datetime) -> None:
-        for row in lived(domain.scheduled(recording(), POLICY, T0), said, at=at)[1:]:
+        for row in lived(domain.scheduled(None, recording(), POLICY, T0), said, at=at)[1:]:
             if row.live:
                 assert row.due_at is not None
                 assert at <= row.due_at <= at + POLICY.start_grace + MINUTE
@@ -212,9 +212,23 @@ class TestSchedule:
     @given(status=st.sampled_from(sorted(FINAL)), at=moments, running=st.booleans())
     def test_a_tombstone_outlives_every_upload(self, status: Status, at: datetime, *, running: bool) -> None:
         row = recording(status=status, egress_id="EG_1", deleted_at=T0)
-        tidy = domain.scheduled(domain.tidied(row, POLICY, at, running=running, settled=True), POLICY, at)
+        tidied = domain.tidied(row, POLICY, at, running=running, settled=True)
+        tidy = domain.scheduled(row, tidied, POLICY, at)
         assert tidy.awaits_upload(at) == (running or at < T0 + POLICY.upload_grace)
         assert tidy.due_at is not None
+
+    @given(status=st.sampled_from(sorted(FINAL)), running=st.booleans())
+    def test_a_tombstone_waits_for_its_upload_once_somebody_has_looked(
+        self, status: Status, *, running: bool
+    ) -> None:
+        row = recording(status=status, egress_id="EG_1")
+        deleted = domain.mark_deleted(row, T0)
+        assert deleted is not None
+        fresh = domain.scheduled(row, deleted, POLICY, T0)
+        assert fresh.due_at == T0
+        # In the same instant, as far as the clock can tell.
+        tidied = domain.tidied(fresh, POLICY, T0, running=running, settled=True)
+        assert domain.scheduled(fresh, tidied, POLICY, T0).due_at == T0 + POLICY.upload_grace
 
     @given(st.integers(1, 100))
     def test_failures_wait_longer_each_time_up_to_six_hours(self, attempts: int) -> None:
@@ -222,7 +236,7 @@ class TestSchedule:
 
     @given(st.sampled_from(sorted(FINAL)))
     def test_what_is_over_and_kept_for_ever_is_left_alone(self, status: Status) -> None:
-        assert domain.scheduled(recording(status=status), POLICY, T0).due_at is None
+        assert domain.scheduled(None, recording(status=status), POLICY, T0).due_at is None
 
 
 class TestVerdicts:

@@ -38,6 +38,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     }
 )
 LIVE: Final = frozenset(status for status, onward in TRANSITIONS.items() if onward)
+RUNNING: Final = frozenset({Status.STARTING, Status.ACTIVE})
+"""What nobody has asked to end."""
 
 
 class EgressStatus(StrEnum):
@@ -65,6 +67,9 @@ OBSERVED: Final[Mapping[EgressStatus, Status]] = MappingProxyType(
     }
 )
 
+ENDING: Final = frozenset({EgressStatus.ENDING, EgressStatus.COMPLETE, EgressStatus.LIMIT_REACHED})
+"""What an egress may be that no longer records, while its file is on its way."""
+
 
 class Source(StrEnum):
     """What is recorded."""
@@ -81,6 +86,8 @@ class StopReason(StrEnum):
     MAX_DURATION = "max_duration"
     START_TIMEOUT = "start_timeout"
     ORPHAN = "orphan"
+    SURVIVOR = "survivor"
+    """It runs although we have called its recording failed."""
 
 
 class FailureCode(StrEnum):
@@ -101,6 +108,8 @@ class FailureCode(StrEnum):
 
 CLIENT_FAULTS: Final = frozenset({FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED})
 """What a client can mend; everything else needs an operator's eye."""
+OWN_VERDICTS: Final = frozenset(FailureCode) - {FailureCode.EGRESS_FAILED, FailureCode.EGRESS_ABORTED}
+"""What LiveKit did not say of an egress: one may run all the same."""
 
 
 class EventType(StrEnum):
@@ -255,6 +264,11 @@ class Recording:
         return self.live or (self.late_upload_until is not None and self.late_upload_until > now)
 
     @property
+    def outlived(self) -> bool:
+        """Whether the egress was heard of after our own verdict, perhaps on nobody's record."""
+        return self.stop_reason is StopReason.SURVIVOR and self.late_upload_until is not None
+
+    @property
     def extension(self) -> str | None:
         """The file's extension, lower case, without the dot."""
         if self.storage_key is None:
@@ -313,6 +327,11 @@ class EgressSnapshot:
     details: str = ""
     file: EgressFile = EgressFile()
     backup_storage_used: bool = False
+
+    @property
+    def filed(self) -> bool:
+        """Whether the egress has put its file somewhere."""
+        return self.backup_storage_used or self.file.size is not None or self.file.location is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,11 +396,14 @@ def apply_snapshot(
     """Bring what LiveKit says into a recording.
 
     Live statuses only move forward, a final status never changes, an unknown one changes nothing, and a snapshot
-    of another egress than the recording's own is ignored. Facts about the file are taken over where they are real.
+    of another egress than the recording's own is ignored. Facts about the file are taken over where they are real,
+    and nothing is completed without a file: LIMIT_REACHED, which comes without ENDING, may be said before.
     """
     if snapshot.status is EgressStatus.UNKNOWN or recording.egress_id not in {None, snapshot.egress_id}:
         return None
     observed = OBSERVED[snapshot.status]
+    if observed is Status.COMPLETED and not snapshot.filed:
+        observed = Status.STOPPING
     changed = _with_file(recording, snapshot, final=observed not in LIVE)
     if observed in TRANSITIONS[recording.status]:
         changed = _with_status(changed, snapshot, observed)
@@ -389,6 +411,11 @@ def apply_snapshot(
             # A worker that was killed reports no file, nor does a failure that follows a success, and a second
             # egress may have stored one: look for it.
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
+    elif observed in RUNNING and recording.failure_code in OWN_VERDICTS and not recording.outlived:
+        # LiveKit may have it on no record, so it is remembered here.
+        changed = replace(
+            changed, stop_reason=StopReason.SURVIVOR, late_upload_until=now + policy.upload_grace
+        )
     room_sid = recording.room_sid or snapshot.room_sid
     # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
     if (changed.egress_id, changed.room_sid) != (snapshot.egress_id, room_sid):
@@ -412,7 +439,7 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
         return recording
     if snapshot.backup_storage_used:
         return replace(recording, storage_key=None, file_url=file.location, duration=file.duration)
-    if final and (file.size is not None or file.location is not None):
+    if final and snapshot.filed:
         return replace(
             recording,
             storage_key=file.key or recording.storage_key,
@@ -676,12 +703,13 @@ def _judge_deadlines(
         return _stop(recording, StopReason.MAX_DURATION, now)
     if recording.status is not Status.STOPPING:
         return Judgement(recording=recording)
-    believable = presence in DENIALS or record is EgressStatus.ENDING
-    if now >= recording.status_at + policy.stopping_timeout and believable:
+    ending = record in ENDING
+    over = now >= recording.status_at + policy.stopping_timeout and (ending or presence in DENIALS)
+    if over or (ending and record is not EgressStatus.ENDING):
         late = recording.stop_reason is StopReason.START_TIMEOUT
         code = FailureCode.START_TIMEOUT if late else FailureCode.STOP_TIMEOUT
-        return Judgement(recording=recording, step=Step.LOOK, code=code, final=True)
-    running = record is not EgressStatus.ENDING and recording.stop_requested_at is not None
+        return Judgement(recording=recording, step=Step.LOOK, code=code, final=over)
+    running = not ending and recording.stop_requested_at is not None
     return Judgement(recording=recording, step=Step.STOP if running else Step.NONE)
 
 
@@ -689,13 +717,13 @@ def _stop(recording: Recording, reason: StopReason, now: datetime) -> Judgement:
     return Judgement(recording=request_stop(recording, reason, now) or recording, step=Step.STOP)
 
 
-def scheduled(recording: Recording, policy: Policy, now: datetime) -> Recording:
-    """Return the recording with its expiry, once it is final, and with the time of the sweep's next look."""
-    if not recording.live and recording.expires_at is None and policy.retention is not None:
-        recording = replace(recording, expires_at=now + policy.retention)
-    if not recording.live and recording.deleted_at is not None and recording.egress_id is not None:
-        recording = _entombed(recording, policy, now)
-    return replace(recording, due_at=_due_at(recording, policy, now))
+def scheduled(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> Recording:
+    """Return what a recording became, with its expiry, once it is final, and the time of the sweep's next look."""
+    if not after.live and after.expires_at is None and policy.retention is not None:
+        after = replace(after, expires_at=now + policy.retention)
+    if not after.live and after.deleted_at is not None and after.egress_id is not None:
+        after = _entombed(after, policy, now)
+    return replace(after, due_at=_due_at(before, after, policy, now))
 
 
 def _entombed(recording: Recording, policy: Policy, now: datetime) -> Recording:
@@ -707,26 +735,31 @@ def _entombed(recording: Recording, policy: Policy, now: datetime) -> Recording:
     return replace(recording, late_upload_until=until)
 
 
-def _due_at(recording: Recording, policy: Policy, now: datetime) -> datetime | None:
-    if recording.attempts:
-        return now + backoff(recording.attempts)
-    if recording.live:
-        if recording.status is Status.STARTING and recording.egress_id is None:
-            return max(recording.created_at + policy.start_grace, now)
+def _due_at(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
+    if after.attempts:
+        return now + backoff(after.attempts)
+    if after.live:
+        if after.status is Status.STARTING and after.egress_id is None:
+            return max(after.created_at + policy.start_grace, now)
         due = now + policy.sweep_interval
-        limit = max_duration_ends_at(recording)
-        return min(due, max(limit, now)) if limit and recording.status is Status.ACTIVE else due
-    late = recording.late_upload_until
-    if late is not None and recording.updated_at == recording.status_at:
-        # It has just failed: what is on its way arrives soon or, but rarely, late.
+        limit = max_duration_ends_at(after)
+        return min(due, max(limit, now)) if limit and after.status is Status.ACTIVE else due
+    late = after.late_upload_until
+    if late is not None and before is not None and before.live:
+        # It has just ended: what is on its way arrives soon or, but rarely, late.
         return min(now + policy.sweep_interval, max(late, now))
-    if recording.deleted_at is not None:
-        # Just deleted: whether its objects went too, nobody knows but who has looked.
-        return now if late is None or recording.updated_at == recording.deleted_at else max(late, now)
-    reminders = [late, recording.expires_at]
-    if recording.idempotency_key is not None:
-        reminders.append(recording.created_at + policy.idempotency_life)
+    if _is_news(before, after) or (after.deleted_at is not None and late is None):
+        return now
+    reminders = [late] if after.deleted_at is not None else [late, after.expires_at]
+    if after.idempotency_key is not None:
+        reminders.append(after.created_at + policy.idempotency_life)
     return min((reminder for reminder in reminders if reminder is not None), default=None)
+
+
+def _is_news(before: Recording | None, after: Recording) -> bool:
+    """Tell whether a final recording has become what nobody but the sweep may have acted upon."""
+    deleted = after.deleted_at is not None and (before is None or before.deleted_at is None)
+    return deleted or (after.outlived and (before is None or not before.outlived))
 
 
 def max_duration_ends_at(recording: Recording) -> datetime | None:

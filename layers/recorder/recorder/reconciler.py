@@ -210,7 +210,7 @@ class Reconciler:
         asked = [
             recording
             for recording, status in standing
-            if recording.egress_id is not None and status is not EgressStatus.ENDING
+            if recording.egress_id is not None and status not in domain.ENDING
         ]
         ours = Counter(recording.room_name for recording in asked)
         if not ours:
@@ -310,8 +310,11 @@ class Reconciler:
             if expired is None:
                 return "overtaken"
             recording = expired
-        survivors = record.by_recording.get(recording.id, ()) if record is not None else ()
-        running = bool(survivors)
+        on_record = record.by_recording.get(recording.id, ()) if record is not None else ()
+        survivors = [each.egress_id for each in on_record if each.status is not EgressStatus.ENDING]
+        if not on_record and recording.egress_id is not None and recording.outlived:
+            survivors = [recording.egress_id]
+        running = bool(on_record)
         recording, answered = self._stop_survivors(recording, survivors)
         try:
             after, outcome = self._clear(recording, running=running)
@@ -341,13 +344,10 @@ class Reconciler:
                 return domain.complete_from_file(recording, file, now) or recording, "late_file_found"
         return recording, "tidied"
 
-    def _stop_survivors(
-        self, recording: Recording, survivors: Sequence[EgressSnapshot]
-    ) -> tuple[Recording, bool]:
+    def _stop_survivors(self, recording: Recording, survivors: Sequence[str]) -> tuple[Recording, bool]:
         """Stop what still runs of a recording that is over; False where one of them gave no answer."""
-        running = [each.egress_id for each in survivors if each.status is not EgressStatus.ENDING]
         answered = True
-        for egress_id, outcome in self._egress.stop_many(running).items() if running else ():
+        for egress_id, outcome in self._egress.stop_many(survivors).items() if survivors else ():
             log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
             if isinstance(outcome, EgressSnapshot):
                 recording = self._service.apply(recording, outcome)
@@ -434,7 +434,7 @@ class Reconciler:
                 return
 
     def _save(self, before: Recording, after: Recording) -> Recording | None:
-        after = domain.scheduled(after, self._policy, self._clock.now())
+        after = domain.scheduled(before, after, self._policy, self._clock.now())
         return after if self._service.save(before, after) else None
 
 

@@ -266,7 +266,7 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=_fingerprint(request),
         )
-        return domain.scheduled(recording, self._policy, now)
+        return domain.scheduled(None, recording, self._policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
         recording = self._recordings.get(recording_id)
@@ -340,7 +340,7 @@ class RecordingService:
             changed = rule(recording)
             if changed is None:
                 return recording
-            changed = domain.scheduled(changed, self._policy, self._clock.now())
+            changed = domain.scheduled(recording, changed, self._policy, self._clock.now())
             if self.save(recording, changed):
                 return changed
             current = self._recordings.get(recording.id)

@@ -47,6 +47,8 @@ class Journal:
         """Those that were deleted because their retention was over."""
         self.failing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that fails."""
+        self.completing: Callable[[Recording], None] = lambda _: None
+        """Is told of every recording that is completed."""
         self._target = target
         for name in dir(target):
             if not name.startswith("_") and not hasattr(self, name):
@@ -78,6 +80,8 @@ class Journal:
             )
             if after.status is Status.FAILED and not final:
                 self.failing(after)
+            if after.status is Status.COMPLETED and not final:
+                self.completing(after)
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
             self.rows[after.id] = after

@@ -104,6 +104,16 @@ class Truth:
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
 
+    def check_file(self, completed: Recording) -> None:
+        """What is completed has a file."""
+        there = completed.deleted_at is not None or (
+            completed.downloadable and completed.storage_key in self._objects
+        )
+        require(
+            holds=there or completed.egress_id in self.backed_up,
+            otherwise=f"{completed.id} is completed without a file",
+        )
+
     # While time passes quietly.
 
     def check_after_sweep(self, now: datetime) -> None:
