@@ -65,8 +65,8 @@ demo: setup ## Record, download and decode once, on a stack of its own
 	@exec $(PYTHON) -m local demo
 
 .PHONY: invoke
-invoke: setup ## Run one function once (FUNCTION=GetRecording EVENT=events/get_recording_completed.json)
-	@$(if $(and $(FUNCTION),$(EVENT)),,echo "FUNCTION=... and EVENT=... are needed, as in: make invoke FUNCTION=ListRecordings EVENT=events/list_recordings_first_page.json"; exit 1)
+invoke: setup ## Run every file in events/, or one (FUNCTION=GetRecording EVENT=events/get_recording_completed.json)
+	@$(if $(FUNCTION)$(EVENT),$(if $(and $(FUNCTION),$(EVENT)),,echo "FUNCTION=... and EVENT=... go together."; exit 1))
 	@exec $(PYTHON) -m local invoke $(FUNCTION) $(EVENT)
 
 .PHONY: test

@@ -13,13 +13,14 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import demo, state
 from local.environments import ROOT
 from local.external import External
-from local.invoke import invoke
+from local.invoke import invoke, invoke_all
 from local.processes import LOOPBACK, LocalStackError
 from local.stack import Ports, Stack
 
@@ -76,9 +77,9 @@ def _arguments() -> argparse.Namespace:
         "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of template.yaml"
     )
     commands.add_parser("demo", help="record, download and decode on a stack of its own")
-    once = commands.add_parser("invoke", help="run one function once")
-    once.add_argument("function", help="its logical id in template.yaml")
-    once.add_argument("event", type=Path, help="a file from events/")
+    once = commands.add_parser("invoke", help="run one function once, or each with every file in events/")
+    once.add_argument("function", nargs="?", help="its logical id in template.yaml")
+    once.add_argument("event", nargs="?", type=Path, help="a file from events/")
     return parser.parse_args()
 
 
@@ -144,11 +145,11 @@ API={endpoints.api_url}
 ALICE={endpoints.tokens["alice"]}
 BOB={endpoints.tokens["bob"]}
 
-Paste the three lines above, and then: start; get, until it is active; stop; list.
+Paste the three lines above, and then: start; get, once it is active; stop; list.
 
 ID=$(curl -sS -X POST "{recordings}" {authorization} -H 'Content-Type: application/json' \
 -d '{{"roomName": "demo"}}' | tee /dev/stderr | sed 's/.*"recordingId":"\\([^"]*\\)".*/\\1/')
-curl -sS "{recordings}/$ID" {authorization}
+curl -sS "{recordings}/$ID" {authorization} -H 'Prefer: wait=10'
 curl -sS -X PATCH "{recordings}/$ID" {authorization} -H 'Prefer: wait=20'
 curl -sS "{recordings}?roomName=demo" {authorization}
 """
@@ -164,15 +165,24 @@ def _demo() -> int:
     return 0
 
 
-def _invoke(directory: Path, function: str, path: Path) -> int:
+def _invoke(directory: Path, function: str | None, path: Path | None) -> int:
+    if function is None or path is None:
+        events = {each.name: _event(each) for each in sorted((ROOT / "events").glob("*.json"))}
+        run = partial(invoke_all, events, directory)
+    else:
+        run = partial(invoke, function, _event(path), directory)
+    if state.running(directory):
+        return 0 if run() else 1
+    with Stack(directory, ports=PORTS, external=External.from_environment(os.environ), report=_say):
+        return 0 if run() else 1
+
+
+def _event(path: Path) -> JsonValue:
     try:
         event: JsonValue = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise LocalStackError(f"{path} cannot be read as an event: {error}") from None
-    if state.running(directory):
-        return 0 if invoke(function, event, directory) else 1
-    with Stack(directory, ports=PORTS, external=External.from_environment(os.environ), report=_say):
-        return 0 if invoke(function, event, directory) else 1
+    return event
 
 
 def _log_to_terminal() -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RECORDING_ID = "6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"
 KEY = f"recordings/{RECORDING_ID}/recording.mp4"
 SECONDS = 2
+IS_THERE = "select from recordings where id = cast(:id as uuid) and deleted_at is null"
+DELETE = "delete from recordings where id = cast(:id as uuid)"
+"""Somebody may have deleted it, and its tombstone is still there."""
 INSERT = """
 insert into recordings (
     id, user_id, room_name, source, status, layout, resolution, codec, audio_codec, room_sid, egress_id,
@@ -46,7 +49,7 @@ def ensure(endpoints: Endpoints) -> None:
         database.user, database.host, database.name, database.port, database.password, ssl_context=False
     )
     with contextlib.closing(connecting) as connection, TemporaryDirectory() as directory:
-        if connection.run("select 1 from recordings where id = cast(:id as uuid)", id=RECORDING_ID):
+        if connection.run(IS_THERE, id=RECORDING_ID):
             return
         file = Path(directory) / "recording.mp4"
         asyncio.run(render(_recording(), file))
@@ -59,6 +62,7 @@ def ensure(endpoints: Endpoints) -> None:
             config=Config(s3={"addressing_style": "path"}),
         )
         s3.put_object(Bucket=endpoints.bucket, Key=KEY, Body=file.read_bytes())
+        connection.run(DELETE, id=RECORDING_ID)
         connection.run(INSERT, id=RECORDING_ID, key=KEY, size=file.stat().st_size, duration=float(SECONDS))
 
 

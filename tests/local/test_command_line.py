@@ -127,6 +127,17 @@ def test_one_function_can_be_run_beside_it(running: Running) -> None:
     assert "START RequestId" in done.stderr
 
 
+def test_every_event_can_be_run_beside_it(running: Running) -> None:
+    done = subprocess.run(
+        local(running.state, "invoke"), cwd=ROOT, capture_output=True, text=True, check=True, timeout=90
+    )
+    statuses = {event: status for _, event, status, *_ in map(str.split, done.stdout.splitlines())}
+    assert statuses.keys() == {each.name for each in (ROOT / "events").iterdir()}
+    assert statuses["delete_recording_one.json"] == statuses["get_recording_completed.json"] == "200"
+    assert statuses["start_recording_unknown_field.json"] == "400"
+    assert statuses["list_recordings_no_subject.json"] == "401"
+
+
 def test_an_unknown_function_is_told_with_those_that_there_are(running: Running, refused: Refused) -> None:
     said = refused(running.state, "invoke", "Nothing", str(ROOT / "events/list_recordings_first_page.json"))
     assert "There is no function Nothing; there are DeleteRecording, GetRecording" in said
