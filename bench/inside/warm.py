@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import redirect_stdout
@@ -36,20 +37,23 @@ class _Timed:
         self._connection.close()
 
 
-def lambda_handler(event: dict[str, object], context: LambdaContext) -> list[float]:
-    """Return for each of `times` invocations with `request` the milliseconds that were not the database's.
+def lambda_handler(event: dict[str, object], context: LambdaContext) -> list[list[float]]:
+    """Return for each of `times` invocations the milliseconds, and those of them that were not the database's.
 
-    `folder` is that of the product's function.
+    `folder` is that of the product's function. In `request`, the text `numbered` becomes the invocation's number.
     """
     sys.path.insert(0, str(event["folder"]))
     timed = _Timed(CONNECTION.take())
     environment.get().made["database"] = Database(lambda: timed)
     handler = import_module("app").lambda_handler
-    measured: list[float] = []
+    request, numbered = json.dumps(event["request"]), str(event["numbered"])
+    measured: list[list[float]] = []
     with redirect_stdout(StringIO()):
-        for _ in range(int(str(event["times"]))):
+        for number in range(int(str(event["times"]))):
+            this = json.loads(request.replace(numbered, f"{number:012}") if numbered else request)
             timed.seconds = 0.0
             start = time.perf_counter()
-            handler(event["request"], context)
-            measured.append((time.perf_counter() - start - timed.seconds) * 1000)
+            handler(this, context)
+            seconds = time.perf_counter() - start
+            measured.append([seconds * 1000, (seconds - timed.seconds) * 1000])
     return measured
