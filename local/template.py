@@ -120,12 +120,14 @@ class Template:
         return resource.condition is None or bool(self._resolver.resolve({"Condition": resource.condition}))
 
     def _references(self, region: str) -> Iterator[tuple[str, JsonValue]]:
-        """Yield what `Ref` and `Fn::GetAtt` give for the functions, their aliases and the layers."""
+        """Yield what `Ref` and `Fn::GetAtt` give for the functions, their aliases, the layers and the migration."""
         for name, resource in self._resources.items():
             match resource.type, resource.properties:
                 case "AWS::Lambda::Function", _:
                     yield name, name
                     yield f"{name}.Arn", _function_arn(region, name)
+                case "Custom::Migration", _:
+                    yield f"{name}.Configuration", "local"
                 case "AWS::Lambda::LayerVersion", {"Content": {"S3Key": key}}:
                     yield name, key
                 case "AWS::Lambda::Alias", properties:

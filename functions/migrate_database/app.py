@@ -1,6 +1,8 @@
 """Bring the database to this version's schema: at each deploy before new code takes traffic, and by hand."""
 
+import hashlib
 import json
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
@@ -10,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pg8000 import dbapi
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -19,6 +21,8 @@ from recorder.login import database_login
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -34,6 +38,8 @@ _REASON_LENGTH: Final = 1000
 
 class _Properties(TypedDict):
     Revision: str
+    Database: str
+    Configuration: list[str]
 
 
 class CustomResourceRequest(TypedDict):
@@ -62,12 +68,14 @@ def lambda_handler(event: dict[str, object], context: "LambdaContext") -> dict[s
 
 
 def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
-    """Run what is missing, all of it or nothing, each statement in at most so many seconds.
+    """Run what is missing, all of it or nothing, in at most so many seconds.
 
     A database that a later version of this function has migrated stays as it is: what came later is made to be
     usable by the version before.
     """
     engine = create_engine("postgresql+pg8000://", creator=lambda: _connect(seconds), poolclass=NullPool)
+    if seconds is not None:
+        event.listen(engine, "before_cursor_execute", _bounded(time.monotonic() + seconds))
     with engine.begin() as connection:
         connection.execute(LOCK)
         connection.execute(PATIENCE)
@@ -81,6 +89,16 @@ def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
         return before, MigrationContext.configure(connection).get_current_revision()
 
 
+def _bounded(over: float) -> "Callable[[object, dbapi.Cursor, str, object, object, bool], None]":
+    """Have Postgres end whatever statement still runs at that time, so that there is a reason to tell."""
+
+    def bound(_: object, cursor: dbapi.Cursor, *_statement: object) -> None:
+        left = max(1, int((over - time.monotonic()) * 1000))
+        cursor.execute(f"set local statement_timeout = {left}")
+
+    return bound
+
+
 def _connect(seconds: float | None) -> dbapi.Connection:
     settings, password = database_login()
     return dbapi.connect(
@@ -90,7 +108,8 @@ def _connect(seconds: float | None) -> dbapi.Connection:
         database=settings.name,
         password=password,
         ssl_context=tls_context(settings),
-        timeout=seconds,
+        # Postgres ends what takes too long; this is for one that says nothing any more.
+        timeout=seconds + _ANSWER_SECONDS / 4 if seconds is not None else None,
         application_name="recorder-migrate",
     )
 
@@ -116,11 +135,15 @@ def _answer_deploy(request: CustomResourceRequest, seconds: float) -> dict[str, 
 def _asks_for_migration(request: CustomResourceRequest) -> bool:
     """Tell whether there may be something to do: not when the stack goes, nor when it goes back.
 
-    A deploy that failed is taken back also while the database cannot be reached.
+    A deploy that failed, and one that only sets the functions up otherwise, needs no database that can be reached.
     """
-    before = request.get("OldResourceProperties")
-    goes_back = before is not None and request["ResourceProperties"]["Revision"] < before["Revision"]
-    return request["RequestType"] != "Delete" and not goes_back
+    if request["RequestType"] == "Delete":
+        return False
+    before, after = request.get("OldResourceProperties"), request["ResourceProperties"]
+    if before is None:
+        return True
+    moved = before.get("Database") != after["Database"]
+    return after["Revision"] > before["Revision"] or (moved and after["Revision"] == before["Revision"])
 
 
 def _reason(error: Exception) -> str:
@@ -133,6 +156,11 @@ def _reason(error: Exception) -> str:
     return f"{type(cause).__name__}: {words[0] if words else ''}"[:_REASON_LENGTH]
 
 
+def _digest(configuration: list[str]) -> str:
+    """Return what differs whenever the functions are set up otherwise."""
+    return hashlib.sha256(json.dumps(configuration).encode()).hexdigest()
+
+
 def _send(request: CustomResourceRequest, status: str, reason: str) -> None:
     answer = {
         "Status": status,
@@ -141,6 +169,7 @@ def _send(request: CustomResourceRequest, status: str, reason: str) -> None:
         "StackId": request["StackId"],
         "RequestId": request["RequestId"],
         "LogicalResourceId": request["LogicalResourceId"],
+        "Data": {"Configuration": _digest(request["ResourceProperties"]["Configuration"])},
     }
     put = urllib.request.Request(  # noqa: S310 - the address is CloudFormation's
         request["ResponseURL"],

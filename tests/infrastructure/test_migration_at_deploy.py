@@ -32,10 +32,19 @@ class CloudFormation:
     """Asks the function, and takes its answers where `ResponseURL` says."""
 
     url: str
-    answers: list[dict[str, str]] = field(default_factory=list)
+    answers: list[dict[str, object]] = field(default_factory=list)
     content_types: list[str | None] = field(default_factory=list)
 
-    def ask(self, kind: str = "Create", *, revision: str = HEAD, before: str | None = None) -> dict[str, str]:
+    def ask(
+        self,
+        kind: str = "Create",
+        *,
+        revision: str = HEAD,
+        before: str | None = None,
+        database: str = "db:5432/recorder",
+        level: str = "INFO",
+        seconds: float | None = None,
+    ) -> dict[str, object]:
         """Invoke the function as a deploy does, and return what it answered."""
         event: dict[str, object] = {
             "RequestType": kind,
@@ -44,13 +53,14 @@ class CloudFormation:
             "RequestId": str(uuid4()),
             "ResourceType": "Custom::Migration",
             "LogicalResourceId": "Migration",
-            "ResourceProperties": {"Revision": revision},
+            "ResourceProperties": {"Revision": revision, "Database": database, "Configuration": [level]},
         }
         if kind != "Create":
             event["PhysicalResourceId"] = "Migration"
         if before is not None:
-            event["OldResourceProperties"] = {"Revision": before}
-        invoke(event)
+            old = {"Revision": before, "Database": "db:5432/recorder", "Configuration": ["INFO"]}
+            event["OldResourceProperties"] = old
+        invoke(event, seconds)
         answer = self.answers.pop()
         assert self.answers == []
         for name in ("StackId", "RequestId", "LogicalResourceId"):
@@ -60,8 +70,8 @@ class CloudFormation:
         return answer
 
 
-def invoke(event: dict[str, object]) -> dict[str, object]:
-    result = handler("migrate_database")(event, LambdaContext("migrate_database", time.time_ns))
+def invoke(event: dict[str, object], seconds: float | None = None) -> dict[str, object]:
+    result = handler("migrate_database")(event, LambdaContext("migrate_database", time.time_ns, seconds))
     return cast("dict[str, object]", result)
 
 
@@ -170,7 +180,9 @@ def test_a_failed_migration_fails_the_deploy_with_its_reason(
     assert answer["Reason"] == "Postgres refused it: permission denied for schema public (SQLSTATE 42501)"
     assert tables(database) == set()
     assert "MIGRATION_FAILED" in caplog.messages
-    assert WEAK_PASSWORD not in answer["Reason"] + "".join(str(vars(record)) for record in caplog.records)
+    assert WEAK_PASSWORD not in str(answer["Reason"]) + "".join(
+        str(vars(record)) for record in caplog.records
+    )
 
 
 def test_a_wrong_password_is_told_without_the_password(
@@ -181,9 +193,9 @@ def test_a_wrong_password_is_told_without_the_password(
 
     answer = cloudformation.ask()
 
-    assert (answer["Status"], weak_role in answer["Reason"]) == ("FAILED", True)
-    assert "SQLSTATE 28P01" in answer["Reason"]
-    assert "another-canary" not in answer["Reason"]
+    assert (answer["Status"], weak_role in str(answer["Reason"])) == ("FAILED", True)
+    assert "SQLSTATE 28P01" in str(answer["Reason"])
+    assert "another-canary" not in str(answer["Reason"])
 
 
 @pytest.mark.usefixtures("database")
@@ -193,7 +205,7 @@ def test_an_absent_secret_is_told(cloudformation: CloudFormation, monkeypatch: p
     answer = cloudformation.ask()
 
     assert answer["Status"] == "FAILED"
-    assert "ResourceNotFoundException" in answer["Reason"]
+    assert "ResourceNotFoundException" in str(answer["Reason"])
 
 
 @pytest.mark.usefixtures("database")
@@ -205,6 +217,33 @@ def test_an_unreachable_database_fails_what_goes_on_and_not_what_goes_back(
     assert cloudformation.ask("Update", revision=HEAD, before="0001")["Status"] == "FAILED"
     assert cloudformation.ask("Update", revision="0001", before=HEAD)["Status"] == "SUCCESS"
     assert cloudformation.ask("Delete")["Status"] == "SUCCESS"
+
+
+def test_a_deploy_that_sets_functions_up_otherwise_needs_no_database(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PORT", str(free_port()))
+
+    one = cloudformation.ask("Update", before=HEAD)
+    other = cloudformation.ask("Update", before=HEAD, level="DEBUG")
+
+    assert one["Status"] == other["Status"] == "SUCCESS"
+    assert one["Data"] == cloudformation.ask("Update", before=HEAD)["Data"] != other["Data"]
+    assert cloudformation.ask("Update", before=HEAD, database="other:5432/recorder")["Status"] == "FAILED"
+
+
+def test_a_migration_that_takes_too_long_is_told_before_the_function_ends(
+    cloudformation: CloudFormation, database: pg8000.native.Connection
+) -> None:
+    database.run("create table recordings (id text)")
+    database.run("begin")
+    database.run("lock table recordings")
+
+    answer = cloudformation.ask(seconds=10.5)
+
+    assert answer["Status"] == "FAILED"
+    assert "statement timeout (SQLSTATE 57014)" in str(answer["Reason"])
+    assert tables(database) == {"recordings"}
 
 
 def test_deleting_the_stack_leaves_the_tables(

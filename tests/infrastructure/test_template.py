@@ -71,7 +71,7 @@ DATABASE = {
     "DATABASE_CA_BUNDLE",
 }
 OWNERSHIP = {"DEPLOYMENT", "RECORDINGS_BUCKET"}
-WRITES_ROWS = {"RETENTION_DAYS", "EVENT_BUS_NAME"}
+WRITES_ROWS = {"RETENTION_DAYS", "UPLOAD_GRACE_SECONDS", "EVENT_BUS_NAME"}
 LIVEKIT = {"LIVEKIT_URL", "LIVEKIT_SECRET_ARN"}
 UPLOAD = {
     "EGRESS_S3_ENDPOINT",
@@ -81,7 +81,7 @@ UPLOAD = {
     "EGRESS_S3_EXTERNAL_ID",
     "EGRESS_TEMPLATE_URL",
 }
-DEADLINES = {"STARTING_TIMEOUT_SECONDS", "STOPPING_TIMEOUT_SECONDS", "UPLOAD_GRACE_SECONDS"}
+DEADLINES = {"STARTING_TIMEOUT_SECONDS", "STOPPING_TIMEOUT_SECONDS"}
 ONE_RECORDING = {"REQUIRED_SCOPE", *OWNERSHIP, *LIVEKIT, *WRITES_ROWS}
 VARIABLES = {
     "StartRecording": {*ONE_RECORDING, *UPLOAD, "PUBLIC_URL", "ROOM_CLAIM", "MAX_DURATION_SECONDS"},
@@ -195,6 +195,7 @@ def test_options_grant_only_what_they_need() -> None:
     assert changes(SubnetIds="subnet-1", SecurityGroupIds="sg-1") == dict.fromkeys(
         FUNCTIONS, (NETWORK, set())
     )
+    assert changes(BucketKeyArn="key") == {"GetRecording": ({("kms:Decrypt", "key")}, set())}
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
 
@@ -205,6 +206,9 @@ def test_workers_may_do_nothing_but_upload() -> None:
         ("s3:PutObject", f"{BUCKET}/recordings/*"),
         ("s3:AbortMultipartUpload", f"{BUCKET}/recordings/*"),
     }
+    policies = dict(evaluated(BucketKeyArn="key").select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
+    encrypt = {("kms:GenerateDataKey", "key"), ("kms:Decrypt", "key")}
+    assert encrypt <= _grants(policies["EgressUpload"]["PolicyDocument"])
 
 
 def test_each_function_is_told_exactly_what_it_reads() -> None:
@@ -213,6 +217,9 @@ def test_each_function_is_told_exactly_what_it_reads() -> None:
         for name, properties in evaluated().select("AWS::Lambda::Function", "Environment")
     }
 
+    for name in LIVE:
+        # Nobody reads it: with it, Lambda sees that there is something to publish.
+        told[name].remove("CONFIGURATION")
     assert told == {name: EVERYWHERE | DATABASE | VARIABLES[name] for name in FUNCTIONS}
 
 
@@ -322,6 +329,56 @@ def test_a_new_layer_publishes_every_function() -> None:
 
     assert set(versions(before)) == set(versions(after)) == set(LIVE)
     assert all(versions(before)[function] != versions(after)[function] for function in LIVE)
+
+
+OTHER_VALUES = {
+    "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
+    "DatabaseAuthentication": "iam",
+    "DatabaseResourceId": "db-ABC",
+    "DomainName": "api.example.com",
+    "EgressS3AssumeRoleArn": "arn:aws:iam::123456789012:role/egress",
+    "SecurityGroupIds": "sg-0a",
+    "SubnetIds": "subnet-0a",
+}
+"""Of parameters that do something only together with others."""
+PUBLISHED = (
+    "Architectures",
+    "Environment",
+    "Layers",
+    "MemorySize",
+    "Role",
+    "Runtime",
+    "SnapStart",
+    "Timeout",
+    "VpcConfig",
+)
+"""What a version keeps of its function, beside the code."""
+
+
+@pytest.mark.parametrize("parameter", section("Parameters"))
+def test_a_parameter_alone_publishes_the_functions_that_it_sets_up(parameter: str) -> None:
+    """The SAM transform names a version after the parameters, not after what they say."""
+    declared = section("Parameters")[parameter]
+    others = {name: value for name, value in OTHER_VALUES.items() if name != parameter}
+    values = [str(each) for each in cast("list[JsonValue]", declared.get("AllowedValues", []))]
+    default = str(declared.get("Default", ""))
+    other = next((value for value in values if value != default), OTHER_VALUES.get(parameter, "7"))
+
+    def made_of(**parameters: str) -> dict[str, dict[str, JsonValue]]:
+        functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", *PUBLISHED))
+        return {name: functions[name] for name in LIVE}
+
+    migration = cast("dict[str, JsonValue]", section("Resources")["Migration"]["Properties"])
+    named = cast("list[JsonValue]", migration["Configuration"])
+    changes = made_of(**others) != made_of(**others, **{parameter: other})
+
+    assert changes == ({"Ref": parameter} in named)
+
+
+def test_what_sets_up_a_function_describes_its_version() -> None:
+    descriptions = [properties for _, properties in evaluated().select("AWS::Lambda::Version", "Description")]
+
+    assert descriptions == [{"Description": "Migration.Configuration"}] * len(LIVE)
 
 
 def test_a_gradual_rollout_shifts_every_alias_and_watches_an_alarm() -> None:
@@ -490,10 +547,20 @@ def test_a_sweep_that_fails_is_kept_and_the_next_one_is_the_retry() -> None:
     }
 
 
-@pytest.mark.parametrize(("given", "reserved"), [("2", {"ReconcileRecordings": "2"}), ("0", {})])
-def test_concurrency_is_reserved_for_the_sweep_alone(given: str, reserved: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("sweep", "wait", "reserved"),
+    [
+        ("2", "0", {"ReconcileRecordings": "2"}),
+        ("0", "0", {}),
+        ("0", "50", {"GetRecording": "50", "StopRecording": "50"}),
+    ],
+)
+def test_concurrency_is_reserved_for_the_sweep_and_bounded_for_what_waits(
+    sweep: str, wait: str, reserved: dict[str, str]
+) -> None:
     name = "ReservedConcurrentExecutions"
-    functions = evaluated(SweepConcurrency=given).select("AWS::Lambda::Function", name)
+    deployed = evaluated(SweepConcurrency=sweep, WaitConcurrency=wait)
+    functions = deployed.select("AWS::Lambda::Function", name)
 
     assert {function: found[name] for function, found in functions if found} == reserved
 
@@ -547,7 +614,8 @@ def test_every_parameter_is_described_checked_and_in_one_group() -> None:
         ("SubnetIds", ["", "subnet-0a", "subnet-0a,subnet-0b"], ["subnet-0a, subnet-0b", "vpc-1"]),
         ("SecurityGroupIds", ["", "sg-0a"], ["default"]),
         ("SecretsKeyArn", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"], ["alias/x"]),
-        ("ExistingBucket", ["", "team.recordings-1"], ["s3://team", "Team", "a"]),
+        ("ExistingBucket", ["", "team-recordings-1"], ["s3://team", "Team", "a", "team.recordings"]),
+        ("BucketKeyArn", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"], ["alias/x"]),
         ("AdoptedPrefix", ["", "egress/"], ["*", "a b"]),
         ("EgressS3AssumeRoleArn", ["", "arn:aws:iam::123456789012:role/x"], ["x"]),
         ("EventBusName", ["", "default", "team/bus"], ["arn:aws:events:x:1:event-bus/y"]),

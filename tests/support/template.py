@@ -27,7 +27,7 @@ PARAMETERS: Final = {
     "DatabaseHost": "db.example.com",
     "DatabaseSecretArn": "database-secret",
 }
-_ATTRIBUTES: Final = ("Arn", "RegionalDomainName", "RegionalHostedZoneId")
+_ATTRIBUTES: Final = ("Arn", "Configuration", "RegionalDomainName", "RegionalHostedZoneId")
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z0-9]+)[}.]")
 
 type Object = Mapping[str, JsonValue]
