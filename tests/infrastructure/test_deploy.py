@@ -132,6 +132,14 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     first = account.live_versions()
     assert set(first) == set(LIVE)
 
+    # A parameter alone: every function takes its traffic with it.
+    deployed = account.deploy(release.template, RetentionDays="7")
+    assert deployed.returncode == 0, deployed.stdout
+    configured = account.live_versions()
+    assert [function for function in LIVE if configured[function] == first[function]] == []
+    first = configured
+    account.new_events()
+
     # One whose migration fails: the reason is told, and nothing else has changed.
     deployed = account.deploy(release.next(tmp_path / "broken", BROKEN).template)
     events = account.new_events()

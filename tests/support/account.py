@@ -105,8 +105,9 @@ class Account:
     def _secret(self, name: str, value: dict[str, str]) -> str:
         return self.aws.secrets.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
 
-    def deploy(self, built: Path) -> subprocess.CompletedProcess[str]:
-        """Run `sam deploy` on a built template, as samconfig.toml has it for development."""
+    def deploy(self, built: Path, **parameters: str) -> subprocess.CompletedProcess[str]:
+        """Run `sam deploy` on a built template, as samconfig.toml has it for development; parameters stay as given."""
+        self._parameters |= parameters
         return self._sam(
             "deploy",
             *("--config-file", str(ROOT / "samconfig.toml"), "--config-env", "dev"),
