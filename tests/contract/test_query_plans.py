@@ -258,6 +258,7 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     ),
     "SAVE": (save, {"recordings_pkey"}),
     "REMOVE": (remove, {"recordings_pkey"}),
+    "REFRESHED": (lambda recordings: recordings.refreshed(AN_ID, NOW), {"recordings_pkey"}),
     "OWNERS": (lambda recordings: recordings.owners(THOUSAND), {"recordings_pkey"}),
     "ARM": (lambda recordings: recordings.arm(THOUSAND, NOW), {"recordings_pkey"}),
     "DELETE_EVENTS": (lambda recordings: recordings.delete_events(range(1, 101)), {"recording_events_pkey"}),

@@ -275,14 +275,28 @@ class TestLease:
         recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0)
         saved(recordings, before, replace(before, status=Status.ACTIVE))
 
-    def test_arm_makes_due_what_ended_unless_it_waits_after_a_failure(self, recordings: Recordings) -> None:
+    def test_is_left_alone_by_who_only_looked(self, recordings: Recordings) -> None:
+        before = inserted(recordings, recording(due_at=T0))
+        recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)
+        recordings.refreshed(before.id, T0 + MINUTE / 2)
+        recordings.refreshed(uuid4(), T0)
+        found = recordings.get(before.id)
+        assert found is not None
+        assert (found.refreshed_at, found.due_at, found.version) == (
+            T0 + MINUTE / 2,
+            T0 + MINUTE,
+            before.version,
+        )
+
+    def test_arm_makes_due_what_ended_unless_it_is_tried_again_soon(self, recordings: Recordings) -> None:
         ended = inserted(recordings, recording(status=Status.FAILED))
         later = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + MINUTE))
         backing_off = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + MINUTE, attempts=1))
+        long_off = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + 99 * MINUTE, attempts=8))
         live = inserted(recordings, recording())
-        recordings.arm([ended.id, later.id, backing_off.id, live.id, uuid4()], T0)
+        recordings.arm([ended.id, later.id, backing_off.id, long_off.id, live.id, uuid4()], T0)
         leased = recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)
-        assert {each.id for each in leased} == {ended.id, later.id}
+        assert {each.id for each in leased} == {ended.id, later.id, long_off.id}
 
     def test_backlog_tells_of_the_oldest_that_is_due(self, recordings: Recordings) -> None:
         assert recordings.backlog(T0).oldest_due_at is None

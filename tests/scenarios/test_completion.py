@@ -145,6 +145,24 @@ def test_t09_one_negative_answer_changes_nothing(deployment: Deployment, alice: 
         assert alice.get(recording_id).recording["status"] == "active"
 
 
+def test_t09_one_denial_at_the_deadline_of_a_stop_changes_nothing(
+    deployment: Deployment, alice: User
+) -> None:
+    recording_id = alice.record(sweep=True)
+    faults = deployment.livekit.world.faults
+    faults.stop.internal.always()
+    alice.stop(recording_id)
+    deployment.sweeps(4, minutes=8)
+    faults.recorders_hidden.always()
+    deployment.sweeps(1)
+    assert alice.get(recording_id).recording["status"] == "stopping"
+    assert alice.start(roomName="demo").status == 409
+
+    faults.recorders_hidden.off()
+    deployment.sweeps(2)
+    assert alice.get(recording_id).recording["status"] == "stopping"
+
+
 def test_t10_webhooks_in_every_order_and_number_give_the_same_recording(
     deployment: Deployment, alice: User
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -50,7 +51,7 @@ def test_shorter_deadlines_of_a_deployment_count(deploy: Deploy) -> None:
 
 
 def test_sweep_out_of_time_leaves_the_rest_to_the_next(deployment: Deployment) -> None:
-    # More than one batch of finished recordings whose idempotency key is to be forgotten.
+    # Finished recordings whose idempotency key is to be forgotten.
     deployment.execute("alter table recordings disable trigger observe")
     deployment.execute(
         """insert into recordings (id, room_name, user_id, source, status, status_at, created_at, updated_at, due_at,
@@ -61,14 +62,68 @@ def test_sweep_out_of_time_leaves_the_rest_to_the_next(deployment: Deployment) -
     )
     deployment.execute("alter table recordings enable trigger observe")
     deployment.advance(25 * 3600)
-    reports = [cast("dict[str, object]", _sweep(deployment, seconds)) for seconds in (15, 55)]
+    # Each look at the time takes its own.
+    looks = count()
+    slow = deployment.invoke(
+        "reconcile_recordings",
+        event("reconcile_recordings_scheduled"),
+        clock=lambda: deployment.livekit.clock.ns() + next(looks) * 50_000_000,
+    )
+    deployment.advance(61)
+    reports = [cast("dict[str, object]", each) for each in (slow, _sweep(deployment))]
     assert [report["finished"] for report in reports] == [False, True]
     outcomes = [cast("dict[str, int]", report["outcomes"]) for report in reports]
-    assert [each["tidied"] for each in outcomes] == [1000, 100]
+    assert 0 < outcomes[0]["tidied"] < 1000
+    assert sum(each["tidied"] for each in outcomes) == 1100
     assert cast("float", reports[0]["oldestDueSeconds"]) > 3600
     assert reports[1]["oldestDueSeconds"] == 0
     assert deployment.rows("select id from recordings where due_at is not null") == []
 
 
-def _sweep(deployment: Deployment, seconds: float) -> object:
-    return deployment.invoke("reconcile_recordings", event("reconcile_recordings_scheduled"), seconds=seconds)
+def test_sweep_that_nobody_answers_ends_in_time_and_tells_and_stops_all_the_same(
+    deployment: Deployment, alice: User
+) -> None:
+    livekit = deployment.livekit
+    rooms = [f"room {number}" for number in range(60)]
+    for room in rooms:
+        livekit.world.open_room(room)
+        assert alice.start(roomName=room).status == 201
+    orphan = alice.start(roomName="demo")
+    deployment.advance(60)
+    deployment.execute(
+        """alter table recordings disable trigger observe;
+           update recordings set status = 'failed', failure_code = 'worker_lost', due_at = '2020-01-01'
+           where room_name <> 'demo';
+           alter table recordings enable trigger observe;
+           delete from recordings where room_name = 'demo'"""
+    )
+    livekit.world.faults.stop.answer_lost.always()
+    # FunctionTimeoutError says that it did not end in time.
+    report = cast("dict[str, object]", _sweep(deployment))
+    outcomes = cast("dict[str, int]", report["outcomes"])
+    assert report["finished"] is False
+    assert outcomes["orphan"] == 1
+    assert outcomes["published"] > 0
+    assert outcomes["stop_unanswered"] > 0
+    livekit.world.faults.off()
+    deployment.sweeps(3)
+    assert orphan["egressId"] not in livekit.world.unended()
+
+
+def test_sweep_is_not_ended_by_one_recording(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.webhook_lost.always()
+    recording_id = alice.record()
+    deployment.execute(
+        """alter table recordings disable trigger observe;
+           insert into recordings (room_name, user_id, source, status, status_at, created_at, updated_at, due_at)
+           values ('other', 'bob', 'room_composite', 'starting', now(), '9999-12-31 23:59:59', now(), '2020-01-01');
+           alter table recordings enable trigger observe"""
+    )
+    assert deployment.sweep()["error"] == 1
+    assert alice.statuses() == ["active"]
+    deployment.execute("delete from recordings where user_id = 'bob'")
+    assert alice.stop(recording_id).status == 200
+
+
+def _sweep(deployment: Deployment) -> object:
+    return deployment.invoke("reconcile_recordings", event("reconcile_recordings_scheduled"))

@@ -90,6 +90,20 @@ def test_t36_a_sweep_that_is_still_running_keeps_its_rows(deployment: Deployment
     assert inner[0].keys() <= {"published"}
 
 
+def test_t36_a_look_at_a_recording_gives_its_row_to_no_second_sweep(
+    deployment: Deployment, alice: User
+) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.advance(61)
+    inner: list[dict[str, int]] = []
+    deployment.livekit.world.faults.rooms.answer_lost.next()
+    # Old enough for LiveKit to be asked, while the sweep that has leased the row waits.
+    deployment.livekit.at(6, lambda: alice.get(recording_id))
+    deployment.livekit.at(8, lambda: inner.append(deployment.sweep()))
+    deployment.sweep()
+    assert inner == [{}]
+
+
 def test_t37_next_request_succeeds_after_postgres_was_restarted(
     restartable_deployment: Deployment, restartable_postgres: RestartablePostgres
 ) -> None:

@@ -242,6 +242,30 @@ def test_t20_target_is_held_as_long_as_the_egress_runs(deployment: Deployment, a
     assert alice.get(recording_id).recording["status"] == "completed"
 
 
+def test_t20_egress_that_outlives_our_verdict_is_asked_again_until_it_ends(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    livekit = deployment.livekit
+    livekit.world.faults.start.request_lost.next()
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.sweeps(1)
+    assert alice.get(recording_id).recording["failureCode"] == "start_lost"
+    # What was believed lost arrives after all, and LiveKit does not answer the stop.
+    livekit.world.call("Egress", "StartRoomCompositeEgress", livekit.world.requests[0])
+    livekit.world.faults.stop.internal.always()
+    deployment.sweeps(3)
+    for _ in range(20):
+        asked = len(logs.of("STOP_UNANSWERED"))
+        deployment.sweeps(2)
+        assert len(logs.of("STOP_UNANSWERED")) > asked
+    assert {"outcome": "stop_unanswered", "RecordingsReconciled": 1.0} in logs.metrics("RecordingsReconciled")
+
+    livekit.world.faults.off()
+    deployment.sweeps(2)
+    deployment.advance(2)
+    assert livekit.world.unended() == {}
+
+
 def test_t20_zombie_whose_room_never_showed_it_is_closed_after_a_bound(
     deployment: Deployment, alice: User
 ) -> None:

@@ -54,6 +54,15 @@ def test_stop_waits_no_longer_than_wished_and_at_most_20_seconds(
     assert longest <= seconds < longest + 1
 
 
+def test_get_does_not_wait_for_what_has_changed_already(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.webhook_lost.always()
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.advance(60)
+    answer, seconds = _timed(deployment, lambda: alice.get(recording_id, wait=20))
+    assert answer.recording["status"] == "active"
+    assert seconds < 1
+
+
 def test_stop_again_waits_too(alice: User) -> None:
     recording_id = alice.record()
     assert alice.stop(recording_id)["status"] == "stopping"

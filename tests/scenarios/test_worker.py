@@ -68,6 +68,21 @@ def test_t39_livekit_that_hides_its_recorders_costs_no_recording(deployment: Dep
     assert alice.get(recording_id).recording["status"] == "completed"
 
 
+def test_t39_who_polls_keeps_no_dead_recording_alive(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.kill_host(recording_id)
+    deployment.advance(30)
+    for _ in range(3):
+        deployment.advance(61)
+        # The room's answer takes longer than a status stays fresh.
+        deployment.livekit.world.faults.rooms.slow.next()
+        deployment.livekit.at(7, lambda: alice.get(recording_id))
+        deployment.sweep()
+        deployment.sweep()
+    deployment.sweeps(3)
+    assert alice.get(recording_id).recording["failureCode"] == "worker_lost"
+
+
 def test_t39_denials_close_to_each_other_count_once(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(sweep=True)
     deployment.livekit.world.faults.recorders_hidden.always()
@@ -143,6 +158,17 @@ def test_t40_running_egress_that_livekit_forgot_stays_active(deployment: Deploym
     deployment.advance(2)
     assert alice.get(recording_id).recording["status"] == "completed"
     assert httpx.get(alice.get(recording_id)["downloadUrl"]).content == MEDIA
+
+
+def test_t40_egress_that_livekit_forgot_before_it_was_active_is_active(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.world.faults.webhook_lost.always()
+    recording_id = alice.record(seconds=10)
+    deployment.livekit.world.lose_records()
+    deployment.sweeps(8)
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert alice.stop(recording_id)["status"] == "stopping"
 
 
 def test_t40_later_updates_of_a_forgotten_egress_apply(deployment: Deployment, alice: User) -> None:

@@ -230,8 +230,6 @@ def scene_of(prepare: Part, stack: Stack, sites: Sites, server: LiveKitServer) -
 def killed(killer: Killer, scene: Scene, act: Part, kill_at: int | None) -> None:
     with killer.process(kill_at):
         act(scene)
-    # It may have published events without living to say so.
-    scene.deployment.site.queue.used = True
     # The environment that was used last is gone with it.
     close_all([scene.deployment._idle.pop()])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain import Event, Recording, StoredFile, event_of
+from recorder.domain import ATTEMPTS_WHILE_RUNNING, Event, Recording, StoredFile, event_of
 from recorder.repository import Backlog, Owner, StoredEvent, _event_json
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class MemoryRepository:
         self._emit(before, after)
         return True
 
+    def refreshed(self, recording_id: UUID, now: datetime) -> None:
+        row = self.rows.get(recording_id)
+        if row is not None:
+            self.rows[row.id] = replace(row, refreshed_at=now)
+
     def get(self, recording_id: UUID) -> Recording | None:
         return self.rows.get(recording_id)
 
@@ -104,7 +109,8 @@ class MemoryRepository:
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         for recording_id in recording_ids:
             row = self.rows.get(recording_id)
-            if row is not None and row.attempts == 0 and not row.live:
+            waits = row is not None and 0 < row.attempts <= ATTEMPTS_WHILE_RUNNING
+            if row is not None and not row.live and not waits:
                 self.rows[row.id] = replace(row, due_at=now)
 
     def remove(self, recording: Recording) -> bool:

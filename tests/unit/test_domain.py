@@ -230,6 +230,20 @@ class TestSchedule:
         tidied = domain.tidied(fresh, POLICY, T0, running=running, settled=True)
         assert domain.scheduled(fresh, tidied, POLICY, T0).due_at == T0 + POLICY.upload_grace
 
+    def test_the_last_look_for_a_file_is_not_over_before_it_was_taken(self) -> None:
+        row = recording(status=Status.FAILED, late_upload_until=T0)
+        postponed = domain.tidied(row, POLICY, T0, running=False, settled=False)
+        assert postponed.late_upload_until == T0
+        assert domain.tidied(postponed, POLICY, T0, running=False, settled=True).late_upload_until is None
+
+    @given(st.integers(0, 100))
+    def test_what_runs_although_it_is_over_is_asked_to_end_every_two_minutes(self, attempts: int) -> None:
+        row = recording(status=Status.FAILED, egress_id="EG_1", attempts=attempts)
+        tidied = domain.tidied(row, POLICY, T0, running=True, settled=False)
+        due_at = domain.scheduled(row, tidied, POLICY, T0).due_at
+        assert due_at is not None
+        assert T0 < due_at <= T0 + 2 * MINUTE
+
     @given(st.integers(1, 100))
     def test_failures_wait_longer_each_time_up_to_six_hours(self, attempts: int) -> None:
         assert MINUTE <= domain.backoff(attempts) <= domain.backoff(attempts + 1) <= timedelta(hours=6)
@@ -300,8 +314,10 @@ class TestVerdicts:
     def test_a_stop_ends_at_its_deadline_where_the_room_denies(self, presence: Presence) -> None:
         late = T0 + POLICY.stopping_timeout
         row = replace(self.stopping, recorder_seen_at=None)
-        judgement = domain.judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
-        assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)
+        once = domain.judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
+        assert (once.step, once.final) == (Step.STOP, False)
+        again = domain.judge(once.recording, EgressStatus.ACTIVE, presence, late + POLICY.witness_gap, POLICY)
+        assert (again.final, again.code) == (True, FailureCode.STOP_TIMEOUT)
 
     def test_an_upload_ends_at_its_deadline_although_no_room_can_tell(self) -> None:
         late = T0 + POLICY.stopping_timeout

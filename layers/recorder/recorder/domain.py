@@ -155,6 +155,8 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 PREFIX: Final = "recordings/"
 FAILURE_REASON_LENGTH: Final = 500
+ATTEMPTS_WHILE_RUNNING: Final = 2
+"""So many attempts count where an egress runs, and bills, that ought to have ended: it is asked every two minutes."""
 FILE_NAME_BYTES: Final = 200
 """What a room may give to a file's name: most file systems take 255 in all."""
 
@@ -423,11 +425,6 @@ def apply_snapshot(
     return None if changed == recording else _written(recording, replace(changed, refreshed_at=now), now)
 
 
-def mark_refreshed(recording: Recording, now: datetime) -> Recording:
-    """Note that LiveKit was asked and had nothing new to say."""
-    return replace(recording, refreshed_at=now, version=recording.version + 1)
-
-
 def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
     file = snapshot.file
     if recording.live and file.started_at not in {None, recording.started_at}:
@@ -567,18 +564,19 @@ def _written(before: Recording, after: Recording, now: datetime) -> Recording:
 def tidied(recording: Recording, policy: Policy, now: datetime, *, running: bool, settled: bool) -> Recording:
     """Return a final recording without the reminders that are over.
 
-    As long as LiveKit has an egress of it on record (`running`), a file may still arrive. Where something could not
-    be done (not `settled`), the sweep's next look waits longer each time.
+    As long as an egress of it may run (`running`), a file may still arrive. Where something could not be done (not
+    `settled`), the sweep's next look waits longer each time, but not for long while something runs.
     """
     late = now + policy.upload_grace if running else recording.late_upload_until
     key_over = recording.created_at + policy.idempotency_life <= now
+    attempts = recording.attempts + 1
     return _written(
         recording,
         replace(
             recording,
-            late_upload_until=None if late is not None and late <= now else late,
+            late_upload_until=None if settled and late is not None and late <= now else late,
             idempotency_key=None if key_over else recording.idempotency_key,
-            attempts=0 if settled else recording.attempts + 1,
+            attempts=0 if settled else min(attempts, ATTEMPTS_WHILE_RUNNING) if running else attempts,
         ),
         now,
     )
@@ -658,18 +656,35 @@ def _witnessed(
     recording: Recording, record: EgressStatus | None, presence: Presence, now: datetime
 ) -> Recording:
     if presence is Presence.SHOWN:
-        if recording.recorder_seen_at is not None and recording.absent_since is None:
+        # What its room shows records, or is just about to: of a forgotten egress nobody else will say so.
+        begun = record is None and recording.status is Status.STARTING
+        if recording.recorder_seen_at is not None and recording.absent_since is None and not begun:
             return recording
-        seen_at = recording.recorder_seen_at or now
-        return _written(recording, replace(recording, recorder_seen_at=seen_at, absent_since=None), now)
-    believable = presence is Presence.GONE or recording.recorder_seen_at is not None
-    if presence in DENIALS and (record is None or (record is EgressStatus.ACTIVE and believable)):
+        shown = replace(
+            recording,
+            status=Status.ACTIVE if begun else recording.status,
+            recorder_seen_at=recording.recorder_seen_at or now,
+            absent_since=None,
+        )
+        return _written(recording, shown, now)
+    if presence in DENIALS and _counts(recording, record, presence):
         if recording.absent_since is not None:
             return recording
         return _written(recording, replace(recording, absent_since=now), now)
     if presence is Presence.SILENT or recording.absent_since is None:
         return recording
     return _written(recording, replace(recording, absent_since=None), now)
+
+
+def _counts(recording: Recording, record: EgressStatus | None, denial: Presence) -> bool:
+    """Tell whether a denial counts against the record.
+
+    A room that may hide its recorders is believed where somebody waits for the end: a deadline follows, no verdict.
+    """
+    stopping = recording.stop_requested_at is not None
+    if record is EgressStatus.ACTIVE:
+        return stopping or denial is Presence.GONE or recording.recorder_seen_at is not None
+    return record is None or (record is EgressStatus.STARTING and stopping)
 
 
 def _judge_absent(
@@ -704,13 +719,18 @@ def _judge_deadlines(
     if recording.status is not Status.STOPPING:
         return Judgement(recording=recording)
     ending = record in ENDING
-    over = now >= recording.status_at + policy.stopping_timeout and (ending or presence in DENIALS)
+    denied = presence in DENIALS and _denied_twice(recording, now, policy)
+    over = now >= recording.status_at + policy.stopping_timeout and (ending or denied)
     if over or (ending and record is not EgressStatus.ENDING):
         late = recording.stop_reason is StopReason.START_TIMEOUT
         code = FailureCode.START_TIMEOUT if late else FailureCode.STOP_TIMEOUT
         return Judgement(recording=recording, step=Step.LOOK, code=code, final=over)
     running = not ending and recording.stop_requested_at is not None
     return Judgement(recording=recording, step=Step.STOP if running else Step.NONE)
+
+
+def _denied_twice(recording: Recording, now: datetime, policy: Policy) -> bool:
+    return recording.absent_since is not None and now >= recording.absent_since + policy.witness_gap
 
 
 def _stop(recording: Recording, reason: StopReason, now: datetime) -> Judgement:

@@ -133,32 +133,39 @@ class LiveKitEgress:
 
     def stop(self, egress_id: str) -> EgressSnapshot:
         """Stop an egress. Raises EgressEndedError, EgressNotFoundError or EgressUnansweredError."""
-        return _result(self.stop_many([egress_id]))
+        return _result(self.stop_many([egress_id], seconds=STOP_SECONDS))
 
     def find(self, egress_id: str) -> EgressSnapshot:
         """Look an egress up in LiveKit's record. Raises EgressNotFoundError or EgressUnansweredError."""
-        return _result(self.find_many([egress_id]))
+        return _result(self.find_many([egress_id], seconds=FIND_SECONDS))
 
-    def find_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]:
-        """Look several egress up, a few at a time; each gets what `find` would return or raise."""
+    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+        """Look several egress up, a few at a time; each gets what `find` would return or raise.
+
+        What is not answered in so many seconds for all of them gets an EgressUnansweredError.
+        """
 
         async def find(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.ListEgressRequest(egress_id=egress_id)
             answer = await _bounded(client.egress.list_egress(request), FIND_SECONDS, _FIND_ERRORS)
             if not answer.items:
-                raise EgressNotFoundError(egress_id)
+                # LiveKit answers an id that it does not know with not_found: this is no answer of LiveKit's.
+                raise EgressUnansweredError(egress_id)
             return answer.items[0]
 
-        return self._many(egress_ids, find)
+        return self._many(egress_ids, find, seconds)
 
-    def stop_many(self, egress_ids: Iterable[str]) -> dict[str, Outcome]:
-        """Stop several egress, a few at a time; each gets what `stop` would return or raise."""
+    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+        """Stop several egress, a few at a time; each gets what `stop` would return or raise.
+
+        What is not answered in so many seconds for all of them gets an EgressUnansweredError.
+        """
 
         async def stop(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.StopEgressRequest(egress_id=egress_id)
             return await _bounded(client.egress.stop_egress(request), STOP_SECONDS, _STOP_ERRORS)
 
-        return self._many(egress_ids, stop)
+        return self._many(egress_ids, stop, seconds)
 
     def list_active(self) -> list[EgressSnapshot]:
         """Return every egress that LiveKit's record has as not ended, also those of others."""
@@ -200,15 +207,24 @@ class LiveKitEgress:
         self._runner.close()
 
     def _many(
-        self, egress_ids: Iterable[str], call: Callable[[LiveKit, str], Awaitable[protocol.EgressInfo]]
+        self,
+        egress_ids: Iterable[str],
+        call: Callable[[LiveKit, str], Awaitable[protocol.EgressInfo]],
+        seconds: float,
     ) -> dict[str, Outcome]:
         async def call_all(client: LiveKit) -> list[tuple[str, Outcome]]:
             places = asyncio.Semaphore(CONCURRENCY)
+            over = asyncio.get_running_loop().time() + seconds
 
             async def one(egress_id: str) -> tuple[str, Outcome]:
                 async with places:
                     try:
-                        return egress_id, snapshot_of(await call(client, egress_id), self._storage)
+                        if asyncio.get_running_loop().time() >= over:
+                            raise TimeoutError  # noqa: TRY301 - as if it had been called
+                        async with asyncio.timeout_at(over):
+                            return egress_id, snapshot_of(await call(client, egress_id), self._storage)
+                    except TimeoutError:
+                        return egress_id, EgressUnansweredError("no time is left")
                     except RecorderError as error:
                         return egress_id, error
 
@@ -314,7 +330,7 @@ async def _bounded[T](answer: Awaitable[T], seconds: float, errors: Mapping[str,
     except aiohttp.ClientConnectorError:
         # Nothing was sent.
         raise errors.get("unavailable", EgressUnansweredError)("LiveKit cannot be reached") from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
         raise EgressUnansweredError(type(error).__name__) from None
 
 

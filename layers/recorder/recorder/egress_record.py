@@ -45,7 +45,8 @@ class EgressRecord:
         """Look an egress up. Raises EgressNotFoundError or EgressUnansweredError."""
         found = self._list(egress_id)
         if not found:
-            raise EgressNotFoundError(egress_id)
+            # LiveKit answers an id that it does not know with not_found: this is no answer of LiveKit's.
+            raise EgressUnansweredError(egress_id)
         return snapshot_of(found[0], self._storage)
 
     def _list(self, egress_id: str) -> list[protocol.EgressInfo]:
@@ -61,7 +62,7 @@ class EgressRecord:
         except (OSError, ValueError) as error:
             raise EgressUnansweredError(type(error).__name__) from None
         if isinstance(answer, dict) and answer.get("code") == "not_found":
-            return []
+            raise EgressNotFoundError(egress_id)
         raise EgressUnansweredError(str(status))
 
 

@@ -19,7 +19,7 @@ from uuid import UUID
 from . import errors
 from .authorization import allows_room, claims_in, has_claim, has_scope
 from .bootstrap import api_settings
-from .telemetry import Code, count, log
+from .telemetry import Code, count, log, place_of
 from .untrusted import printable
 
 if TYPE_CHECKING:
@@ -265,14 +265,6 @@ def _report(error: Exception) -> None:
         return
     count("RequestsFailed", reason=code)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=_where(error))
+        log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=place_of(error))
     else:
         log.warning(Code.REQUEST_FAILED, reason=code)
-
-
-def _where(error: BaseException) -> str:
-    """Return the line that raised: a traceback's text could quote what must not be logged."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""

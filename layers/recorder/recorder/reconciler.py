@@ -2,12 +2,13 @@
 
 It leases the rows that are due, so that two sweeps never handle the same one, gathers the evidence for all of them
 in few calls, and lets `domain.judge` decide. An error of LiveKit is never evidence: the row comes again. Every step
-may be cut off at any point; the next sweep goes on from what is stored.
+may be cut off at any point, and ends by itself when time runs short; the next sweep goes on from what is stored.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -26,15 +27,16 @@ from .domain import (
     StopReason,
 )
 from .errors import (
+    DatabaseUnavailableError,
     EgressEndedError,
     EgressNotFoundError,
     EgressUnansweredError,
     StorageUnavailableError,
 )
-from .telemetry import Code, count, log
+from .telemetry import Code, count, log, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from .domain import Policy
@@ -46,7 +48,7 @@ BATCH: Final = 1000
 EVENTS: Final = 100
 _EVENT_LEASE: Final = timedelta(seconds=60)
 _RESERVE_SECONDS: Final = 12.0
-"""What one batch may still need when time runs short."""
+"""What is kept for orphans and events, and for the one call that is on its way when time runs short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,43 @@ class _Record:
     rooms: Counter[str]
     matched: set[str]
     """The egress that live recordings of this sweep own."""
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One sweep: the time it has, what it knows, what came out."""
+
+    seconds_left: Callable[[], float]
+    record: _Record | None
+    outcomes: Counter[str]
+    storage_failed: bool = False
+    """The bucket has refused once: it is not asked again, since each try may take as long as it can."""
+
+    @property
+    def seconds(self) -> float:
+        """What is left for the rows that are due."""
+        return self.seconds_left() - _RESERVE_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether what is due has to wait for the next sweep."""
+        return self.seconds <= 0
+
+    @contextmanager
+    def each(self, recording: Recording) -> Iterator[None]:
+        """Handle one recording: whatever is wrong with it, the others come next."""
+        try:
+            yield
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it would end every sweep from now on
+            log.error(
+                Code.SWEEP_FAILED,
+                recording_id=recording.id,
+                reason=type(error).__name__,
+                where=place_of(error),
+            )
+            self.outcomes["error"] += 1
 
 
 class Reconciler:
@@ -100,15 +139,10 @@ class Reconciler:
         Raises DatabaseUnavailableError; whatever else fails is counted, logged and left for the next sweep.
         """
         outcomes: Counter[str] = Counter()
-        record = self._record(outcomes)
-        finished = True
-        while batch := self._lease(record):
-            self._settle(batch, record, outcomes)
-            if seconds_left() < _RESERVE_SECONDS:
-                finished = False
-                break
-        if record is not None and finished:
-            finished = self._settle_orphans(record, seconds_left, outcomes)
+        sweep = _Sweep(seconds_left, self._record(outcomes), outcomes)
+        finished = self._settle_due(sweep)
+        if sweep.record is not None:
+            finished = self._settle_orphans(sweep, sweep.record) and finished
         self._publish(seconds_left, outcomes)
         now = self._clock.now()
         backlog = self._recordings.backlog(now)
@@ -133,68 +167,74 @@ class Reconciler:
             matched=set(),
         )
 
+    def _settle_due(self, sweep: _Sweep) -> bool:
+        """Tell whether all that was due was handled in time; what was not is leased, and due again soon."""
+        while batch := self._lease(sweep.record):
+            if sweep.record is not None:
+                self._settle_live([each for each in batch if each.live], sweep, sweep.record)
+            self._settle_finals([each for each in batch if not each.live], sweep)
+            if sweep.over:
+                return False
+        return True
+
     def _lease(self, record: _Record | None) -> list[Recording]:
         now = self._clock.now()
         return self._recordings.lease(
             now, now + self._policy.sweep_interval, BATCH, refreshed_at=now if record is not None else None
         )
 
-    def _settle(self, batch: list[Recording], record: _Record | None, outcomes: Counter[str]) -> None:
-        if record is not None:
-            live = [recording for recording in batch if recording.live]
-            self._settle_live(live, record, outcomes)
-        for recording in batch:
-            if not recording.live:
-                outcomes[self._settle_final(recording, record)] += 1
-
     # Live recordings.
 
-    def _settle_live(self, live: list[Recording], record: _Record, outcomes: Counter[str]) -> None:
-        evidence = self._evidence(live, record)
+    def _settle_live(self, live: list[Recording], sweep: _Sweep, record: _Record) -> None:
+        evidence = self._evidence(live, sweep, record)
         standing: list[tuple[Recording, EgressStatus | None]] = []
         for recording in live:
-            outcome = evidence[recording.id]
-            if isinstance(outcome, EgressSnapshot):
-                applied = self._service.apply(recording, outcome)
-                record.matched.add(outcome.egress_id)
-                if recording.egress_id is None:
-                    outcomes["adopted"] += 1
-                if applied.live:
-                    standing.append((applied, outcome.status))
+            with sweep.each(recording):
+                outcome = evidence[recording.id]
+                if isinstance(outcome, EgressSnapshot):
+                    applied = self._service.apply(recording, outcome)
+                    record.matched.add(outcome.egress_id)
+                    if recording.egress_id is None:
+                        sweep.outcomes["adopted"] += 1
+                    if applied.live:
+                        standing.append((applied, outcome.status))
+                    else:
+                        sweep.outcomes[applied.status] += 1
+                elif isinstance(outcome, EgressNotFoundError):
+                    standing.append((recording, None))
                 else:
-                    outcomes[applied.status] += 1
-            elif isinstance(outcome, EgressNotFoundError):
-                standing.append((recording, None))
-            else:
-                outcomes["lookup_unanswered"] += 1
-        presences = self._presences(standing, record)
+                    sweep.outcomes["lookup_unanswered"] += 1
+        presences = self._presences(standing, sweep, record)
         stops: list[Recording] = []
         for recording, status in standing:
-            judgement = self._judge(recording, status, presences[recording.id])
-            settled, outcome_name = self._carry_out(recording, judgement)
-            outcomes[outcome_name] += 1
-            if judgement.step is Step.STOP and settled is not None:
-                stops.append(settled)
-        self._stop(stops, outcomes)
+            with sweep.each(recording):
+                judgement = self._judge(recording, status, presences[recording.id])
+                settled, outcome_name = self._carry_out(recording, judgement, sweep)
+                sweep.outcomes[outcome_name] += 1
+                if judgement.step is Step.STOP and settled is not None:
+                    stops.append(settled)
+        self._stop(stops, sweep)
 
-    def _evidence(self, live: list[Recording], record: _Record) -> dict[UUID, Outcome]:
+    def _evidence(self, live: list[Recording], sweep: _Sweep, record: _Record) -> dict[UUID, Outcome]:
         evidence: dict[UUID, Outcome] = {}
         lookups: dict[str, UUID] = {}
         for recording in live:
             if recording.egress_id is None:
                 known = record.by_recording.get(recording.id)
-                evidence[recording.id] = known[0] if known else self._remembered(recording)
+                evidence[recording.id] = known[0] if known else self._remembered(recording, sweep)
             elif recording.egress_id in record.by_id:
                 evidence[recording.id] = record.by_id[recording.egress_id]
             else:
                 lookups[recording.egress_id] = recording.id
         if lookups:
-            for egress_id, outcome in self._egress.find_many(lookups).items():
+            for egress_id, outcome in self._egress.find_many(lookups, seconds=sweep.seconds).items():
                 evidence[lookups[egress_id]] = outcome
         return evidence
 
-    def _remembered(self, recording: Recording) -> Outcome:
+    def _remembered(self, recording: Recording, sweep: _Sweep) -> Outcome:
         """Look for the egress of a recording that lost Start's answer: it may have ended by now."""
+        if sweep.over:
+            return EgressUnansweredError("no time is left")
         try:
             for snapshot in self._egress.list_room(recording.room_name):
                 if snapshot.recording_id == recording.id:
@@ -204,7 +244,7 @@ class Reconciler:
         return EgressNotFoundError(recording.room_name)
 
     def _presences(
-        self, standing: list[tuple[Recording, EgressStatus | None]], record: _Record
+        self, standing: list[tuple[Recording, EgressStatus | None]], sweep: _Sweep, record: _Record
     ) -> dict[UUID, Presence]:
         presences = {recording.id: Presence.SILENT for recording, _ in standing}
         asked = [
@@ -230,11 +270,13 @@ class Reconciler:
                 presences[recording.id] = Presence.SHOWN
             else:
                 if room not in shown:
-                    shown[room] = self._recorders(room)
+                    shown[room] = self._recorders(room, sweep)
                 presences[recording.id] = _presence(shown[room], recording.egress_id)
         return presences
 
-    def _recorders(self, room: str) -> frozenset[str] | None:
+    def _recorders(self, room: str, sweep: _Sweep) -> frozenset[str] | None:
+        if sweep.over:
+            return None
         try:
             return self._egress.recorders(room)
         except EgressUnansweredError:
@@ -251,14 +293,13 @@ class Reconciler:
         now = self._clock.now()
         return domain.judge(recording, status, presence, now, self._policy, worker_denies=worker_denies)
 
-    def _carry_out(self, before: Recording, judgement: Judgement) -> tuple[Recording | None, str]:
+    def _carry_out(
+        self, before: Recording, judgement: Judgement, sweep: _Sweep
+    ) -> tuple[Recording | None, str]:
         """Write a judgement, after the look at the file that it asks for; None means that the row has moved on."""
         after, outcome = judgement.recording, "unchanged"
         if judgement.step is Step.LOOK:
-            try:
-                after, outcome = self._look(judgement)
-            except StorageUnavailableError:
-                outcome = "look_unanswered"
+            after, outcome = self._look(judgement, sweep)
         elif judgement.step is Step.STOP:
             outcome = "stopping"
         if after is before:
@@ -266,9 +307,15 @@ class Reconciler:
         saved = self._save(before, after)
         return (saved, outcome) if saved is not None else (None, "overtaken")
 
-    def _look(self, judgement: Judgement) -> tuple[Recording, str]:
+    def _look(self, judgement: Judgement, sweep: _Sweep) -> tuple[Recording, str]:
         recording, now = judgement.recording, self._clock.now()
-        file = self._storage.find(recording)
+        if sweep.storage_failed or sweep.over:
+            return recording, "look_unanswered"
+        try:
+            file = self._storage.find(recording)
+        except StorageUnavailableError:
+            sweep.storage_failed = True
+            return recording, "look_unanswered"
         if file is not None:
             return domain.complete_from_file(recording, file, now) or recording, "completed_from_file"
         if not judgement.final:
@@ -279,47 +326,73 @@ class Reconciler:
         )
         return failed or recording, judgement.code.value
 
-    def _stop(self, recordings: list[Recording], outcomes: Counter[str]) -> None:
+    def _stop(self, recordings: list[Recording], sweep: _Sweep) -> None:
         by_egress = {each.egress_id: each for each in recordings if each.egress_id is not None and each.live}
-        if not by_egress:
-            return
-        for egress_id, outcome in self._egress.stop_many(by_egress).items():
+        wanted = {egress_id: each.id for egress_id, each in by_egress.items()}
+        for egress_id, outcome in self._stop_all(wanted, sweep, sweep.seconds).items():
             recording = by_egress[egress_id]
-            if isinstance(outcome, EgressSnapshot):
-                self._service.apply(recording, outcome)
-                outcomes["stopped"] += 1
-            elif isinstance(outcome, EgressEndedError):
-                self._service.find(recording)
-            elif isinstance(outcome, EgressNotFoundError):
-                judgement = self._judge(recording, None, Presence.DENIED, worker_denies=True)
-                outcomes[self._carry_out(recording, judgement)[1]] += 1
-            else:
-                log.warning(Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=egress_id)
-                outcomes["stop_unanswered"] += 1
+            with sweep.each(recording):
+                if isinstance(outcome, EgressSnapshot):
+                    self._service.apply(recording, outcome)
+                    sweep.outcomes["stopped"] += 1
+                elif isinstance(outcome, EgressEndedError):
+                    self._service.find(recording)
+                elif isinstance(outcome, EgressNotFoundError):
+                    judgement = self._judge(recording, None, Presence.DENIED, worker_denies=True)
+                    sweep.outcomes[self._carry_out(recording, judgement, sweep)[1]] += 1
+
+    def _stop_all(self, wanted: Mapping[str, UUID], sweep: _Sweep, seconds: float) -> Mapping[str, Outcome]:
+        """Stop egress that ought to have ended, and tell of those that give no answer: they run on, and bill."""
+        if not wanted or seconds <= 0:
+            return dict.fromkeys(wanted, EgressUnansweredError("no time is left"))
+        outcomes = self._egress.stop_many(wanted, seconds=seconds)
+        for egress_id, outcome in outcomes.items():
+            if isinstance(outcome, EgressUnansweredError):
+                log.warning(Code.STOP_UNANSWERED, recording_id=wanted[egress_id], egress_id=egress_id)
+                sweep.outcomes["stop_unanswered"] += 1
+        return outcomes
 
     # Final recordings: what is left of them.
 
-    def _settle_final(self, recording: Recording, record: _Record | None) -> str:
+    def _settle_finals(self, finals: list[Recording], sweep: _Sweep) -> None:
         """Stop what outlived our verdict, and empty, find or forget what it left.
 
         Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
         """
+        survivors = {recording.id: _survivors(recording, sweep.record) for recording in finals}
+        for recording in finals:
+            for egress_id in survivors[recording.id]:
+                log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
+        wanted = {each: recording_id for recording_id, ids in survivors.items() for each in ids}
+        stopped = self._stop_all(wanted, sweep, sweep.seconds)
+        for recording in finals:
+            if sweep.over:
+                return
+            with sweep.each(recording):
+                answers = [stopped[egress_id] for egress_id in survivors[recording.id]]
+                sweep.outcomes[self._settle_final(recording, answers, sweep)] += 1
+
+    def _settle_final(self, recording: Recording, answers: Sequence[Outcome], sweep: _Sweep) -> str:
+        """`answers` are those of the egress that ought to have ended to the wish that it does."""
         now = self._clock.now()
         if recording.deleted_at is None and recording.expired(now):
             expired = self._save(recording, domain.mark_deleted(recording, now) or recording)
             if expired is None:
                 return "overtaken"
             recording = expired
-        on_record = record.by_recording.get(recording.id, ()) if record is not None else ()
-        survivors = [each.egress_id for each in on_record if each.status is not EgressStatus.ENDING]
-        if not on_record and recording.egress_id is not None and recording.outlived:
-            survivors = [recording.egress_id]
-        running = bool(on_record)
-        recording, answered = self._stop_survivors(recording, survivors)
+        for answer in answers:
+            if isinstance(answer, EgressSnapshot):
+                recording = self._service.apply(recording, answer)
+        on_record = sweep.record is not None and recording.id in sweep.record.by_recording
+        settled = not any(isinstance(answer, EgressUnansweredError) for answer in answers)
+        running = on_record or not settled
+        looks = recording.deleted_at is not None or recording.late_upload_until is not None
+        if looks and sweep.storage_failed:
+            return "postponed"
         try:
             after, outcome = self._clear(recording, running=running)
-            settled = answered
         except StorageUnavailableError:
+            sweep.storage_failed = True
             after, outcome, settled = recording, "", False
             if recording.deleted_at is not None:
                 count("ObjectsNotRemoved")
@@ -344,22 +417,9 @@ class Reconciler:
                 return domain.complete_from_file(recording, file, now) or recording, "late_file_found"
         return recording, "tidied"
 
-    def _stop_survivors(self, recording: Recording, survivors: Sequence[str]) -> tuple[Recording, bool]:
-        """Stop what still runs of a recording that is over; False where one of them gave no answer."""
-        answered = True
-        for egress_id, outcome in self._egress.stop_many(survivors).items() if survivors else ():
-            log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
-            if isinstance(outcome, EgressSnapshot):
-                recording = self._service.apply(recording, outcome)
-            elif not isinstance(outcome, (EgressEndedError, EgressNotFoundError)):
-                answered = False
-        return recording, answered
-
     # Egress that no live recording of this sweep owns.
 
-    def _settle_orphans(
-        self, record: _Record, seconds_left: Callable[[], float], outcomes: Counter[str]
-    ) -> bool:
+    def _settle_orphans(self, sweep: _Sweep, record: _Record) -> bool:
         """Tell whether all of them were handled in time."""
         unmatched = [
             each
@@ -367,16 +427,17 @@ class Reconciler:
             if each.recording_id is not None and each.egress_id not in record.matched
         ]
         for start in range(0, len(unmatched), BATCH):
-            if start and seconds_left() < _RESERVE_SECONDS:
+            if start and sweep.over:
                 return False
-            self._settle_unmatched(unmatched[start : start + BATCH], outcomes)
+            self._settle_unmatched(unmatched[start : start + BATCH], sweep)
         return True
 
-    def _settle_unmatched(self, snapshots: Sequence[EgressSnapshot], outcomes: Counter[str]) -> None:
+    def _settle_unmatched(self, snapshots: Sequence[EgressSnapshot], sweep: _Sweep) -> None:
         owners = self._recordings.owners(
             [each.recording_id for each in snapshots if each.recording_id is not None]
         )
         ended: list[UUID] = []
+        doubled: dict[str, UUID] = {}
         for snapshot in snapshots:
             if snapshot.recording_id is None:
                 continue
@@ -384,16 +445,17 @@ class Reconciler:
             if owner is None:
                 self._recordings.insert(self._tombstone(snapshot, snapshot.recording_id))
                 log.warning(Code.ORPHAN, recording_id=snapshot.recording_id, egress_id=snapshot.egress_id)
-                outcomes["orphan"] += 1
+                sweep.outcomes["orphan"] += 1
             elif owner.status not in domain.LIVE:
                 ended.append(owner.id)
             elif owner.egress_id is None:
                 self._service.receive(snapshot)
-                outcomes["adopted"] += 1
+                sweep.outcomes["adopted"] += 1
             elif owner.egress_id != snapshot.egress_id:
                 log.warning(Code.SECOND_EGRESS, recording_id=owner.id, egress_id=snapshot.egress_id)
-                self._egress.stop_many([snapshot.egress_id])
-                outcomes["second_egress"] += 1
+                doubled[snapshot.egress_id] = owner.id
+                sweep.outcomes["second_egress"] += 1
+        self._stop_all(doubled, sweep, sweep.seconds_left() / 2)
         if ended:
             self._recordings.arm(ended, self._clock.now())
 
@@ -446,3 +508,12 @@ def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presen
     if recorders is None:
         return Presence.SILENT
     return Presence.SHOWN if egress_id in recorders else Presence.DENIED
+
+
+def _survivors(recording: Recording, record: _Record | None) -> list[str]:
+    """Return the egress of a final recording that ought to have ended."""
+    on_record = record.by_recording.get(recording.id, ()) if record is not None else ()
+    if not on_record and recording.egress_id is not None and recording.outlived:
+        # It may run on nobody's record.
+        return [recording.egress_id]
+    return [each.egress_id for each in on_record if each.status is not EgressStatus.ENDING]

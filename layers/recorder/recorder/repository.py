@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
-from .domain import EventType, Recording, Source, Status, StopReason, event_of
+from .domain import ATTEMPTS_WHILE_RUNNING, EventType, Recording, Source, Status, StopReason, event_of
 from .schemas import EventJson, recording_json, time_json
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ with written as (
 ), event as ({_EVENT})
 select count(*) from written"""
 
+# Beside the versions: whoever has read the row may still write to it, and the sweep's lease stays as it is.
+REFRESHED: Final = "update recordings set refreshed_at = :now where id = :id"
+
 GET: Final = f"select {_RECORDING} from recordings where id = :id"
 
 GET_BY_EGRESS_ID: Final = f"select {_RECORDING} from recordings where egress_id = :egress_id limit 1"
@@ -108,7 +111,8 @@ OWNERS: Final = "select id, status, egress_id from recordings where id = any(cas
 
 ARM: Final = """
 update recordings set due_at = :now
-where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
+where id = any(cast(:ids as uuid[])) and (attempts = 0 or attempts > :patience)
+  and status in ('completed', 'failed')"""
 
 REMOVE: Final = """
 with removed as (delete from recordings where id = :id and version = :version returning id)
@@ -203,6 +207,10 @@ class Repository:
         [[written]] = self._database.run(SAVE, **parameters, expected_version=before.version)
         return bool(written)
 
+    def refreshed(self, recording_id: UUID, now: datetime) -> None:
+        """Note that LiveKit was asked of a recording and had nothing new to say."""
+        self._database.run(REFRESHED, id=recording_id, now=now)
+
     def get(self, recording_id: UUID) -> Recording | None:
         """Return a recording, whoever owns it, deleted or not."""
         return _first(self._database.run(GET, id=recording_id))
@@ -247,8 +255,9 @@ class Repository:
         return {owner.id: owner for owner in owners}
 
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
-        """Make final recordings due at once, but for those at which the last attempt failed: they have their time."""
-        self._database.run(ARM, ids=[str(each) for each in recording_ids], now=now)
+        """Make final recordings of which an egress runs due at once, but for those that are tried again soon anyway."""
+        ids = [str(each) for each in recording_ids]
+        self._database.run(ARM, ids=ids, now=now, patience=ATTEMPTS_WHILE_RUNNING)
 
     def remove(self, recording: Recording) -> bool:
         """Remove the row if nobody changed it meanwhile."""

@@ -157,8 +157,8 @@ class RecordingService:
         where the retention is over.
         """
         until = self._until(wait)
-        first = self._refreshed(self._own(recording_id, user_id))
-        return self._wait(first, until, lambda current: current.status is not first.status)
+        known = self._own(recording_id, user_id)
+        return self._wait(self._refreshed(known), until, lambda current: current.status is not known.status)
 
     def download(self, recording: Recording) -> Download:
         """Return a link to the recording's file that is good for one hour."""
@@ -227,7 +227,7 @@ class RecordingService:
         else:
             recording = self._recordings.get_by_egress_id(snapshot.egress_id)
         if recording is None or not _belongs(snapshot, recording, recording_id):
-            log.info(Code.WEBHOOK_OF_NO_RECORDING, egress_id=snapshot.egress_id)
+            log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
             return None
         return self.apply(recording, snapshot)
 
@@ -286,8 +286,7 @@ class RecordingService:
         found = self.find(recording)
         if found.version == recording.version:
             # Whoever polls must not make LiveKit be asked at every poll.
-            refreshed = domain.mark_refreshed(found, now)
-            return refreshed if self._recordings.save(found, refreshed) else found
+            self._recordings.refreshed(recording.id, now)
         return found
 
     def _stop_egress(self, recording: Recording) -> Recording:

@@ -38,6 +38,7 @@ class Code(StrEnum):
     SECOND_EGRESS = "SECOND_EGRESS"
     EVENTS_NOT_PUBLISHED = "EVENTS_NOT_PUBLISHED"
     EVENTS_REFUSED = "EVENTS_REFUSED"
+    SWEEP_FAILED = "SWEEP_FAILED"
     SWEPT = "SWEPT"
     MIGRATED = "MIGRATED"
     MIGRATION_FAILED = "MIGRATION_FAILED"
@@ -74,6 +75,14 @@ def _plain(facts: Mapping[str, object]) -> dict[str, object]:
 
 
 log = Log()
+
+
+def place_of(error: BaseException) -> str:
+    """Return the line that raised: a traceback's text could quote what must not be logged."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""
 
 
 def count(name: str, value: float = 1, *, unit: MetricUnit = MetricUnit.Count, **dimensions: str) -> None:

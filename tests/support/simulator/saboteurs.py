@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from recorder.domain import EgressSnapshot, EgressStatus, Policy, Presence, Recording
     from recorder.egress import Outcome
-    from recorder.reconciler import _Record
+    from recorder.reconciler import _Record, _Sweep
     from recorder.repository import StoredEvent
     from recorder.requests import StartRequest
     from recorder.settings import StorageSettings
@@ -86,9 +86,11 @@ def _nothing_is_leased(
     return _lease_events(self, now, now, limit)
 
 
-def _nothing_is_adopted(self: Reconciler, live: list[Recording], record: _Record) -> Mapping[UUID, Outcome]:
+def _nothing_is_adopted(
+    self: Reconciler, live: list[Recording], sweep: _Sweep, record: _Record
+) -> Mapping[UUID, Outcome]:
     unknown = {each.id: EgressNotFoundError() for each in live if each.egress_id is None}
-    return _evidence(self, live, record) | unknown
+    return _evidence(self, live, sweep, record) | unknown
 
 
 def _one_witness_is_enough(
