@@ -33,7 +33,10 @@ def diagram() -> str:
 
 def observed() -> str:
     """Return what each of LiveKit's statuses means here, as a table."""
-    rows = [f"| `{egress}` | {status} | `{EVENTS[status]}` |" for egress, status in OBSERVED.items()]
+    rows = [
+        f"| `{egress}` | {status}{', once its file is there' if status is Status.COMPLETED else ''} | `{EVENTS[status]}` |"
+        for egress, status in OBSERVED.items()
+    ]
     return "\n".join(["| LiveKit says | the recording becomes | event |", "|---|---|---|", *rows])
 
 
