@@ -161,7 +161,12 @@ def _demo() -> int:
         tempfile.TemporaryDirectory(prefix="recorder-demo-") as directory,
         Stack(Path(directory), external=external, durable=False, report=_say) as stack,
     ):
-        demo.record(stack.endpoints.api_url, stack.endpoints.tokens["alice"], STATE / "demo")
+        demo.record(
+            stack.endpoints.api_url,
+            stack.endpoints.tokens["alice"],
+            STATE / "demo",
+            status_age=demo.STATUS_AGE_SECONDS if external.livekit else 0.0,
+        )
     return 0
 
 

@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 60.0
 # What the file may differ by from the duration that the API gives, and from what the clock on the wall allows.
 API_TOLERANCE_SECONDS = 0.5
 CLOCK_TOLERANCE_SECONDS = 1.0
+# How old a status may be where LiveKit's webhooks do not reach the API.
+STATUS_AGE_SECONDS = 5.0
 
 
 class _Json(BaseModel):
@@ -51,8 +53,11 @@ class _Decoded(BaseModel):
     frames: int
 
 
-def record(api_url: str, token: str, downloads: Path) -> None:
-    """Record the room `demo` and tell the story; raise LocalStackError when anything of it is not as it should be."""
+def record(api_url: str, token: str, downloads: Path, *, status_age: float = 0.0) -> None:
+    """Record the room `demo` and tell the story; raise LocalStackError when anything of it is not as it should be.
+
+    `status_age` is by how many seconds the API's word may lag behind LiveKit.
+    """
     began = time.monotonic()
 
     def tell(text: str) -> None:
@@ -61,19 +66,18 @@ def record(api_url: str, token: str, downloads: Path) -> None:
     headers = {"authorization": f"Bearer {token}"}
     with httpx.Client(base_url=f"{api_url}/api/video", headers=headers, timeout=30) as api:
         tell(f"Recording room {ROOM!r} at {api_url}")
-        asked_at = time.monotonic()
         started = _Started.model_validate_json(_ok(api.post("/recordings", json={"roomName": ROOM})))
         tell(f"POST   {started.status}: recording {started.recording_id}")
         path = f"/recordings/{started.recording_id}"
-        _wait_for(api, path, "active")
+        _, inactive_at = _wait_for(api, path, "active")
         active_at = time.monotonic()
         tell(f"GET    active; recording for {RECORD_SECONDS:.0f} seconds")
         time.sleep(RECORD_SECONDS)
         at_least = time.monotonic() - active_at
-        stopped = _Started.model_validate_json(_ok(api.patch(path, headers={"prefer": "wait=20"})))
-        at_most = time.monotonic() - asked_at
+        stopped = _Started.model_validate_json(_ok(api.patch(path)))
+        at_most = time.monotonic() - inactive_at + status_age
         tell(f"PATCH  {stopped.status}")
-        done = _wait_for(api, path, "completed")
+        done, _ = _wait_for(api, path, "completed")
         recording = done.recording
         tell(f"GET    completed: {recording.duration} s, {recording.file_size} bytes")
     file = _download(done, downloads)
@@ -93,13 +97,16 @@ def _ok(answer: httpx.Response) -> bytes:
     return answer.content
 
 
-def _wait_for(api: httpx.Client, path: str, status: str) -> _Details:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _wait_for(api: httpx.Client, path: str, status: str) -> tuple[_Details, float]:
+    """Return the recording once it has this status, and the last moment at which the API was asked in vain."""
+    asked_at = time.monotonic()
+    deadline = asked_at + PATIENCE_SECONDS
     while True:
+        before, asked_at = asked_at, time.monotonic()
         details = _Details.model_validate_json(_ok(api.get(path)))
         recording = details.recording
         if recording.status == status:
-            return details
+            return details, before
         if recording.status == "failed" or time.monotonic() > deadline:
             raise LocalStackError(
                 f"The recording is {recording.status}, not {status}. {recording.failure_reason or ''}"

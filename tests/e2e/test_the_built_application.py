@@ -15,7 +15,6 @@ from livekit import api
 from livekit.protocol.room import CreateRoomRequest, ListParticipantsRequest
 
 from local import demo
-from local.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from local.stack import Stack
     from recorder.schemas import (
         ErrorJson,
         RecordingDetailJson,
@@ -38,12 +38,6 @@ RECORDINGS = "/api/video/recordings"
 WEBHOOK = "/api/video/livekit/webhook"
 NOBODYS = "8c6a1f0e-3a52-4d0c-9a38-0f0d3c1b7e55"
 EVENT = b'{"event":"room_started", "room":{"name":"demo"}, "id":"EV_1", "createdAt":"1795000070"}'
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("e2e"), fast=True, durable=False) as stack:
-        yield stack
 
 
 @dataclass(frozen=True)
