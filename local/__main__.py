@@ -145,13 +145,14 @@ API={endpoints.api_url}
 ALICE={endpoints.tokens["alice"]}
 BOB={endpoints.tokens["bob"]}
 
-Paste the three lines above, and then: start; get, once it is active; stop; list.
+Paste the three lines above, and then: start; get, once it is active; stop; get; list.
 
-ID=$(curl -sS -X POST "{recordings}" {authorization} -H 'Content-Type: application/json' \
--d '{{"roomName": "demo"}}' | tee /dev/stderr | sed 's/.*"recordingId":"\\([^"]*\\)".*/\\1/')
-curl -sS "{recordings}/$ID" {authorization} -H 'Prefer: wait=10'
-curl -sS -X PATCH "{recordings}/$ID" {authorization} -H 'Prefer: wait=20'
-curl -sS "{recordings}?roomName=demo" {authorization}
+ID=$(curl -sS -X POST "{recordings}" {authorization} -H 'Content-Type: application/json' \\
+  -d '{{"roomName": "demo"}}' -w '\\n' | tee /dev/stderr | sed 's/.*"recordingId":"\\([^"]*\\)".*/\\1/')
+curl -sS "{recordings}/$ID" {authorization} -H 'Prefer: wait=10' -w '\\n'
+curl -sS -X PATCH "{recordings}/$ID" {authorization} -H 'Prefer: wait=20' -w '\\n'
+curl -sS "{recordings}/$ID" {authorization} -w '\\n'
+curl -sS "{recordings}?roomName=demo" {authorization} -w '\\n'
 """
 
 

@@ -96,17 +96,30 @@ def test_the_endpoints_are_where_they_are_said_to_be(running: Running) -> None:
         assert httpx.get(f"{endpoints['apiUrl']}/api/video/recordings", headers=headers).status_code == 200
 
 
+def commands(text: str) -> list[str]:
+    """What of a text is for a shell, in one line each."""
+    lines = text.replace("\\\n", "\\\0").splitlines()
+    return [line.replace("\0", "\n") for line in lines if re.match(r"(API|ALICE|BOB|ID)=|curl ", line)]
+
+
 def test_the_printed_lines_work_as_they_are(running: Running) -> None:
-    printed = running.output.read_text().splitlines()
-    start = [line for line in printed if re.match(r"(API|ALICE|BOB|ID)=", line)]
-    get, stop, listing = [line for line in printed if line.startswith("curl ")]
-    wait = f"""until {get} | grep -q '"status":"active"'; do :; done"""
-    script = "\n".join([*start, wait, stop, "echo", listing])
+    script = "\n".join(commands(running.output.read_text()))
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=90)
-    stopped, listed = (json.loads(line) for line in done.stdout.splitlines())
-    assert stopped["status"] in {"stopping", "completed"}
-    assert stopped["recordingId"] in {recording["id"] for recording in listed["recordings"]}
+    got, stopped, got_again, listed = (json.loads(line) for line in done.stdout.splitlines())
     assert '"status":"starting"' in done.stderr
+    assert got["recording"]["status"] == "active"
+    assert stopped["status"] == got_again["recording"]["status"] == "completed"
+    (found,) = (each for each in listed["recordings"] if each["id"] == stopped["recordingId"])
+    assert found["status"] == "completed"
+    assert httpx.get(got_again["downloadUrl"]).status_code == 200
+
+
+def test_the_readme_shows_the_printed_lines(running: Running) -> None:
+    section = (ROOT / "README.md").read_text().partition("### A first recording")[2]
+    shown = commands(section.partition("```sh\n")[2].partition("```")[0])
+    assert [line.partition("=")[0] for line in shown[:2]] == ["API", "ALICE"]
+    # Of those printed, the third is bob's token.
+    assert shown[2:] == commands(running.output.read_text())[3:]
 
 
 def test_a_second_one_says_that_one_runs(running: Running, refused: Refused) -> None:
