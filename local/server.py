@@ -14,20 +14,24 @@ from local.processes import LOOPBACK, LocalStackError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
+    from types import TracebackType
 
     from starlette.types import ASGIApp
 
 
 class Server:
-    """Serves on loopback until the block is left."""
+    """Serves on loopback until the block is left; an exception cancels what `run` still waits for."""
 
     def __enter__(self) -> Self:
         self._exit = ExitStack()
         self._portal: BlockingPortal = self._exit.enter_context(start_blocking_portal())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._exit.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The portal waits for what still runs, unless it is told of an exception.
+        self._exit.__exit__(kind, error, trace)
 
     def listen(self, port: int = 0, *, preferred: int = 0) -> socket.socket:
         """Take a port, or if that is 0 any, the preferred one if it is free.

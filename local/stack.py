@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from socket import socket
+    from types import TracebackType
 
     from pydantic import JsonValue
 
@@ -135,8 +136,10 @@ class Stack:
             self._exit = undo.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._exit.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.__exit__(kind, error, trace)
 
     def token(self, subject: str, **claims: JsonValue) -> str:
         """Return an access token for the API; `claims` add to the standard ones, or replace them."""

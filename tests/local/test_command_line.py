@@ -197,6 +197,30 @@ def test_a_full_disk_is_told(tmp_path: Path, refused: Refused, monkeypatch: pyte
     assert f"The disk of {tmp_path} has" in refused(tmp_path, "run")
 
 
+def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with socket.create_server((LOOPBACK, 0)) as silent, output.open("wb") as file:
+        url = f"postgresql://me:secret@{LOOPBACK}:{silent.getsockname()[1]}/recorder?sslmode=disable"
+        process = subprocess.Popen(
+            local(tmp_path / "state", "run"),
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            silent.settimeout(180)
+            migrating, _ = silent.accept()
+            with migrating:
+                process.terminate()
+                assert process.wait(timeout=30) == 130
+        finally:
+            process.kill()
+            process.wait()
+    assert output.read_text().splitlines()[-1] == "Migrating the database ..."
+
+
 def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     project, cache = tmp_path / "project", tmp_path / "cache"
     for name in ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,3 +110,27 @@ def test_a_preferred_port_is_given_only_where_it_is_free() -> None:
             assert third != preferred
         with pytest.raises(LocalStackError, match=f"Port {preferred} cannot be used"):
             server.listen(preferred)
+
+
+def test_an_exception_ends_what_is_being_waited_for() -> None:
+    begun, outcome = threading.Event(), []
+
+    async def hang() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(5)
+            outcome.append("waited for")
+        except asyncio.CancelledError:
+            outcome.append("cancelled")
+            raise
+
+    def run() -> None:
+        with Server() as server:
+            # As its `run` does, before it waits for the result, which is what Ctrl-C interrupts.
+            server._portal.start_task_soon(hang)
+            begun.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert outcome == ["cancelled"]
