@@ -14,13 +14,25 @@ if TYPE_CHECKING:
 
     from local.application import JwtConfiguration
 
+# The first class that fits counts. PyJWT's own texts quote the token, and these go into a header.
+_DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (
+    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ImmatureSignatureError, "the token is not valid yet"),
+    (jwt.InvalidIssuerError, "the token is another issuer's"),
+    (jwt.MissingRequiredClaimError, "the token lacks a claim"),
+    (jwt.InvalidSignatureError, "the signature is not valid"),
+    (jwt.PyJWKClientConnectionError, "the issuer's keys cannot be read"),
+    (jwt.PyJWKClientError, "the token is signed with an unknown key"),
+    (httpx.HTTPError, "the issuer cannot be asked"),
+)
+
 
 class UnauthorizedError(Exception):
-    """The request carries no token, or not a good one."""
+    """The request carries no token, or not a good one; the text is fit for a header."""
 
 
 class ForbiddenError(Exception):
-    """The token is good and lacks the scope that the route asks for."""
+    """The token is good and lacks the scope that the route asks for; the text is fit for a header."""
 
 
 class _Discovery(BaseModel):
@@ -49,7 +61,8 @@ class JwtAuthorizer:
                 options={"require": ["exp"], "verify_aud": False},
             )
         except (jwt.PyJWTError, httpx.HTTPError) as error:
-            raise UnauthorizedError(str(error)) from error
+            described = (text for kind, text in _DESCRIPTIONS if isinstance(error, kind))
+            raise UnauthorizedError(next(described, "the token is not valid")) from error
         named = claims.get("aud", claims.get("client_id"))
         if not {*self._configuration.audience} & {*(named if isinstance(named, list) else [named])}:
             raise UnauthorizedError("the token is made out for another audience")

@@ -71,22 +71,22 @@ def test_no_token_is_401(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "description"),
     [
-        {"iss": "https://elsewhere.example.com"},
-        {"aud": "somebody-else"},
-        {"aud": ["one", "two"]},
-        {"exp": 1},
-        {"nbf": 4_000_000_000},
-        {"exp": None},
+        ({"iss": "https://elsewhere.example.com"}, "the token is another issuer's"),
+        ({"aud": "somebody-else"}, "the token is made out for another audience"),
+        ({"aud": ["one", "two"]}, "the token is made out for another audience"),
+        ({"exp": 1}, "the token has expired"),
+        ({"nbf": 4_000_000_000}, "the token is not valid yet"),
+        ({"exp": None}, "the token lacks a claim"),
     ],
     ids=str,
 )
-def test_a_token_with_a_wrong_claim_is_401(api: Api, wrong: dict[str, JsonValue]) -> None:
+def test_a_token_with_a_wrong_claim_is_401(api: Api, wrong: dict[str, JsonValue], description: str) -> None:
     with api.client(api.issuer.token("alice", **wrong)) as client:
         response = client.get("/things")
     assert (response.status_code, response.json()) == (401, {"message": "Unauthorized"})
-    assert "invalid_token" in response.headers["www-authenticate"]
+    assert f'error="invalid_token" error_description="{description}"' in response.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize("right", [{"aud": ["one", AUDIENCE]}, {"aud": "another"}], ids=str)
@@ -105,9 +105,9 @@ def forged(api: Api, how: str, directory: Path) -> str:
             return jwt.encode(payload, "", algorithm="none", headers={"kid": KEY_ID})
         case "a shared secret":
             return jwt.encode(payload, "s" * 32, algorithm="HS256", headers={"kid": KEY_ID})
-        case "an unknown key id":
+        case "unknown" | "€" | "a\r\nset-cookie: b" | 'a", error="':
             key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            return jwt.encode(payload, key, algorithm="RS256", headers={"kid": "unknown"})
+            return jwt.encode(payload, key, algorithm="RS256", headers={"kid": how})
         case "a changed payload":
             head, body, signature = genuine.split(".")
             changed = (
@@ -120,13 +120,26 @@ def forged(api: Api, how: str, directory: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "how",
-    ["another key", "no signature", "a shared secret", "an unknown key id", "a changed payload", "nonsense"],
+    ("how", "description"),
+    [
+        ("another key", "the signature is not valid"),
+        ("no signature", "the token is not valid"),
+        ("a shared secret", "the token is not valid"),
+        *(
+            (key_id, "the token is signed with an unknown key")
+            for key_id in ("unknown", "€", "a\r\nset-cookie: b", 'a", error="')
+        ),
+        ("a changed payload", "the signature is not valid"),
+        ("nonsense", "the token is not valid"),
+    ],
 )
-def test_a_forged_token_is_401(api: Api, how: str, tmp_path: Path) -> None:
+def test_a_forged_token_is_401(api: Api, how: str, description: str, tmp_path: Path) -> None:
     with api.client(forged(api, how, tmp_path)) as client:
         response = client.get("/things")
     assert (response.status_code, response.json()) == (401, {"message": "Unauthorized"})
+    reason = f'Bearer scope="" error="invalid_token" error_description="{description}"'
+    assert response.headers["www-authenticate"] == reason
+    assert "set-cookie" not in response.headers
 
 
 def test_a_route_without_authorizer_is_open(api: Api) -> None:
