@@ -30,12 +30,9 @@ class Endpoints(BaseModel):
     database_url: str
 
     @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Return what a file says, or None if there is none."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
+    def read(cls, path: Path) -> Self:
+        """Return what a file says; raise FileNotFoundError if there is none, since no stack runs or is ready."""
+        return cls.model_validate_json(path.read_bytes())
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all, for nobody else to read."""

@@ -11,6 +11,12 @@ from local.processes import LocalStackError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_ADDRESSES = {
+    "LIVEKIT_URL": ("wss", "ws", "https", "http"),
+    "S3_ENDPOINT": ("https", "http"),
+    "PUBLIC_URL": ("https", "http"),
+}
+
 
 @dataclass(frozen=True)
 class LiveKitServer:
@@ -28,8 +34,7 @@ class Database:
     url: str
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname or not parts.username:
+        if not _is_url(self.url, "postgres", "postgresql") or not self.user:
             raise LocalStackError("DATABASE_URL must read postgresql://user:password@host:port/name")
 
     @property
@@ -85,7 +90,13 @@ class External:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read LIVEKIT_URL, DATABASE_URL and S3_BUCKET with what belongs to them, and PUBLIC_URL."""
+        """Read LIVEKIT_URL, DATABASE_URL and S3_BUCKET with what belongs to them, and PUBLIC_URL.
+
+        Raises LocalStackError where one of them is no address, or something that belongs to it is missing.
+        """
+        for name, schemes in _ADDRESSES.items():
+            if environ.get(name) and not _is_url(environ[name], *schemes):
+                raise LocalStackError(f"{name} must read {schemes[0]}://host, and not {environ[name]}")
 
         def needed(names: str) -> list[str]:
             if missing := [name for name in names.split() if not environ.get(name)]:
@@ -104,3 +115,12 @@ class External:
             region = environ.get("S3_REGION") or "us-east-1"
             bucket = Bucket(name, environ.get("S3_ENDPOINT", ""), region, access_key, secret_key)
         return cls(livekit, database, bucket, environ.get("PUBLIC_URL", ""))
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # A port that is no number raises ValueError, too.
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

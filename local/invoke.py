@@ -17,7 +17,7 @@ from local.deployment import Deployment
 from local.emulator import Emulator, FunctionError, Lambda
 from local.endpoints import Endpoints
 from local.environments import environment
-from local.processes import Processes
+from local.processes import LocalStackError, Processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ def invoke_all(events: Mapping[str, JsonValue], state: Path) -> bool:
 class _Functions:
     names: tuple[str, ...]
     emulator: Emulator
-    endpoints: Endpoints | None
+    endpoints: Endpoints
     logs: Path
     runner: asyncio.Runner
 
@@ -75,8 +75,7 @@ class _Functions:
         return next(each for each in self.names if words.startswith(each))
 
     def invoke(self, function: str, event: JsonValue) -> JsonValue:
-        if self.endpoints:
-            sample.ensure(self.endpoints)
+        sample.ensure(self.endpoints)
         return self.runner.run(self.emulator.invoke(function, event))
 
     def log(self, function: str) -> str:
@@ -85,8 +84,14 @@ class _Functions:
 
 @contextmanager
 def _beside(state: Path) -> Iterator[_Functions]:
+    try:
+        # The last thing that a starting stack writes, and the first that it removes.
+        endpoints = Endpoints.read(state / "endpoints.json")
+    except FileNotFoundError:
+        raise LocalStackError(
+            f"The stack in {state} is not ready: it is starting, or stopping. Try again in a moment."
+        ) from None
     deployment = Deployment.read(state / "deployment.json")
-    endpoints = Endpoints.read(state / "endpoints.json")
     with tempfile.TemporaryDirectory() as directory, built(_report) as template:
         logs = Path(directory)
         platform = Lambda(

@@ -44,11 +44,12 @@ class Server:
         try:
             listener.bind((LOOPBACK, port or preferred))
             listener.listen()
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             if not port:
                 return self.listen()
+            reason = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
             raise LocalStackError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another: make run PORT=..."
+                f"Port {port} cannot be used ({reason}). Choose another: make run PORT=..."
             ) from None
         return listener
 

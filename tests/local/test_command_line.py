@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from local import __main__ as command_line
-from local import watchdog
+from local import state, watchdog
 from local.build import built
 from local.environments import ROOT
 from local.processes import LOOPBACK, LocalStackError
@@ -68,16 +68,16 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    state = tmp_path_factory.mktemp("state")
-    output = state / "output"
+    directory = tmp_path_factory.mktemp("state")
+    output = directory / "output"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            local(state, "run"), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            local(directory, "run"), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        eventually(lambda: (state / "endpoints.json").exists() or process.poll() is not None, seconds=180)
+        eventually(lambda: (directory / "endpoints.json").exists() or process.poll() is not None, seconds=180)
         assert process.poll() is None, output.read_text()
-        yield Running(process, state, output)
+        yield Running(process, directory, output)
     finally:
         process.terminate()
         process.wait()
@@ -138,6 +138,7 @@ def test_one_function_can_be_run_beside_it(running: Running) -> None:
     )
     assert json.loads(done.stdout)["statusCode"] == 200
     assert "START RequestId" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_event_can_be_run_beside_it(running: Running) -> None:
@@ -182,6 +183,21 @@ def test_a_taken_port_is_told(tmp_path: Path, refused: Refused) -> None:
         port = other.getsockname()[1]
         said = refused(tmp_path, "run", "--port", str(port))
     assert said == f"Port {port} cannot be used (Address already in use). Choose another: make run PORT=...\n"
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_is_none_is_told(tmp_path: Path, refused: Refused, port: str) -> None:
+    said = refused(tmp_path, "run", "--port", port)
+    assert said == f"Port {port} cannot be used (ports are 1 to 65535). Choose another: make run PORT=...\n"
+
+
+def test_a_stack_that_is_still_starting_is_told(tmp_path: Path, refused: Refused) -> None:
+    # Left by an earlier one that was killed.
+    (tmp_path / "deployment.json").write_text("{}")
+    event = str(ROOT / "events/list_recordings_first_page.json")
+    with state.exclusive(tmp_path):
+        said = refused(tmp_path, "invoke", "ListRecordings", event)
+    assert said.startswith(f"The stack in {tmp_path} is not ready: it is starting")
 
 
 def test_half_a_service_is_told(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,36 @@ def test_a_database_is_reached_over_tls_unless_the_url_says_otherwise(query: str
     assert Database(f"postgresql://me:secret@db.example.com{query}").tls
 
 
-@pytest.mark.parametrize("url", ["mysql://me@host/db", "postgresql://host/db", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mysql://me@host/db", "postgresql://host/db", "nonsense"),
+        *("postgresql://me@host:port/db", "postgresql://me@host:99999/db", "postgresql://me@[host/db"),
+    ],
+)
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(LocalStackError, match="DATABASE_URL must read"):
         Database(url)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (LIVEKIT | {"LIVEKIT_URL": "livekit.example.com"}, "LIVEKIT_URL must read wss://host"),
+        (LIVEKIT | {"LIVEKIT_URL": "livekit.example.com:7880"}, "LIVEKIT_URL must read wss://host"),
+        (LIVEKIT | {"LIVEKIT_URL": "wss://"}, "LIVEKIT_URL must read wss://host"),
+        (LIVEKIT | {"LIVEKIT_URL": "wss://livekit:port"}, "LIVEKIT_URL must read wss://host"),
+        (S3 | {"S3_ENDPOINT": "s3.example.com"}, "S3_ENDPOINT must read https://host"),
+        ({"PUBLIC_URL": "api.example.com"}, "PUBLIC_URL must read https://host"),
+    ],
+    ids=str,
+)
+def test_an_address_without_a_scheme_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(LocalStackError, match=message):
+        External.from_environment(environ)
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:7880", "http://livekit", "https://livekit.example.com/path"])
+def test_livekit_may_be_reached_in_each_of_its_ways(url: str) -> None:
+    livekit = External.from_environment(LIVEKIT | {"LIVEKIT_URL": url}).livekit
+    assert livekit == LiveKitServer(url, "key", "secret")
