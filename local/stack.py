@@ -234,8 +234,10 @@ class Stack:
         try:
             self.invoke("MigrateDatabase", {})
         except FunctionError as error:
-            tail = "\n".join((self._logs / "MigrateDatabase.log").read_text().splitlines()[-20:])
-            raise LocalStackError(f"The database could not be migrated: {error}\n{tail}") from None
+            log = self._logs / "MigrateDatabase.log"
+            reasons = [line for line in log.read_text().splitlines() if line.startswith("[ERROR] ")]
+            reason = reasons[-1] if reasons else error
+            raise LocalStackError(f"The database could not be migrated: {reason}\nAll of it: {log}") from None
 
     @property
     def _database(self) -> Database:

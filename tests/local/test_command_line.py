@@ -22,7 +22,7 @@ from local import __main__ as command_line
 from local import state, watchdog
 from local.build import built
 from local.environments import ROOT
-from local.processes import LOOPBACK, LocalStackError
+from local.processes import LOOPBACK, LocalStackError, free_port
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
@@ -206,6 +206,19 @@ def test_half_a_service_is_told(tmp_path: Path, refused: Refused, monkeypatch: p
         refused(tmp_path, "run")
         == "LIVEKIT_API_KEY, LIVEKIT_API_SECRET must be set as well as LIVEKIT_URL.\n"
     )
+
+
+def test_a_failed_migration_is_told_in_a_line(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:secret@{LOOPBACK}:{port}/recorder?sslmode=disable")
+    *_, reason, where = refused(tmp_path, "run").splitlines()
+    assert reason.startswith("The database could not be migrated: [ERROR] InterfaceError: ")
+    assert f"Can't create a connection to host {LOOPBACK} and port {port}" in reason
+    log = tmp_path / "logs" / "MigrateDatabase.log"
+    assert where == f"All of it: {log}"
+    assert "Traceback" in log.read_text()
 
 
 def test_a_full_disk_is_told(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
