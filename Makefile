@@ -57,8 +57,8 @@ build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: run
-run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API)
-	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT))
+run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API, BIND=... for containers)
+	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind $(BIND))
 
 .PHONY: demo
 demo: setup ## Record, download and decode once, on a stack of its own

@@ -49,7 +49,7 @@ def main() -> int:
     try:
         _check_machine(arguments.state)
         if arguments.command == "run":
-            return _run(arguments.state, arguments.port, arguments.parameter)
+            return _run(arguments.state, arguments.port, arguments.bind, arguments.parameter)
         if arguments.command == "demo":
             return _demo()
         return _invoke(arguments.state, arguments.function, arguments.event)
@@ -73,6 +73,11 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the stack until interrupted")
     run.add_argument("--port", type=int, default=0, help="the API's port (a free one)")
+    run.add_argument(
+        "--bind",
+        default="",
+        help="one more address for Postgres, S3 and LiveKit, such as that of Docker's bridge",
+    )
     run.add_argument(
         "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of template.yaml"
     )
@@ -101,11 +106,17 @@ def _check_machine(directory: Path) -> None:
         )
 
 
-def _run(directory: Path, port: int, parameters: list[tuple[str, str]]) -> int:
+def _run(directory: Path, port: int, bind: str, parameters: list[tuple[str, str]]) -> int:
     began = time.monotonic()
     external = External.from_environment(os.environ)
     with Stack(
-        directory, port=port, ports=PORTS, external=external, parameters=dict(parameters), report=_say
+        directory,
+        port=port,
+        ports=PORTS,
+        bind=bind,
+        external=external,
+        parameters=dict(parameters),
+        report=_say,
     ) as stack:
         _log_to_terminal()
         print(_welcome(stack, time.monotonic() - began), flush=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+import anyio
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
+    from anyio.abc import ByteStream, Listener, SocketStream
     from starlette.types import ASGIApp
 
 
@@ -67,6 +70,20 @@ class Server:
         finished = self._portal.start_task_soon(server.serve, [listener])
         self._exit.callback(self._end, server, finished)
 
+    def forward(self, address: str, port: int) -> None:
+        """Let this port of another address of this machine lead to the same one on loopback.
+
+        Raises LocalStackError if the address is not this machine's, or somebody else has the port there.
+        """
+        listening = partial(anyio.create_tcp_listener, local_host=address, local_port=port)
+        try:
+            listener = self.run(listening)
+        except OSError as error:
+            raise LocalStackError(
+                f"Port {port} of {address} cannot be used ({error.strerror}). BIND must be one address of this machine."
+            ) from None
+        self.background(partial(_forward, listener, port))
+
     def run[T](self, function: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function on the loop and return its result."""
         return self._portal.call(function)
@@ -78,3 +95,26 @@ class Server:
     def _end(self, server: uvicorn.Server, finished: Future[None]) -> None:
         server.should_exit = True
         finished.result()
+
+
+async def _forward(listener: Listener[SocketStream], port: int) -> None:
+    async with listener:
+        await listener.serve(partial(_connect, port))
+
+
+async def _connect(port: int, client: SocketStream) -> None:
+    async with client:
+        with suppress(OSError):
+            target = await anyio.connect_tcp(LOOPBACK, port)
+            async with target, anyio.create_task_group() as both:
+                both.start_soon(_copy, client, target)
+                both.start_soon(_copy, target, client)
+
+
+async def _copy(source: ByteStream, sink: ByteStream) -> None:
+    gone = suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+    with gone:
+        async for data in source:
+            await sink.send(data)
+    with gone:
+        await sink.send_eof()

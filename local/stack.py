@@ -81,7 +81,8 @@ class Ports:
 class Stack:
     """The running parts, with all state in `directory`, which one stack at a time may have.
 
-    `parameters` go to the template, over the stack's own. `port` is the API's, and no other will do.
+    `parameters` go to the template, over the stack's own. `port` is the API's, and no other will do. `bind` is one more
+    address under which Postgres, S3 and LiveKit are reached, for containers; the API is not.
     `durable=False` and `fast=True` are for tests: no protection against power failures, a tenth of LiveKit's delays.
     `report` is told what the start is at. A part that was not asked for is not there as an attribute.
     """
@@ -100,6 +101,7 @@ class Stack:
         parameters: Mapping[str, str] | None = None,
         port: int = 0,
         ports: Ports | None = None,
+        bind: str = "",
         durable: bool = True,
         fast: bool = False,
         report: Callable[[str], None] = lambda _: None,
@@ -110,6 +112,7 @@ class Stack:
         self._parameters = parameters or {}
         self._port = port
         self._ports = ports or Ports()
+        self._bind = bind
         self._durable = durable
         self._fast = fast
         self._report = report
@@ -129,6 +132,8 @@ class Stack:
                     template = undo.enter_context(built(self._report))
                     # This takes as long as the services do, and most of what they do is not on this processor.
                     import_module("local.application")
+                if self._bind:
+                    self._open_to(self._bind)
                 self._start_api(template, listener, undo)
             else:
                 with self._starting_services():
@@ -204,6 +209,15 @@ class Stack:
         self.livekit = self._external.livekit or livekit_server.start(
             self.directory / "livekit", self._processes, port=again or self._ports.livekit, fast=self._fast
         )
+
+    def _open_to(self, address: str) -> None:
+        services = [self.aws.endpoint]
+        if not self._external.database:
+            services.append(self.postgres.url())
+        if not self._external.livekit:
+            services.append(self.livekit.url)
+        for url in services:
+            self._server.forward(address, urlsplit(url).port or 0)
 
     def _start_api(self, template: Path, api: socket, undo: ExitStack) -> None:
         openid = self._server.listen(preferred=self._ports.issuer)

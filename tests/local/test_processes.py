@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from local import state, watchdog
 from local.environments import ROOT
-from local.processes import LocalStackError, Processes, claimed_port, free_port, listens
+from local.processes import LOOPBACK, LocalStackError, Processes, claimed_port, free_port, listens
 from local.server import Server
 from tests.local.waiting import eventually
 
@@ -134,3 +135,38 @@ def test_an_exception_ends_what_is_being_waited_for() -> None:
     with pytest.raises(KeyboardInterrupt):
         run()
     assert outcome == ["cancelled"]
+
+
+def test_another_address_leads_to_loopback_and_no_other_does() -> None:
+    other = "127.0.0.2"
+    with Server() as server, socket.create_server((LOOPBACK, 0)) as listener:
+        port = listener.getsockname()[1]
+        server.forward(other, port)
+        with socket.create_connection((other, port), timeout=10) as client:
+            service, _ = listener.accept()
+            with service:
+                client.sendall(b"question")
+                assert service.recv(100) == b"question"
+                service.sendall(b"answer")
+                service.shutdown(socket.SHUT_WR)
+                assert (client.recv(100), client.recv(100)) == (b"answer", b"")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.3", port), timeout=10)
+        with pytest.raises(LocalStackError, match=f"Port {port} of {other} cannot be used"):
+            server.forward(other, port)
+        with pytest.raises(LocalStackError, match="BIND must be one address of this machine"):
+            server.forward("203.0.113.1", port)
+
+
+def test_a_service_that_is_gone_ends_its_connections_only() -> None:
+    other = "127.0.0.2"
+    with Server() as server:
+        port = free_port()
+        server.forward(other, port)
+        with socket.create_connection((other, port), timeout=10) as client:
+            assert client.recv(1) == b""
+        with (
+            socket.create_server((LOOPBACK, port)) as listener,
+            socket.create_connection((other, port), timeout=10),
+        ):
+            listener.accept()[0].close()
