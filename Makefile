@@ -20,6 +20,7 @@ setup: $(VENV)/.stamp ## Make the tool environment
 # Postgres's binaries are unpacked here, where nobody else does it at the same time.
 $(VENV)/.stamp: requirements/dev.txt
 	@python3.13 --version >/dev/null 2>&1 || { echo "python3.13 is needed and was not found on PATH: see https://www.python.org/downloads/"; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge 700 ] || { echo "The disk of $(CURDIR) has $$free MB left; the tool environment needs 700 MB."; exit 1; }
 	@echo "Making the tool environment in $(VENV) (once, about a minute) ..."
 	@python3.13 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv

@@ -280,3 +280,24 @@ def test_a_missing_python_is_told(tmp_path: Path) -> None:
     assert done.returncode
     assert "python3.13 is needed and was not found on PATH" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_disk_without_room_for_the_tools_is_told(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "python3.13").symlink_to(sys.executable)
+    df = tmp_path / "df"
+    df.write_text("#!/bin/sh\necho Filesystem 1M-blocks Used Available\necho /dev/disk 9000 8301 699\n")
+    df.chmod(0o755)
+    done = subprocess.run(
+        ["make", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode
+    assert done.stdout == f"The disk of {tmp_path} has 699 MB left; the tool environment needs 700 MB.\n"
+    assert not (tmp_path / ".venv").exists()
