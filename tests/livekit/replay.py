@@ -109,6 +109,9 @@ class Replay:
                 ended, recorded = self.now, step.at_s + step.took_s
             elif step.kind == "webhook" and "egressInfo" in step.body:
                 self._compare_webhook(step)
+        if not self.case.trimmed:
+            self.until(self.now + PATIENCE)
+            assert {key: [*map(_event, bodies)] for key, bodies in self.webhooks.items() if bodies} == {}
 
     def until(self, target: int) -> None:
         while (due := self.world.next_at()) is not None and due <= target:
