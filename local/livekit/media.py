@@ -22,7 +22,6 @@ _THREADS = 2
 _GLYPH_WIDTH, _GLYPH_HEIGHT = 8, 16
 _LINES = 2
 _CLOCK = "00:00:00"
-_MUXERS = {"mp4": "mp4", "ogg": "ogg", "webm": "webm", "mp3": "mp3"}
 # Tiles of each layout as fractions of the picture: left, top, width, height.
 _TILES = {
     "grid": ((0.01, 0.25, 0.48, 0.5), (0.51, 0.25, 0.48, 0.5)),
@@ -136,7 +135,7 @@ def _audio_codec(encoding: Encoding) -> list[str]:
 
 def _muxing(recording: Recording, target: Path) -> list[str]:
     flags = ["-movflags", "+faststart"] if recording.container == "mp4" else []
-    return [*flags, "-f", _MUXERS[recording.container], str(target)]
+    return [*flags, "-f", recording.container, str(target)]
 
 
 async def _run(*arguments: str) -> None:

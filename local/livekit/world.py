@@ -107,10 +107,6 @@ class World:
         """Give every egress that has not ended, with all that is known of it; to look at, not to change."""
         return tuple(self._records.unended())
 
-    def find_room(self, name: str) -> Room | None:
-        """Find an open room, with its participants and their tracks; to look at, not to change."""
-        return self._rooms.find(name)
-
     def kill_host(self, egress_id: str) -> None:
         """Let the host under an egress die: it stays ACTIVE on record for ever, its recorder times out."""
         self._run_due()
