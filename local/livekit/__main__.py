@@ -46,6 +46,8 @@ def main() -> None:
         port=arguments.port,
         access_log=False,
         log_level="warning",
+        # Longer than the functions use an idle connection: what is sent on one that is being closed is lost.
+        timeout_keep_alive=3600,
         # Callers whose answer is lost wait for ever.
         timeout_graceful_shutdown=1,
     )

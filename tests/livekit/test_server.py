@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import sys
 from base64 import b64decode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
@@ -23,9 +24,11 @@ from livekit import api
 from livekit.protocol.models import WebhookConfig
 from moto.server import ThreadedMotoServer
 
+from local.livekit import __main__ as command_line
 from local.livekit import storage
 from local.livekit.server import DEMO_ROOM, Options, build
 from local.livekit.timing import Delay, Timing
+from recorder import egress
 from tests.livekit.recorded import KEY, SECRET, Step, load
 from tests.livekit.replay import masked
 
@@ -383,3 +386,15 @@ def test_the_application_starts_and_stops(tmp_path: Path) -> None:
                 assert (await client.get("/")).text == "OK"
 
     asyncio.run(main())
+
+
+def test_a_connection_is_kept_longer_than_the_functions_use_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: given.update(options))
+    monkeypatch.setattr(sys, "argv", ["livekit", "--state-dir", str(tmp_path)])
+    command_line.main()
+    kept = given["timeout_keep_alive"]
+    assert isinstance(kept, int)
+    assert kept > egress._IDLE_SECONDS
