@@ -33,8 +33,9 @@ def diagram() -> str:
 
 def observed() -> str:
     """Return what each of LiveKit's statuses means here, as a table."""
+    when = {Status.COMPLETED: ", once its file is there"}
     rows = [
-        f"| `{egress}` | {status}{', once its file is there' if status is Status.COMPLETED else ''} | `{EVENTS[status]}` |"
+        f"| `{egress}` | {status}{when.get(status, '')} | `{EVENTS[status]}` |"
         for egress, status in OBSERVED.items()
     ]
     return "\n".join(["| LiveKit says | the recording becomes | event |", "|---|---|---|", *rows])
