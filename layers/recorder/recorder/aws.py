@@ -25,9 +25,14 @@ class AwsError(OSError):
     """An AWS API refused or did not answer; the text holds its error type, never a secret."""
 
 
+def host(service: str, region: str) -> str:
+    """Return the host name of a service in a region: China's are in a domain of their own."""
+    return f"{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
 def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
     """Return the JSON object that a secret of Secrets Manager holds. Raises AwsError."""
-    url = f"{settings.endpoint_url or f'https://secretsmanager.{settings.region}.amazonaws.com'}/"
+    url = f"{settings.endpoint_url or f'https://{host("secretsmanager", settings.region)}'}/"
     body = json.dumps({"SecretId": arn}).encode()
     headers = {
         "Content-Type": "application/x-amz-json-1.1",

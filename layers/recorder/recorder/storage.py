@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from .aws import AwsError, presigned_get
+from .aws import AwsError, host, presigned_get
 from .domain import Recording, StoredFile
 from .errors import StorageUnavailableError
 
@@ -90,7 +90,7 @@ class S3Storage:
         path = quote(key, safe="/-_.~")
         if self._settings.s3_endpoint_url:
             return f"{self._settings.s3_endpoint_url}/{self._bucket}/{path}"
-        return f"https://{self._bucket}.s3.{self._settings.region}.amazonaws.com/{path}"
+        return f"https://{self._bucket}.{host('s3', self._settings.region)}/{path}"
 
 
 def _taken_over(recording: Recording) -> bool:
