@@ -77,8 +77,8 @@ def runtime(stack: Stack) -> Iterator[Runtime]:
         yield running
 
 
-def link(settings: AwsSettings) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(presigned_get(settings, "https://b.s3.amazonaws.com/key", {}, 60)).query)
+def link(settings: AwsSettings, seconds: int = 60) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(presigned_get(settings, "https://b.s3.amazonaws.com/key", {}, seconds)).query)
 
 
 def test_the_keys_are_those_that_botocore_gets(runtime: Runtime) -> None:
@@ -105,6 +105,30 @@ def test_they_are_kept_until_shortly_before_they_expire(runtime: Runtime) -> Non
         link(AwsSettings.from_environment(runtime.environment))["X-Amz-Security-Token"] for _ in range(3)
     ]
     assert (tokens, runtime.asked) == ([["renewed"]] * 3, 2)
+
+
+def test_they_are_renewed_for_a_link_that_would_outlive_them(runtime: Runtime) -> None:
+    settings = AwsSettings.from_environment(runtime.environment)
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=6)
+    link(settings)
+    runtime.expires_at = datetime.now(UTC) + timedelta(hours=2)
+    runtime.keys["Token"] = "renewed"
+
+    links = [link(settings, 3600) for _ in range(2)]
+
+    assert [(each["X-Amz-Security-Token"], each["X-Amz-Expires"]) for each in links] == [
+        (["renewed"], ["3600"])
+    ] * 2
+    assert runtime.asked == 2
+
+
+def test_a_link_promises_no_more_than_its_keys(runtime: Runtime) -> None:
+    settings = AwsSettings.from_environment(runtime.environment)
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=6)
+
+    [promised] = link(settings, 3600)["X-Amz-Expires"]
+
+    assert 300 < int(promised) <= 360
 
 
 def test_without_them_nothing_is_signed(runtime: Runtime) -> None:
