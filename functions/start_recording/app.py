@@ -9,6 +9,7 @@ from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
 from recorder.requests import StartRequest
 from recorder.schemas import started_json
+from recorder.untrusted import json_value
 
 expect_livekit()
 
@@ -34,12 +35,15 @@ def lambda_handler(request: Request) -> Answer:
 
 def _options(body: bytes) -> StartRequest:
     try:
-        return StartRequest.model_validate_json(body)
+        # pydantic's own reader of JSON would pass over a field's Python name instead of naming it.
+        return StartRequest.model_validate(json_value(body), by_alias=True, by_name=False)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidRequestError(
             *(_detail(each["type"], each["loc"], each["msg"]) for each in problems)
         ) from None
+    except ValueError:
+        raise InvalidRequestError(("body", "is not JSON")) from None
 
 
 def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:

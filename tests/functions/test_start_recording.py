@@ -133,6 +133,8 @@ def test_room_and_its_tracks_are_targets_of_their_own(deployment: Deployment, al
         ({"roomName": "demo", "trackSid": "TR_abc"}, ["trackBased"]),
         ({"roomName": "demo", "trackBased": True, "trackSid": "../x"}, ["trackSid"]),
         ({"roomName": "demo", "rommName": "demo"}, ["rommName"]),
+        ({"room_name": "demo"}, ["roomName", "room_name"]),
+        ({"roomName": "demo", "audio_bitrate": 96}, ["audio_bitrate"]),
         ({"roomName": "demo", "resolution": "4k", "audioBitrate": 0}, ["resolution", "audioBitrate"]),
     ],
 )
