@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from recorder.bootstrap import expect_livekit, recordings
+from recorder.bootstrap import expect_livekit, recordings, upload_settings
 from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
-from recorder.requests import StartRequest
+from recorder.requests import LAYOUTS, StartRequest
 from recorder.schemas import started_json
 from recorder.untrusted import json_value
 
@@ -19,6 +19,7 @@ def lambda_handler(request: Request) -> Answer:
     """Answer 201, or 202 where LiveKit's answer was lost and the sweep will settle it."""
     request.query()
     options = _options(request.body)
+    _check_layout(options.layout)
     request.require_room(options.room_name)
     started = recordings().start(
         options,
@@ -44,6 +45,12 @@ def _options(body: bytes) -> StartRequest:
         ) from None
     except ValueError:
         raise InvalidRequestError(("body", "is not JSON")) from None
+
+
+def _check_layout(layout: str) -> None:
+    # Which layouts a page of the deployment's own has, only that page knows.
+    if layout not in LAYOUTS and not upload_settings().template_url:
+        raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
 
 
 def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:

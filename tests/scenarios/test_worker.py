@@ -412,10 +412,11 @@ def test_t44_automatic_egress_is_left_alone(deployment: Deployment, alice: User)
     assert len(deployment.rows("select id from recordings")) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_t44_automatic_egress_that_writes_under_our_prefix_is_stopped_and_swept(
-    deployment: Deployment,
+    deployment: Deployment, kind: str
 ) -> None:
-    automatic = _automatic(deployment, "recordings/0b7a3d52-8f64-4c1e-a2d9-5e3c1b9f7d40/automatic")
+    automatic = _automatic(deployment, "recordings/0b7a3d52-8f64-4c1e-a2d9-5e3c1b9f7d40/automatic", kind)
     deployment.advance(10)
     assert automatic in deployment.livekit.world.unended()
     deployment.sweeps(2)
@@ -426,16 +427,13 @@ def test_t44_automatic_egress_that_writes_under_our_prefix_is_stopped_and_swept(
     assert deployment.objects() == []
 
 
-def _automatic(deployment: Deployment, filepath: str) -> str:
-    """Start a track egress as LiveKit does by itself for a room that is set up so."""
+def _automatic(deployment: Deployment, filepath: str, kind: str = "Track") -> str:
+    """Start an egress as LiveKit does by itself for a room that is set up so."""
     deployment.livekit.world.open_room("other")
+    track = deployment.livekit.track("microphone", "other")
     upload = protocol.S3Upload(bucket=deployment.site.name, access_key="k", secret="s")
-    request = protocol.TrackEgressRequest(
-        room_name="other",
-        track_id=deployment.livekit.track("microphone", "other"),
-        file=protocol.DirectFileOutput(filepath=filepath, s3=upload),
-    )
-    answer = deployment.livekit.world.call("Egress", "StartTrackEgress", request)
+    request = KINDS[kind](track, filepath, upload)
+    answer = deployment.livekit.world.call("Egress", f"Start{kind}Egress", request)
     assert isinstance(answer, TwirpAnswer)
     assert not isinstance(answer.outcome, TwirpError)
     assert isinstance(answer.outcome, protocol.EgressInfo)
