@@ -18,7 +18,8 @@ def lambda_handler(request: Request) -> Answer:
         body = _verified_body(request)
         snapshot = snapshot_in(body, storage_settings())
     except (UnauthorizedError, InvalidRequestError) as error:
-        log.warning(Code.WEBHOOK_REJECTED, reason=type(error).__name__)
+        recording_id = request.logged_recording_id
+        log.warning(Code.WEBHOOK_REJECTED, recording_id=recording_id, reason=type(error).__name__)
         count("WebhooksRejected", reason=type(error).__name__)
         raise
     recording_id = request.named_recording_id

@@ -4,11 +4,12 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from recorder.bootstrap import expect_livekit, recordings
+from recorder.bootstrap import expect_livekit, recordings, upload_settings
 from recorder.errors import InvalidRequestError
 from recorder.http import Answer, Request, answer, endpoint
-from recorder.requests import StartRequest
+from recorder.requests import LAYOUTS, StartRequest
 from recorder.schemas import started_json
+from recorder.untrusted import json_value
 
 expect_livekit()
 
@@ -18,6 +19,7 @@ def lambda_handler(request: Request) -> Answer:
     """Answer 201, or 202 where LiveKit's answer was lost and the sweep will settle it."""
     request.query()
     options = _options(request.body)
+    _check_layout(options.layout)
     request.require_room(options.room_name)
     started = recordings().start(
         options,
@@ -34,12 +36,21 @@ def lambda_handler(request: Request) -> Answer:
 
 def _options(body: bytes) -> StartRequest:
     try:
-        return StartRequest.model_validate_json(body)
+        # pydantic's own reader of JSON would pass over a field's Python name instead of naming it.
+        return StartRequest.model_validate(json_value(body), by_alias=True, by_name=False)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidRequestError(
             *(_detail(each["type"], each["loc"], each["msg"]) for each in problems)
         ) from None
+    except ValueError:
+        raise InvalidRequestError(("body", "is not JSON")) from None
+
+
+def _check_layout(layout: str) -> None:
+    # Which layouts a page of the deployment's own has, only that page knows.
+    if layout not in LAYOUTS and not upload_settings().template_url:
+        raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
 
 
 def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:

@@ -87,6 +87,58 @@ def test_whatever_was_recorded_reads_the_same_as_json_and_as_protobuf(case: str)
         assert snapshot_of(info_in(message), STORAGE) == snapshot_of(parsed, STORAGE)
 
 
+UPLOAD: Final = protocol.S3Upload(bucket=STORAGE.bucket, metadata={"deployment": STORAGE.deployment})
+PATH: Final = f"recordings/{RECORDING}/recording.mp4"
+FILE: Final = protocol.EncodedFileOutput(filepath=PATH, s3=UPLOAD)
+ELSEWHERE: Final = protocol.EncodedFileOutput(filepath="elsewhere", s3=UPLOAD)
+OUTPUT: Final = protocol.Output(file=protocol.FileOutput(filepath=PATH))
+S3: Final = protocol.StorageConfig(s3=UPLOAD)
+OURS: Final = {
+    "room_composite": protocol.EgressInfo(
+        room_composite=protocol.RoomCompositeEgressRequest(file_outputs=[ELSEWHERE, FILE])
+    ),
+    "room_composite_file": protocol.EgressInfo(room_composite=protocol.RoomCompositeEgressRequest(file=FILE)),
+    "web": protocol.EgressInfo(web=protocol.WebEgressRequest(file_outputs=[FILE])),
+    "web_file": protocol.EgressInfo(web=protocol.WebEgressRequest(file=FILE)),
+    "participant": protocol.EgressInfo(participant=protocol.ParticipantEgressRequest(file_outputs=[FILE])),
+    "track_composite": protocol.EgressInfo(
+        track_composite=protocol.TrackCompositeEgressRequest(file_outputs=[FILE])
+    ),
+    "track_composite_file": protocol.EgressInfo(
+        track_composite=protocol.TrackCompositeEgressRequest(file=FILE)
+    ),
+    "track": protocol.EgressInfo(
+        track=protocol.TrackEgressRequest(file=protocol.DirectFileOutput(filepath=PATH, s3=UPLOAD))
+    ),
+    "version_2": protocol.EgressInfo(egress=protocol.StartEgressRequest(outputs=[OUTPUT], storage=S3)),
+    "version_2_of_its_own_storage": protocol.EgressInfo(
+        egress=protocol.StartEgressRequest(
+            outputs=[protocol.Output(file=protocol.FileOutput(filepath=PATH), storage=S3)],
+            storage=protocol.StorageConfig(s3=protocol.S3Upload(bucket="another")),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_whatever_kind_of_egress_writes_into_a_recordings_folder_is_ours(kind: str) -> None:
+    info = OURS[kind]
+    assert snapshot_of(info, STORAGE).recording_id == RECORDING
+    for snake_case in (True, False):
+        message = json_format.MessageToDict(info, preserving_proto_field_name=snake_case)
+        assert snapshot_of(info_in(message), STORAGE).recording_id == RECORDING
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize(
+    "other", [StorageSettings("recordings", "other"), StorageSettings("other", "test")], ids=str
+)
+def test_of_no_kind_is_anothers_ours(kind: str, other: StorageSettings) -> None:
+    info = OURS[kind]
+    assert snapshot_of(info, other).recording_id is None
+    assert snapshot_of(info_in(json_format.MessageToDict(info)), other).recording_id is None
+
+
 def test_recorded_lists_are_read(livekit: LiveKit) -> None:
     bodies = [
         step.response_body for step in load("track_egress_audio").calls() if step.path.endswith("ListEgress")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from local.stack import Stack
+    from tests.support.deployment import Deployment, User
 
 TOKEN: Final = "what-lambda-put-into-the-environment"
 
@@ -77,8 +78,11 @@ def runtime(stack: Stack) -> Iterator[Runtime]:
         yield running
 
 
-def link(settings: AwsSettings) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(presigned_get(settings, "https://b.s3.amazonaws.com/key", {}, 60)).query)
+def link(settings: AwsSettings, seconds: int = 60) -> dict[str, list[str]]:
+    url, good_for = presigned_get(settings, "https://b.s3.amazonaws.com/key", {}, seconds)
+    query = parse_qs(urlsplit(url).query)
+    assert query["X-Amz-Expires"] == [str(good_for)]
+    return query
 
 
 def test_the_keys_are_those_that_botocore_gets(runtime: Runtime) -> None:
@@ -107,6 +111,30 @@ def test_they_are_kept_until_shortly_before_they_expire(runtime: Runtime) -> Non
     assert (tokens, runtime.asked) == ([["renewed"]] * 3, 2)
 
 
+def test_they_are_renewed_for_a_link_that_would_outlive_them(runtime: Runtime) -> None:
+    settings = AwsSettings.from_environment(runtime.environment)
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=6)
+    link(settings)
+    runtime.expires_at = datetime.now(UTC) + timedelta(hours=2)
+    runtime.keys["Token"] = "renewed"
+
+    links = [link(settings, 3600) for _ in range(2)]
+
+    assert [(each["X-Amz-Security-Token"], each["X-Amz-Expires"]) for each in links] == [
+        (["renewed"], ["3600"])
+    ] * 2
+    assert runtime.asked == 2
+
+
+def test_a_link_promises_no_more_than_its_keys(runtime: Runtime) -> None:
+    settings = AwsSettings.from_environment(runtime.environment)
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=6)
+
+    [promised] = link(settings, 3600)["X-Amz-Expires"]
+
+    assert 300 < int(promised) <= 360
+
+
 def test_without_them_nothing_is_signed(runtime: Runtime) -> None:
     settings = AwsSettings.from_environment(
         {**runtime.environment, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong"}
@@ -125,3 +153,16 @@ def test_keys_of_its_own_are_used_where_there_are_any(runtime: Runtime) -> None:
         0
     ].startswith("own/")
     assert runtime.asked == 0
+
+
+def test_an_answer_tells_when_its_link_ends(runtime: Runtime, deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(seconds=20)
+    alice.stop(recording_id)
+    deployment.advance(2)
+    runtime.expires_at = datetime.now(UTC) + timedelta(minutes=6)
+    deployment.configure(AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", **runtime.environment)
+
+    answer = alice.get(recording_id)
+
+    ends = datetime.fromisoformat(answer["downloadUrlExpiresAt"])
+    assert ends - deployment.livekit.clock.now() <= timedelta(minutes=6)

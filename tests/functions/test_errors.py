@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.deployment import Answer, Deployment, User
+    from tests.support.logs import Logs
 
 
 def forbidden(deployment: Deployment) -> Answer:
@@ -160,3 +161,33 @@ def test_conflict_names_the_recording_only_to_its_owner(alice: User, bob: User) 
 
     assert alice.start(roomName="demo")["recordingId"] == started["recordingId"]
     assert "recordingId" not in bob.start(roomName="demo").json
+
+
+def test_a_failed_request_and_a_refused_webhook_are_logged_with_their_recording(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = str(uuid4())
+    deployment.post_webhook(f"/api/video/livekit/webhook/{recording_id}", b"{}", "not a token")
+    deployment.configure(DATABASE_PORT="1")
+    alice.get(recording_id.upper())
+    deployment.configure(DATABASE_PORT="not a number")
+    alice.stop(recording_id)
+
+    lines = logs.of("WEBHOOK_REJECTED") + logs.of("REQUEST_FAILED")
+    assert [line["reason"] for line in lines] == [
+        "UnauthorizedError",
+        "database_unavailable",
+        "SettingsError",
+    ]
+    assert {line["recording_id"] for line in lines} == {recording_id}
+
+
+def test_what_is_no_recordings_id_is_not_logged(deployment: Deployment, alice: User, logs: Logs) -> None:
+    deployment.post_webhook("/api/video/livekit/webhook/canary", b"{}", "not a token")
+    deployment.post_webhook("/api/video/livekit/webhook", b"{}", "not a token")
+    deployment.configure(DATABASE_PORT="1")
+    alice.list()
+
+    lines = logs.of("WEBHOOK_REJECTED") + logs.of("REQUEST_FAILED")
+    assert [line.get("recording_id") for line in lines] == [None, None, None]
+    assert "canary" not in logs.text

@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.support.events import EVENTS
+from tests.support.functions import FUNCTIONS, function_of
 
 type Json = dict[str, object]
 
@@ -21,7 +23,7 @@ OPTIONAL = {
     "": {"cookies", "queryStringParameters", "body", "pathParameters", "stageVariables"},
     "requestContext": {"authentication", "authorizer"},
 }
-OPEN = {"headers", "queryStringParameters", "pathParameters", "claims", "detail"}
+OPEN = {"headers", "queryStringParameters", "pathParameters", "claims", "detail", "MessageAttributes"}
 HTTP = sorted(
     path.stem
     for path in EVENTS.iterdir()
@@ -45,6 +47,10 @@ def _stored(name: str) -> Json:
 
 
 def _same_shape(made: object, stored: object, where: str = "") -> None:
+    if where == "Records" and isinstance(made, list) and isinstance(stored, list):
+        for each in stored:
+            _same_shape(made[0], each, "record")
+        return
     if not isinstance(made, dict) or where in OPEN:
         assert stored is None or isinstance(stored, type(made)), f"{where} is {stored!r}"
         return
@@ -91,3 +97,18 @@ def test_schedule_is_a_scheduled_event() -> None:
     assert stored.pop("version") == "0"
     _same_shape(made, stored)
     assert stored["detail-type"] == "Scheduled Event"
+
+
+@pytest.mark.parametrize("function", ["reconcile_recordings", "migrate_database"])
+@pytest.mark.parametrize(
+    ("kind", "command"), [("s3_notification", "s3 delete"), ("sns_message", "sns notification")]
+)
+def test_what_is_somebody_elses_looks_like_it(function: str, kind: str, command: str) -> None:
+    _same_shape(_generated(*command.split()), _stored(f"{function}_{kind}"))
+
+
+def test_each_function_has_events_that_succeed_and_some_that_are_wrong_or_nobodys() -> None:
+    files = [function_of(path.stem) for path in EVENTS.iterdir()]
+    assert {name for name, number in Counter(files).items() if number >= 3} == {
+        each.name for each in FUNCTIONS.iterdir()
+    }

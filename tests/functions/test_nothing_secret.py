@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -139,3 +140,11 @@ def test_what_is_logged_are_the_codes(deployment: Deployment, logs: Logs) -> Non
     messages = {json.loads(line)["message"] for line in logs.lines.getvalue().splitlines()}
     assert messages
     assert messages <= {*Code}
+
+
+def test_what_is_printed_is_looked_at_too(logs: Logs) -> None:
+    # Lambda's log has both.
+    sys.stdout.write("canary")
+    sys.stderr.write("canary")
+
+    assert logs.text.count("canary") == 2

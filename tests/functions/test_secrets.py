@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import pg8000.native
 import pytest
 
+from local.postgres import USER
+from local.processes import LOOPBACK
 from tests.support.deployment import sign
-from tests.support.events import bearer
+from tests.support.events import bearer, event
 from tests.support.livekit import API_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.deployment import Deployment, User
     from tests.support.logs import Logs
@@ -134,6 +139,57 @@ def _bad_requests(deployment: Deployment, alice: User) -> None:
         deployment.post_webhook("/api/video/livekit/webhook", body, "canary-of-a-token")
 
 
+def _migration_succeeds(deployment: Deployment, _: User) -> None:
+    with _new_database(deployment):
+        _migrate(deployment)
+
+
+def _migration_fails(deployment: Deployment, _: User) -> None:
+    whole = deployment.settings
+    arn = deployment.site.aws.put_secret("other", {"password": "canary-of-a-wrong-password"})
+    for name, wrong in (
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("DATABASE_NAME", "absent"),
+        ("DATABASE_PORT", "1"),
+        ("DATABASE_SECRET_ARN", arn),
+        ("DATABASE_USER", "nobody"),
+    ):
+        deployment.configure(**{name: wrong})
+        _migrate(deployment)
+        deployment.configure(**{name: whole[name]})
+    with _new_database(deployment) as database:
+        database.run("create table recording_events (canary text)")
+        _migrate(deployment)
+
+
+@contextmanager
+def _new_database(deployment: Deployment) -> Iterator[pg8000.native.Connection]:
+    postgres, name = deployment.site.postgres, f"new_{uuid4().hex[:12]}"
+    postgres.create_database(name)
+    deployment.configure(DATABASE_NAME=name)
+    with pg8000.native.Connection(USER, LOOPBACK, name, postgres.port, postgres.password) as database:
+        yield database
+    postgres.drop_database(name)
+
+
+def _migrate(deployment: Deployment) -> None:
+    """Run the migration by hand and as a deploy does, whose address to answer at is a secret too."""
+    properties = {"Revision": "9999", "Database": "db:5432/recorder", "Configuration": []}
+    deploy = {
+        "RequestType": "Create",
+        "ResponseURL": "http://127.0.0.1:1/answer?X-Amz-Signature=canary-of-a-link",
+        "StackId": "arn:aws:cloudformation:eu-central-1:123456789012:stack/recorder/1",
+        "RequestId": str(uuid4()),
+        "LogicalResourceId": "Migration",
+        "ResourceProperties": properties,
+    }
+    for asked in (event("migrate_database_by_hand"), deploy):
+        try:
+            deployment.invoke("migrate_database", asked)
+        except Exception as error:  # noqa: BLE001 - Lambda logs what a handler raises, whatever it is
+            _assert_clean(deployment, "".join(traceback.format_exception(error)))
+
+
 PATHS: dict[str, Callable[[Deployment, User], None]] = {
     make.__name__.removeprefix("_"): make
     for make in (
@@ -151,6 +207,8 @@ PATHS: dict[str, Callable[[Deployment, User], None]] = {
         _secrets_away,
         _settings_missing,
         _bad_requests,
+        _migration_succeeds,
+        _migration_fails,
     )
 }
 

@@ -83,6 +83,21 @@ def test_every_option_of_a_composite_is_honoured(deployment: Deployment, alice: 
     assert {name: recording[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("layout", ["grid-light", "speaker-dark", "single-speaker"])
+def test_each_layout_of_livekits_page_is_taken(deployment: Deployment, alice: User, layout: str) -> None:
+    assert alice.start(roomName="demo", layout=layout).status == 201
+    assert info(deployment).room_composite.layout == layout
+
+
+def test_a_page_of_ones_own_has_layouts_of_its_own(deployment: Deployment, alice: User) -> None:
+    deployment.configure(EGRESS_TEMPLATE_URL="https://page.example.com")
+
+    assert alice.start(roomName="demo", layout="two_columns").status == 201
+    request = info(deployment).room_composite
+    assert (request.custom_base_url, request.layout) == ("https://page.example.com", "two_columns")
+    assert alice.start(roomName="demo", layout="two columns").details == ["layout"]
+
+
 def test_track_keeps_its_own_codec(deployment: Deployment, alice: User) -> None:
     track = deployment.livekit.track("camera_vp8")
     started = alice.start(roomName="demo", trackBased=True, trackSid=track, codec="vp8")
@@ -118,6 +133,8 @@ def test_room_and_its_tracks_are_targets_of_their_own(deployment: Deployment, al
         ({"roomName": 7}, ["roomName"]),
         ({"roomName": "x" * 513}, ["roomName"]),
         ({"roomName": "demo", "layout": "../grid"}, ["layout"]),
+        ({"roomName": "demo", "layout": "speeker"}, ["layout"]),
+        ({"roomName": "demo", "layout": "Speaker"}, ["layout"]),
         ({"roomName": "demo", "resolution": "4k"}, ["resolution"]),
         ({"roomName": "demo", "codec": "av1"}, ["codec"]),
         ({"roomName": "demo", "audioCodec": "mp3"}, ["audioCodec"]),
@@ -133,6 +150,8 @@ def test_room_and_its_tracks_are_targets_of_their_own(deployment: Deployment, al
         ({"roomName": "demo", "trackSid": "TR_abc"}, ["trackBased"]),
         ({"roomName": "demo", "trackBased": True, "trackSid": "../x"}, ["trackSid"]),
         ({"roomName": "demo", "rommName": "demo"}, ["rommName"]),
+        ({"room_name": "demo"}, ["roomName", "room_name"]),
+        ({"roomName": "demo", "audio_bitrate": 96}, ["audio_bitrate"]),
         ({"roomName": "demo", "resolution": "4k", "audioBitrate": 0}, ["resolution", "audioBitrate"]),
     ],
 )

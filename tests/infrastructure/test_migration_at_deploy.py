@@ -16,6 +16,7 @@ import pytest
 
 from local.postgres import USER
 from local.processes import LOOPBACK, free_port
+from tests.support.events import EVENTS, event
 from tests.support.functions import LambdaContext, handler
 
 if TYPE_CHECKING:
@@ -274,3 +275,16 @@ def test_by_hand_it_tells_what_it_did_or_raises(
     monkeypatch.setenv("DATABASE_NAME", "absent")
     with pytest.raises(Exception, match='database "absent" does not exist'):
         invoke({})
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("migrate_database_*.json")))
+def test_what_cloudformation_did_not_send_makes_it_migrate_and_answer_nobody(
+    cloudformation: CloudFormation, database: pg8000.native.Connection, name: str
+) -> None:
+    told = json.loads(
+        json.dumps(event(name)).replace("https://example.com/somebody-elses", cloudformation.url)
+    )
+
+    assert invoke(told) == {"before": None, "after": HEAD}
+    assert tables(database) >= {"recordings", "recording_events"}
+    assert cloudformation.answers == []

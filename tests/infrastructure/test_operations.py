@@ -7,10 +7,12 @@ import json
 import re
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from recorder.domain import CLIENT_FAULTS, FailureCode
 from recorder.telemetry import NAMESPACE, Code
 from tests.support import template
-from tests.support.template import evaluated, of_kind, section
+from tests.support.template import evaluated, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,15 +141,14 @@ def test_alarms_reach_the_topic() -> None:
     assert all(alarm == {"AlarmActions": [], "OKActions": []} for _, alarm in untold)
 
 
-def test_alarms_that_are_always_there_and_every_metric_are_on_the_dashboard() -> None:
-    [(_, dashboard)] = evaluated().select("AWS::CloudWatch::Dashboard", "DashboardBody")
+@pytest.mark.parametrize(
+    "parameters", [{}, {"EventBusName": "bus"}, {"EventBusName": "bus", "Rollout": "Canary10Percent5Minutes"}]
+)
+def test_every_alarm_that_is_there_and_every_metric_are_on_the_dashboard(parameters: dict[str, str]) -> None:
+    made = evaluated(**parameters)
+    [(_, dashboard)] = made.select("AWS::CloudWatch::Dashboard", "DashboardBody")
     body = str(dashboard["DashboardBody"])
     [alarms] = [each for each in json.loads(body)["widgets"] if each["type"] == "alarm"]
-    always = {
-        f"{name}.Arn"
-        for name, resource in section("Resources").items()
-        if resource["Type"] == ALARM and "Condition" not in resource
-    }
 
-    assert set(alarms["properties"]["alarms"]) == always
+    assert set(alarms["properties"]["alarms"]) == {f"{name}.Arn" for name, _ in made.select(ALARM)}
     assert [name for name in emitted() if f'"{name}"' not in body.replace("\\", "")] == []

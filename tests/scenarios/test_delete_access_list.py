@@ -93,7 +93,22 @@ def test_t21_one_failure_of_s3_is_made_up_for_by_the_next_sweep(
     assert deployment.objects() == []
 
 
-def test_t21_row_goes_last(deployment: Deployment, alice: User) -> None:
+def test_t21_row_goes_last(deployment: Deployment, alice: User, storage: Forwarder) -> None:
+    recording_id = _completed(deployment, alice)
+    # No upload can follow any more: nothing but the objects keeps the row.
+    deployment.advance(2 * 3600)
+    storage.cut_off()
+    assert alice.delete(recording_id).status == 503
+    assert deployment.row(recording_id) is not None
+    assert len(deployment.objects()) == 1
+
+    storage.mend()
+    deployment.sweeps(1)
+    assert deployment.objects() == []
+    assert deployment.row(recording_id) is None
+
+
+def test_recording_is_hidden_before_its_objects_go(deployment: Deployment, alice: User) -> None:
     recording_id = _completed(deployment, alice)
     with deployment.row_locked(recording_id) as waiting:
         # The first write hides the recording, and only then do its objects go.

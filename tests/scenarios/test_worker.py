@@ -18,6 +18,8 @@ from tests.support.livekit import API_SECRET, MEDIA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from google.protobuf.message import Message
+
     from tests.support.deployment import Deployment, User
     from tests.support.logs import Logs
 
@@ -412,12 +414,40 @@ def test_t44_automatic_egress_is_left_alone(deployment: Deployment, alice: User)
     assert len(deployment.rows("select id from recordings")) == 1
 
 
+KINDS: dict[str, Callable[[str, str, protocol.S3Upload], Message]] = {
+    "Track": lambda track, path, s3: protocol.TrackEgressRequest(
+        room_name="other", track_id=track, file=protocol.DirectFileOutput(filepath=path, s3=s3)
+    ),
+    "TrackComposite": lambda track, path, s3: protocol.TrackCompositeEgressRequest(
+        room_name="other",
+        audio_track_id=track,
+        file_outputs=[protocol.EncodedFileOutput(filepath=path, s3=s3)],
+    ),
+    "RoomComposite": lambda _, path, s3: protocol.RoomCompositeEgressRequest(
+        room_name="other", file=protocol.EncodedFileOutput(filepath=path, s3=s3)
+    ),
+    "Participant": lambda _, path, s3: protocol.ParticipantEgressRequest(
+        room_name="other", identity="alice", file_outputs=[protocol.EncodedFileOutput(filepath=path, s3=s3)]
+    ),
+    "Web": lambda _, path, s3: protocol.WebEgressRequest(
+        url="https://example.com", file_outputs=[protocol.EncodedFileOutput(filepath=path, s3=s3)]
+    ),
+    "": lambda _, path, s3: protocol.StartEgressRequest(
+        room_name="other",
+        template=protocol.TemplateSource(),
+        outputs=[protocol.Output(file=protocol.FileOutput(filepath=path))],
+        storage=protocol.StorageConfig(s3=s3),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_t44_automatic_egress_that_writes_under_our_prefix_is_stopped_and_swept(
-    deployment: Deployment,
+    deployment: Deployment, kind: str
 ) -> None:
-    automatic = _automatic(deployment, "recordings/0b7a3d52-8f64-4c1e-a2d9-5e3c1b9f7d40/automatic")
+    automatic = _automatic(deployment, "recordings/0b7a3d52-8f64-4c1e-a2d9-5e3c1b9f7d40/automatic", kind)
     deployment.advance(10)
-    assert automatic in deployment.livekit.world.unended()
+    assert deployment.livekit.world.unended()[automatic].status == protocol.EGRESS_ACTIVE
     deployment.sweeps(2)
     deployment.advance(2)
     assert deployment.livekit.world.unended() == {}
@@ -426,16 +456,13 @@ def test_t44_automatic_egress_that_writes_under_our_prefix_is_stopped_and_swept(
     assert deployment.objects() == []
 
 
-def _automatic(deployment: Deployment, filepath: str) -> str:
-    """Start a track egress as LiveKit does by itself for a room that is set up so."""
-    deployment.livekit.world.open_room("other")
+def _automatic(deployment: Deployment, filepath: str, kind: str = "Track") -> str:
+    """Start an egress as LiveKit does by itself for a room that is set up so."""
+    deployment.livekit.world.open_room("other", identities=("alice",))
+    track = deployment.livekit.track("microphone", "other")
     upload = protocol.S3Upload(bucket=deployment.site.name, access_key="k", secret="s")
-    request = protocol.TrackEgressRequest(
-        room_name="other",
-        track_id=deployment.livekit.track("microphone", "other"),
-        file=protocol.DirectFileOutput(filepath=filepath, s3=upload),
-    )
-    answer = deployment.livekit.world.call("Egress", "StartTrackEgress", request)
+    request = KINDS[kind](track, filepath, upload)
+    answer = deployment.livekit.world.call("Egress", f"Start{kind}Egress", request)
     assert isinstance(answer, TwirpAnswer)
     assert not isinstance(answer.outcome, TwirpError)
     assert isinstance(answer.outcome, protocol.EgressInfo)

@@ -23,15 +23,18 @@ class Logs:
         self.lines = io.StringIO()
         self.others = io.StringIO()
         self._capsys = capsys
-        self._printed = ""
+        self._printed = self._errors = ""
 
     @property
     def text(self) -> str:
-        return self.lines.getvalue() + self.others.getvalue() + self.printed
+        return self.lines.getvalue() + self.others.getvalue() + self.printed + self._errors
 
     @property
     def printed(self) -> str:
-        self._printed += self._capsys.readouterr().out
+        # Lambda logs what goes to either; metrics go to the first.
+        out, errors = self._capsys.readouterr()
+        self._printed += out
+        self._errors += errors
         return self._printed
 
     def of(self, code: str) -> list[dict[str, object]]:

@@ -97,7 +97,7 @@ class MemoryRepository:
             for _, row in due[:limit]
         ]
         self.rows.update((row.id, row) for row in leased)
-        return leased
+        return sorted(leased, key=lambda each: (each.created_at, each.id))
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         return {
@@ -178,8 +178,10 @@ class MemoryStorage:
     def put(self, key: str, size: int, at: datetime) -> None:
         self.objects[key] = StoredFile(key=key, size=size, modified_at=at)
 
-    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
-        return f"memory:{key}?{file_name}&{mime_type}&{seconds}"
+    def download_url(
+        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    ) -> tuple[str, int]:
+        return f"memory:{key}?{file_name}&{mime_type}&{seconds}", seconds
 
     def find(self, recording: Recording) -> StoredFile | None:
         taken_over = _taken_over(recording)

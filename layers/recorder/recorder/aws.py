@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 5.0
 _IAM_TOKEN_SECONDS: Final = 900
-_RENEW_BEFORE: Final = timedelta(minutes=5)
+_LEAST: Final = timedelta(minutes=5)
+"""For how long keys must be good at least."""
 
 
 class AwsError(OSError):
     """An AWS API refused or did not answer; the text holds its error type, never a secret."""
 
 
+def host(service: str, region: str) -> str:
+    """Return the host name of a service in a region: China's are in a domain of their own."""
+    return f"{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
 def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
     """Return the JSON object that a secret of Secrets Manager holds. Raises AwsError."""
-    url = f"{settings.endpoint_url or f'https://secretsmanager.{settings.region}.amazonaws.com'}/"
+    url = f"{settings.endpoint_url or f'https://{host("secretsmanager", settings.region)}'}/"
     body = json.dumps({"SecretId": arn}).encode()
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
@@ -40,12 +46,18 @@ def secret(settings: AwsSettings, arn: str) -> Mapping[str, str]:
     return value
 
 
-def presigned_get(settings: AwsSettings, url: str, parameters: Mapping[str, str], seconds: int) -> str:
-    """Return `url` of an S3 object with a SigV4 signature that is good for so many seconds. Raises AwsError."""
+def presigned_get(
+    settings: AwsSettings, url: str, parameters: Mapping[str, str], seconds: int
+) -> tuple[str, int]:
+    """Return `url` of an S3 object with a SigV4 signature, and for how many seconds that is good.
+
+    These are those given, or fewer: a signature ends with the keys that made it. Raises AwsError.
+    """
     now = datetime.now(UTC)
-    return signed_url(
-        _with_keys(settings, now), "s3", url, parameters, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=now
-    )
+    keys, left = _keys(settings, now, timedelta(seconds=seconds))
+    seconds = min(seconds, int(left.total_seconds()))
+    signed = signed_url(keys, "s3", url, parameters, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=now)
+    return signed, seconds
 
 
 def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:
@@ -71,24 +83,30 @@ _restored: dict[str, tuple[datetime, AwsSettings]] = {}
 
 
 def _with_keys(settings: AwsSettings, now: datetime) -> AwsSettings:
-    """Return the settings with the role's keys, which an environment restored by SnapStart has to ask for."""
+    return _keys(settings, now, _LEAST)[0]
+
+
+def _keys(settings: AwsSettings, now: datetime, wanted: timedelta) -> tuple[AwsSettings, timedelta]:
+    """Return the settings with the role's keys, and for how long these are good.
+
+    An environment restored by SnapStart has to ask for them, and asks again where they are not good for as long as
+    they are wanted. Whether the answer is newer keys is Lambda's to say.
+    """
     if settings.access_key:
-        return settings
+        return settings, wanted
     until, known = _restored.get(settings.credentials_url, (now, settings))
-    if until <= now:
+    if until - now < max(wanted, _LEAST):
         headers = {"Authorization": settings.credentials_token}
         answer = _answer("credentials", lambda: get(settings.credentials_url, headers, seconds=_SECONDS))
+        until = datetime.fromisoformat(answer["Expiration"])
         known = replace(
             settings,
             access_key=answer["AccessKeyId"],
             secret_key=answer["SecretAccessKey"],
             session_token=answer["Token"],
         )
-        _restored[settings.credentials_url] = (
-            datetime.fromisoformat(answer["Expiration"]) - _RENEW_BEFORE,
-            known,
-        )
-    return known
+        _restored[settings.credentials_url] = until, known
+    return known, until - now
 
 
 def _answer(what: str, call: Callable[[], tuple[int, bytes]]) -> dict[str, str]:

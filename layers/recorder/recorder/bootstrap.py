@@ -193,11 +193,17 @@ def egress_record() -> EgressRecord:
 
 
 @_kept
+def upload_settings() -> UploadSettings:
+    """Return how LiveKit's workers write into the bucket, and the page that they record."""
+    return UploadSettings.from_environment()
+
+
+@_kept
 def egress() -> LiveKitEgress:
     """Return LiveKit's egress."""
     from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
 
-    livekit, upload = LiveKitSettings.from_environment(), UploadSettings.from_environment()
+    livekit, upload = LiveKitSettings.from_environment(), upload_settings()
     keys = livekit_secret()
     return LiveKitEgress(
         lambda: connect(livekit.url, keys["api_key"], keys["api_secret"]),

@@ -15,7 +15,7 @@ from .domain import PREFIX, EgressFile, EgressSnapshot, EgressStatus
 from .untrusted import cleaned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from livekit.protocol import egress as protocol
 
@@ -61,16 +61,24 @@ def _status(status: int) -> EgressStatus:
 
 
 def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
-    outputs = info.room_composite.file_outputs
-    output: protocol.DirectFileOutput | protocol.EncodedFileOutput
-    output = outputs[0] if outputs else info.room_composite.file
-    if not output.filepath:
-        output = info.track.file
-    match, s3 = _OUR_PATH.fullmatch(output.filepath), output.s3
-    deployment = s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
-    if match is None or s3.bucket != storage.bucket or deployment != storage.deployment:
-        return None
-    return UUID(match[1])
+    for filepath, s3 in _outputs(info):
+        match = _OUR_PATH.fullmatch(filepath)
+        deployment = s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
+        if match is not None and s3.bucket == storage.bucket and deployment == storage.deployment:
+            return UUID(match[1])
+    return None
+
+
+def _outputs(info: protocol.EgressInfo) -> Iterator[tuple[str, protocol.S3Upload]]:
+    """Yield where an egress of whatever kind was asked to write its files."""
+    for encoded in (info.room_composite, info.web, info.track_composite):
+        for output in (*encoded.file_outputs, encoded.file):
+            yield output.filepath, output.s3
+    for output in info.participant.file_outputs:
+        yield output.filepath, output.s3
+    yield info.track.file.filepath, info.track.file.s3
+    for each in info.egress.outputs:
+        yield each.file.filepath, each.storage.s3 if each.storage.s3.bucket else info.egress.storage.s3
 
 
 def _time(nanoseconds: int) -> datetime | None:
@@ -151,7 +159,9 @@ def _camel_case(name: str) -> str:
 _FILE: Final = _message(
     {"filename": _text, "size": _whole, "duration": _whole, "location": _text, "started_at": _whole}
 )
-_OUTPUT: Final = _message({"filepath": _text, "s3": _message({"bucket": _text, "metadata": _mapping})})
+_STORAGE: Final = {"s3": _message({"bucket": _text, "metadata": _mapping})}
+_OUTPUT: Final = _message({"filepath": _text, **_STORAGE})
+_ENCODED: Final = _message({"file": _OUTPUT, "file_outputs": _repeated(_OUTPUT)})
 _EGRESS_INFO: Final = _message(
     {
         "egress_id": _text,
@@ -166,8 +176,19 @@ _EGRESS_INFO: Final = _message(
         "backup_storage_used": _flag,
         "file": _FILE,
         "file_results": _repeated(_FILE),
+        "room_composite": _ENCODED,
+        "web": _ENCODED,
+        "track_composite": _ENCODED,
+        "participant": _message({"file_outputs": _repeated(_OUTPUT)}),
         "track": _message({"file": _OUTPUT}),
-        "room_composite": _message({"file": _OUTPUT, "file_outputs": _repeated(_OUTPUT)}),
+        "egress": _message(
+            {
+                "outputs": _repeated(
+                    _message({"file": _message({"filepath": _text}), "storage": _message(_STORAGE)})
+                ),
+                "storage": _message(_STORAGE),
+            }
+        ),
     }
 )
 _LIST_EGRESS_RESPONSE: Final = _message({"items": _repeated(_EGRESS_INFO)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from http import HTTPStatus
@@ -94,6 +95,13 @@ class Request:
     def named_recording_id(self) -> UUID | None:
         """The id in the path, where the route has one."""
         return self.recording_id if "id" in _mapping(self.event.get("pathParameters")) else None
+
+    @property
+    def logged_recording_id(self) -> UUID | None:
+        """The same for a log, which what is no UUID does not reach: that is anybody's text."""
+        with suppress(errors.RecordingNotFoundError):
+            return self.named_recording_id
+        return None
 
     @cached_property
     def body(self) -> bytes:
@@ -224,7 +232,7 @@ def public_endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, Lam
         try:
             return handle(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
-            _report(error)
+            _report(error, request)
             return error_answer(error, request)
 
     return lambda_handler
@@ -259,12 +267,14 @@ def _status_and_code(error: Exception) -> tuple[HTTPStatus, str]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
 
 
-def _report(error: Exception) -> None:
+def _report(error: Exception, request: Request) -> None:
     status, code = _status_and_code(error)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return
     count("RequestsFailed", reason=code)
+    recording_id = request.logged_recording_id
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error(Code.REQUEST_FAILED, reason=type(error).__name__, where=place_of(error))
+        reason = type(error).__name__
+        log.error(Code.REQUEST_FAILED, recording_id=recording_id, reason=reason, where=place_of(error))
     else:
-        log.warning(Code.REQUEST_FAILED, reason=code)
+        log.warning(Code.REQUEST_FAILED, recording_id=recording_id, reason=code)

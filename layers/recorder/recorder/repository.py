@@ -239,9 +239,12 @@ class Repository:
     def lease(
         self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
     ) -> list[Recording]:
-        """Take the recordings that are due, for nobody else to take until `until`; a second sweep skips them."""
+        """Take the recordings that are due longest, for nobody else to take until `until`; a second sweep skips them.
+
+        Returns them in the order in which they were made.
+        """
         rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
-        return [_recording(row[0]) for row in rows]
+        return sorted((_recording(row[0]) for row in rows), key=lambda each: (each.created_at, each.id))
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         """Return who owns these folders; an id without a row is missing from the answer."""

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
+LAYOUTS: Final = tuple(
+    f"{layout}{theme}"
+    for layout in ("grid", "speaker", "single-speaker")
+    for theme in ("", "-light", "-dark")
+)
+"""Those of LiveKit's own page, which shows a grid for any other."""
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
 """What `_room_name` accepts, for the OpenAPI document."""
 
@@ -80,7 +86,8 @@ class StartRequest(BaseModel):
     layout: Annotated[
         str,
         Field(
-            description="A layout of the recorded page: LiveKit's has `grid`, `speaker` and `single-speaker`.",
+            description="A layout of the recorded page. LiveKit's has `grid`, `speaker` and `single-speaker`, each"
+            " also with `-light` or `-dark` at its end, and no other; a page of the deployment's own, any.",
             pattern=r"^[A-Za-z0-9_-]{1,64}$",
         ),
     ] = "grid"

@@ -161,16 +161,15 @@ class RecordingService:
         return self._wait(self._refreshed(known), until, lambda current: current.status is not known.status)
 
     def download(self, recording: Recording) -> Download:
-        """Return a link to the recording's file that is good for one hour."""
+        """Return a link to the recording's file that is good for one hour, or for as long as what signed it."""
         key, file_name = recording.storage_key, recording.file_name
         if not recording.downloadable or key is None:
             return Download(recording=recording, url=None, expires_at=None)
-        url = self._storage.download_url(
+        url, seconds = self._storage.download_url(
             key, file_name=file_name or str(recording.id), mime_type=recording.mime_type, seconds=LINK_SECONDS
         )
-        return Download(
-            recording=recording, url=url, expires_at=self._clock.now() + timedelta(seconds=LINK_SECONDS)
-        )
+        expires_at = self._clock.now() + timedelta(seconds=seconds)
+        return Download(recording=recording, url=url, expires_at=expires_at)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from .aws import AwsError, presigned_get
+from .aws import AwsError, host, presigned_get
 from .domain import Recording, StoredFile
 from .errors import StorageUnavailableError
 
@@ -32,10 +32,12 @@ class S3Storage:
         self._connect = connect
         self._client: S3Client | None = None
 
-    def download_url(self, key: str, *, file_name: str, mime_type: str | None, seconds: int) -> str:
+    def download_url(
+        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    ) -> tuple[str, int]:
         """Return a link to an object that a browser saves under `file_name`; Range requests work.
 
-        Raises StorageUnavailableError.
+        With it comes for how many seconds it is good: those given, or fewer. Raises StorageUnavailableError.
         """
         parameters = {"response-content-disposition": content_disposition(file_name)}
         if mime_type:
@@ -90,7 +92,7 @@ class S3Storage:
         path = quote(key, safe="/-_.~")
         if self._settings.s3_endpoint_url:
             return f"{self._settings.s3_endpoint_url}/{self._bucket}/{path}"
-        return f"https://{self._bucket}.s3.{self._settings.region}.amazonaws.com/{path}"
+        return f"https://{self._bucket}.{host('s3', self._settings.region)}/{path}"
 
 
 def _taken_over(recording: Recording) -> bool:
