@@ -266,6 +266,19 @@ def test_t20_egress_that_outlives_our_verdict_is_asked_again_until_it_ends(
     assert livekit.world.unended() == {}
 
 
+def test_t20_record_of_a_dead_worker_is_not_taken_for_an_egress_that_bills(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.livekit.kill_host(recording_id)
+    deployment.sweeps(4)
+    assert alice.get(recording_id).recording["failureCode"] == "worker_lost"
+    told, calls = len(logs.of("STOP_UNANSWERED")), len(deployment.livekit.calls)
+    deployment.sweeps(60)
+    assert len(logs.of("STOP_UNANSWERED")) == told
+    assert deployment.livekit.calls[calls:].count("Egress.StopEgress") < 10
+
+
 def test_t20_zombie_whose_room_never_showed_it_is_closed_after_a_bound(
     deployment: Deployment, alice: User
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain import ATTEMPTS_WHILE_RUNNING, Event, Recording, StoredFile, event_of
+from recorder.domain import Event, Recording, StoredFile, event_of
 from recorder.repository import Backlog, Owner, StoredEvent, _event_json
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class MemoryRepository:
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         for recording_id in recording_ids:
             row = self.rows.get(recording_id)
-            waits = row is not None and 0 < row.attempts <= ATTEMPTS_WHILE_RUNNING
-            if row is not None and not row.live and not waits:
+            if row is not None and row.attempts == 0 and not row.live:
                 self.rows[row.id] = replace(row, due_at=now)
 
     def remove(self, recording: Recording) -> bool:

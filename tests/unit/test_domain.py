@@ -239,7 +239,7 @@ class TestSchedule:
     @given(st.integers(0, 100))
     def test_what_runs_although_it_is_over_is_asked_to_end_every_two_minutes(self, attempts: int) -> None:
         row = recording(status=Status.FAILED, egress_id="EG_1", attempts=attempts)
-        tidied = domain.tidied(row, POLICY, T0, running=True, settled=False)
+        tidied = domain.tidied(row, POLICY, T0, running=True, settled=False, urgent=True)
         due_at = domain.scheduled(row, tidied, POLICY, T0).due_at
         assert due_at is not None
         assert T0 < due_at <= T0 + 2 * MINUTE

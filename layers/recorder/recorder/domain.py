@@ -155,8 +155,8 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 PREFIX: Final = "recordings/"
 FAILURE_REASON_LENGTH: Final = 500
-ATTEMPTS_WHILE_RUNNING: Final = 2
-"""So many attempts count where an egress runs, and bills, that ought to have ended: it is asked every two minutes."""
+URGENT_ATTEMPTS: Final = 2
+"""So many count at most where an egress runs, and bills, that ought to have ended: it is asked every two minutes."""
 FILE_NAME_BYTES: Final = 200
 """What a room may give to a file's name: most file systems take 255 in all."""
 
@@ -561,11 +561,19 @@ def _written(before: Recording, after: Recording, now: datetime) -> Recording:
     return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)
 
 
-def tidied(recording: Recording, policy: Policy, now: datetime, *, running: bool, settled: bool) -> Recording:
+def tidied(
+    recording: Recording,
+    policy: Policy,
+    now: datetime,
+    *,
+    running: bool,
+    settled: bool,
+    urgent: bool = False,
+) -> Recording:
     """Return a final recording without the reminders that are over.
 
     As long as an egress of it may run (`running`), a file may still arrive. Where something could not be done (not
-    `settled`), the sweep's next look waits longer each time, but not for long while something runs.
+    `settled`), the sweep's next look waits longer each time; not for long, where an egress has to end (`urgent`).
     """
     late = now + policy.upload_grace if running else recording.late_upload_until
     key_over = recording.created_at + policy.idempotency_life <= now
@@ -576,7 +584,7 @@ def tidied(recording: Recording, policy: Policy, now: datetime, *, running: bool
             recording,
             late_upload_until=None if settled and late is not None and late <= now else late,
             idempotency_key=None if key_over else recording.idempotency_key,
-            attempts=0 if settled else min(attempts, ATTEMPTS_WHILE_RUNNING) if running else attempts,
+            attempts=0 if settled else min(attempts, URGENT_ATTEMPTS) if urgent else attempts,
         ),
         now,
     )

@@ -341,13 +341,22 @@ class Reconciler:
                     judgement = self._judge(recording, None, Presence.DENIED, worker_denies=True)
                     sweep.outcomes[self._carry_out(recording, judgement, sweep)[1]] += 1
 
-    def _stop_all(self, wanted: Mapping[str, UUID], sweep: _Sweep, seconds: float) -> Mapping[str, Outcome]:
-        """Stop egress that ought to have ended, and tell of those that give no answer: they run on, and bill."""
+    def _stop_all(
+        self,
+        wanted: Mapping[str, UUID],
+        sweep: _Sweep,
+        seconds: float,
+        dead: frozenset[str] = frozenset(),
+    ) -> Mapping[str, Outcome]:
+        """Stop egress that ought to have ended, and tell of those that give no answer: they run on, and bill.
+
+        Not of the `dead`: those of which only the record is left.
+        """
         if not wanted or seconds <= 0:
             return dict.fromkeys(wanted, EgressUnansweredError("no time is left"))
         outcomes = self._egress.stop_many(wanted, seconds=seconds)
         for egress_id, outcome in outcomes.items():
-            if isinstance(outcome, EgressUnansweredError):
+            if isinstance(outcome, EgressUnansweredError) and egress_id not in dead:
                 log.warning(Code.STOP_UNANSWERED, recording_id=wanted[egress_id], egress_id=egress_id)
                 sweep.outcomes["stop_unanswered"] += 1
         return outcomes
@@ -360,32 +369,59 @@ class Reconciler:
         Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
         """
         survivors = {recording.id: _survivors(recording, sweep.record) for recording in finals}
+        wanted: dict[str, UUID] = {}
+        rooms: dict[str, str] = {}
         for recording in finals:
             for egress_id in survivors[recording.id]:
                 log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
-        wanted = {each: recording_id for recording_id, ids in survivors.items() for each in ids}
-        stopped = self._stop_all(wanted, sweep, sweep.seconds)
+                wanted[egress_id], rooms[egress_id] = recording.id, recording.room_name
+        dead = self._denied(rooms, sweep)
+        stopped = self._stop_all(wanted, sweep, sweep.seconds, dead)
         for recording in finals:
             if sweep.over:
                 return
             with sweep.each(recording):
-                answers = [stopped[egress_id] for egress_id in survivors[recording.id]]
-                sweep.outcomes[self._settle_final(recording, answers, sweep)] += 1
+                answers = {egress_id: stopped[egress_id] for egress_id in survivors[recording.id]}
+                sweep.outcomes[self._settle_final(recording, answers, dead, sweep)] += 1
 
-    def _settle_final(self, recording: Recording, answers: Sequence[Outcome], sweep: _Sweep) -> str:
-        """`answers` are those of the egress that ought to have ended to the wish that it does."""
+    def _denied(self, rooms: Mapping[str, str], sweep: _Sweep) -> frozenset[str]:
+        """Return the egress, of those given with their rooms, that the rooms do not show.
+
+        A dead worker's egress stays on record for ever: it need not be asked all the time to end.
+        """
+        if not rooms or sweep.over:
+            return frozenset()
+        try:
+            open_rooms = self._egress.open_rooms(sorted(set(rooms.values())))
+        except EgressUnansweredError:
+            return frozenset()
+        shown = {
+            name: self._recorders(name, sweep) if room.recorded else frozenset[str]()
+            for name, room in open_rooms.items()
+        }
+        nobody = frozenset[str]()
+        return frozenset(
+            egress_id
+            for egress_id, room in rooms.items()
+            if (recorders := shown.get(room, nobody)) is not None and egress_id not in recorders
+        )
+
+    def _settle_final(
+        self, recording: Recording, answers: Mapping[str, Outcome], dead: frozenset[str], sweep: _Sweep
+    ) -> str:
+        """`answers` are those of the egress that ought to have ended; the `dead` among them need no haste."""
         now = self._clock.now()
         if recording.deleted_at is None and recording.expired(now):
             expired = self._save(recording, domain.mark_deleted(recording, now) or recording)
             if expired is None:
                 return "overtaken"
             recording = expired
-        for answer in answers:
+        for answer in answers.values():
             if isinstance(answer, EgressSnapshot):
                 recording = self._service.apply(recording, answer)
         on_record = sweep.record is not None and recording.id in sweep.record.by_recording
-        settled = not any(isinstance(answer, EgressUnansweredError) for answer in answers)
-        running = on_record or not settled
+        unanswered = {each for each, answer in answers.items() if isinstance(answer, EgressUnansweredError)}
+        settled, running = not unanswered, on_record or bool(unanswered)
         looks = recording.deleted_at is not None or recording.late_upload_until is not None
         if looks and sweep.storage_failed:
             return "postponed"
@@ -401,7 +437,8 @@ class Reconciler:
         if not settled:
             log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id)
             outcome = "postponed"
-        tidy = domain.tidied(after, self._policy, now, running=running, settled=settled)
+        urgent = bool(unanswered - dead)
+        tidy = domain.tidied(after, self._policy, now, running=running, settled=settled, urgent=urgent)
         return outcome if self._save(recording, tidy) is not None else "overtaken"
 
     def _clear(self, recording: Recording, *, running: bool) -> tuple[Recording | None, str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
-from .domain import ATTEMPTS_WHILE_RUNNING, EventType, Recording, Source, Status, StopReason, event_of
+from .domain import EventType, Recording, Source, Status, StopReason, event_of
 from .schemas import EventJson, recording_json, time_json
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ OWNERS: Final = "select id, status, egress_id from recordings where id = any(cas
 
 ARM: Final = """
 update recordings set due_at = :now
-where id = any(cast(:ids as uuid[])) and (attempts = 0 or attempts > :patience)
-  and status in ('completed', 'failed')"""
+where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
 
 REMOVE: Final = """
 with removed as (delete from recordings where id = :id and version = :version returning id)
@@ -258,9 +257,8 @@ class Repository:
         return {owner.id: owner for owner in owners}
 
     def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
-        """Make final recordings of which an egress runs due at once, but for those that are tried again soon anyway."""
-        ids = [str(each) for each in recording_ids]
-        self._database.run(ARM, ids=ids, now=now, patience=ATTEMPTS_WHILE_RUNNING)
+        """Make final recordings due at once, but for those at which the last attempt failed: they have their time."""
+        self._database.run(ARM, ids=[str(each) for each in recording_ids], now=now)
 
     def remove(self, recording: Recording) -> bool:
         """Remove the row if nobody changed it meanwhile."""
