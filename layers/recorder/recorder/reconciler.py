@@ -206,14 +206,34 @@ class Reconciler:
                     sweep.outcomes["lookup_unanswered"] += 1
         presences = self._presences(standing, sweep, record)
         stops: list[Recording] = []
+        verdicts: list[tuple[Recording, Judgement]] = []
         for recording, status in standing:
             with sweep.each(recording):
                 judgement = self._judge(recording, status, presences[recording.id])
+                if judgement.final and recording.egress_id is not None and status not in domain.ENDING:
+                    verdicts.append((recording, judgement))
+                    continue
                 settled, outcome_name = self._carry_out(recording, judgement, sweep)
                 sweep.outcomes[outcome_name] += 1
                 if judgement.step is Step.STOP and settled is not None:
                     stops.append(settled)
         self._stop(stops, sweep)
+        self._conclude(verdicts, sweep)
+
+    def _conclude(self, verdicts: list[tuple[Recording, Judgement]], sweep: _Sweep) -> None:
+        """Give up what record and room deny, once it was asked to end: should both be wrong, nothing runs on."""
+        wanted = {each.egress_id: each.id for each, _ in verdicts if each.egress_id is not None}
+        answers = self._stop_all(wanted, sweep, sweep.seconds, dead=frozenset(wanted))
+        for recording, judgement in verdicts:
+            with sweep.each(recording):
+                answer = answers[recording.egress_id or ""]
+                if isinstance(answer, EgressSnapshot):
+                    self._service.apply(recording, answer)
+                    sweep.outcomes["stopped"] += 1
+                elif isinstance(answer, EgressEndedError):
+                    self._service.find(recording)
+                elif not sweep.over:
+                    sweep.outcomes[self._carry_out(recording, judgement, sweep)[1]] += 1
 
     def _evidence(self, live: list[Recording], sweep: _Sweep, record: _Record) -> dict[UUID, Outcome]:
         evidence: dict[UUID, Outcome] = {}

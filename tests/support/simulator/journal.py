@@ -27,8 +27,8 @@ _KINDS: Final = {
 }
 
 
-class ViolationError(AssertionError):
-    """An invariant is broken."""
+class ViolationError(BaseException):
+    """An invariant is broken. It is no Exception, so that the product cannot handle it."""
 
 
 def require(*, holds: bool, otherwise: str) -> None:

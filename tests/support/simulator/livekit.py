@@ -51,6 +51,8 @@ class SimulatedLiveKit:
         self.stopped: list[str] = []
         self.started: Callable[[Own], None] = lambda _: None
         """Is told of every start before it is among `ours`."""
+        self.stopping: Callable[[str], None] = lambda _: None
+        """Is told of every stop before it has its effect."""
         self._world = world
         self._gate = gate
 
@@ -100,6 +102,8 @@ class SimulatedLiveKit:
         return 200, twirp_json(answer.outcome).encode()
 
     def _effect(self, service: str, method: str, request: Message) -> Answer:
+        if isinstance(request, protocol.StopEgressRequest):
+            self.stopping(request.egress_id)
         answer = self._world.call(service, method, request)
         if isinstance(request, protocol.StopEgressRequest):
             self.stopped.append(request.egress_id)

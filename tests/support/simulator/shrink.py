@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _IDS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|EG_\w+|: Recording\(.*")
 
 
-def failure(history: History, loops: VirtualLoops) -> Exception | None:
+def failure(history: History, loops: VirtualLoops) -> BaseException | None:
     """Run a history and return what it fails with."""
     try:
         Simulation(history, loops).run()
-    except Exception as error:  # noqa: BLE001 - a crash of the product is a finding too
+    except (Exception, ViolationError) as error:  # noqa: BLE001 - a crash of the product is a finding too
         return error
     return None
 
 
-def kind(error: Exception) -> str:
+def kind(error: BaseException) -> str:
     """Name a failure, without the ids in it."""
     text = str(error) if isinstance(error, ViolationError) else f"{type(error).__name__}: {error}"
     return _IDS.sub("#", text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -69,7 +69,7 @@ class Simulation:
             history.policy,
             recorders_hidden=history.has("recorders_hidden"),
         )
-        self._livekit.started = self._truth.check_start
+        self._livekit.started, self._livekit.stopping = self._truth.check_start, self._truth.check_stop
         self._journal.failing = self._truth.check_verdict
         self._journal.completing = self._truth.check_file
         self._functions = Functions(
@@ -205,7 +205,7 @@ def _no_metric(*_: object, **__: object) -> None:
 
 @contextmanager
 def simulator() -> Iterator[VirtualLoops]:
-    """Make histories runnable: asyncio in virtual time, and neither logs nor metrics."""
+    """Make histories runnable: asyncio in virtual time, neither logs nor metrics, and no crash is handled."""
     with ExitStack() as undo:
         level = log.logger.log_level
         undo.callback(lambda: log.logger.setLevel(level))
@@ -213,4 +213,5 @@ def simulator() -> Iterator[VirtualLoops]:
         for module in (service, reconciler):
             if hasattr(module, "count"):
                 undo.enter_context(patch.object(module, "count", _no_metric))
+        undo.enter_context(patch.object(reconciler._Sweep, "each", lambda *_: nullcontext()))
         yield undo.enter_context(virtual_loops())

@@ -95,6 +95,17 @@ class Truth:
             twice = own.target == new.target and not own.doubled and not free
             require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
 
+    def check_stop(self, egress_id: str) -> None:
+        """What a live recording records is not stopped unless somebody wished it."""
+        if self._deceived:
+            return
+        for found in self.running():
+            row = self._rows.get(self._livekit.ours[found.id].recording_id)
+            owned = row is not None and row.live and row.egress_id == found.id
+            wished = row is not None and row.stop_requested_at is not None
+            lost = found.id == egress_id and owned and not wished
+            require(holds=not lost, otherwise=f"1: {egress_id} is stopped, and nobody wished it")
+
     def check_verdict(self, failed: Recording) -> None:
         """Nothing runs of what the product by itself calls failed."""
         if failed.failure_code not in _VERDICTS or (self._deceived and failed.failure_code in _BY_WITNESS):
@@ -177,7 +188,10 @@ class Truth:
 
     def _owned_object(self, key: str) -> bool:
         row = self._rows.get(UUID(key.removeprefix(PREFIX).partition("/")[0]))
-        return row is not None and row.deleted_at is None and row.storage_key == key and row.downloadable
+        if row is None or row.deleted_at is not None:
+            return False
+        # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
+        return (row.storage_key == key and row.downloadable) or row.egress_id in self.backed_up
 
     def _zombie(self, row: Recording) -> bool:
         """Whether LiveKit has a dead egress on record as running, for ever: a tombstone stays as long."""
