@@ -263,6 +263,16 @@ class TestLease:
         assert {each.id for each in leased} == {row.id for row in rows[1:]}
         assert {each.refreshed_at for each in leased} == {T0}
 
+    def test_gives_those_first_at_which_nothing_has_failed(self, recordings: Recordings) -> None:
+        rows = [
+            inserted(
+                recordings, recording(due_at=T0 - MINUTE, attempts=attempts, created_at=T0 + MINUTE * late)
+            )
+            for attempts, late in ((2, 0), (0, 1), (1, 0), (0, 0))
+        ]
+        leased = recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)
+        assert [each.id for each in leased] == [rows[3].id, rows[1].id, rows[2].id, rows[0].id]
+
     def test_may_be_taken_again_when_it_is_over(self, recordings: Recordings) -> None:
         due = inserted(recordings, recording(due_at=T0))
         recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)

@@ -38,8 +38,8 @@ def test_orphans_that_are_too_many_for_the_time_left_wait_for_the_next_sweep(dep
         deployment.invoke(
             "reconcile_recordings",
             event("reconcile_recordings_scheduled"),
-            # Time runs out at the second look at it.
-            clock=lambda: deployment.livekit.clock.ns() + min(next(looks) * 20, 45) * SECOND,
+            # Time runs out as soon as it is looked at.
+            clock=lambda: deployment.livekit.clock.ns() + min(next(looks) * 40, 45) * SECOND,
         ),
     )
     assert (report["finished"], report["outcomes"]) == (False, {"orphan": BATCH})

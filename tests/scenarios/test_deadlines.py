@@ -84,7 +84,7 @@ def test_sweep_that_nobody_answers_ends_in_time_and_tells_and_stops_all_the_same
     deployment: Deployment, alice: User
 ) -> None:
     livekit = deployment.livekit
-    rooms = [f"room {number}" for number in range(60)]
+    rooms = [f"room {number}" for number in range(40)]
     for room in rooms:
         livekit.world.open_room(room)
         assert alice.start(roomName=room).status == 201
@@ -97,7 +97,7 @@ def test_sweep_that_nobody_answers_ends_in_time_and_tells_and_stops_all_the_same
            alter table recordings enable trigger observe;
            delete from recordings where room_name = 'demo'"""
     )
-    livekit.world.faults.stop.answer_lost.always()
+    livekit.world.faults.stop.request_lost.always()
     # FunctionTimeoutError says that it did not end in time.
     report = cast("dict[str, object]", _sweep(deployment))
     outcomes = cast("dict[str, int]", report["outcomes"])
@@ -105,6 +105,12 @@ def test_sweep_that_nobody_answers_ends_in_time_and_tells_and_stops_all_the_same
     assert outcomes["orphan"] == 1
     assert outcomes["published"] > 0
     assert outcomes["stop_unanswered"] > 0
+    # Those that were not asked have their turn before the others are asked again.
+    asked = "select id from recordings where status = 'failed' and attempts > 0"
+    first = deployment.rows(asked)
+    deployment.advance(61)
+    _sweep(deployment)
+    assert len(deployment.rows(asked)) > len(first) > 0
     livekit.world.faults.off()
     deployment.sweeps(3)
     assert orphan["egressId"] not in livekit.world.unended()

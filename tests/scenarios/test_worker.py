@@ -70,6 +70,18 @@ def test_t39_livekit_that_hides_its_recorders_costs_no_recording(deployment: Dep
     assert alice.get(recording_id).recording["status"] == "completed"
 
 
+def test_t39_many_workers_that_die_at_once_are_all_noticed(deployment: Deployment, alice: User) -> None:
+    for number in range(6):
+        deployment.livekit.world.open_room(f"room {number}")
+        alice.start(roomName=f"room {number}")
+    deployment.sweeps(1)
+    for egress_id in list(deployment.livekit.world.unended()):
+        deployment.livekit.world.kill_host(egress_id)
+    # Each is asked to end first, which takes three seconds, and here one after the other.
+    deployment.sweeps(4)
+    assert set(alice.statuses()) == {"failed"}
+
+
 def test_t39_who_polls_keeps_no_dead_recording_alive(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(sweep=True)
     deployment.livekit.kill_host(recording_id)

@@ -97,7 +97,7 @@ class MemoryRepository:
             for _, row in due[:limit]
         ]
         self.rows.update((row.id, row) for row in leased)
-        return sorted(leased, key=lambda each: (each.created_at, each.id))
+        return sorted(leased, key=lambda each: (each.attempts, each.created_at, each.id))
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         return {

@@ -23,6 +23,7 @@ from .egress_record import FIND_SECONDS
 from .errors import (
     EgressEndedError,
     EgressMisconfiguredError,
+    EgressNotAskedError,
     EgressNotFoundError,
     EgressRefusedError,
     EgressUnansweredError,
@@ -142,7 +143,8 @@ class LiveKitEgress:
     def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
         """Look several egress up, a few at a time; each gets what `find` would return or raise.
 
-        What is not answered in so many seconds for all of them gets an EgressUnansweredError.
+        These are answered, or not, within so many seconds for all of them; for whom that is too short gets an
+        EgressNotAskedError.
         """
 
         async def find(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
@@ -158,7 +160,8 @@ class LiveKitEgress:
     def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
         """Stop several egress, a few at a time; each gets what `stop` would return or raise.
 
-        What is not answered in so many seconds for all of them gets an EgressUnansweredError.
+        These are answered, or not, within so many seconds for all of them; for whom that is too short gets an
+        EgressNotAskedError.
         """
 
         async def stop(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
@@ -220,11 +223,11 @@ class LiveKitEgress:
                 async with places:
                     try:
                         if asyncio.get_running_loop().time() >= over:
-                            raise TimeoutError  # noqa: TRY301 - as if it had been called
+                            return egress_id, EgressNotAskedError(egress_id)
                         async with asyncio.timeout_at(over):
                             return egress_id, snapshot_of(await call(client, egress_id), self._storage)
                     except TimeoutError:
-                        return egress_id, EgressUnansweredError("no time is left")
+                        return egress_id, EgressUnansweredError(egress_id)
                     except RecorderError as error:
                         return egress_id, error
 

@@ -88,6 +88,10 @@ class EgressUnansweredError(RecorderError):
     """A call to LiveKit had no usable answer: what it did is not known, and nothing may be concluded from it."""
 
 
+class EgressNotAskedError(EgressUnansweredError):
+    """No time was left to ask LiveKit."""
+
+
 class EgressEndedError(RecorderError):
     """Stop came too late: the egress has ended already (LiveKit: failed_precondition)."""
 

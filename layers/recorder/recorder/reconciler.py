@@ -29,6 +29,7 @@ from .domain import (
 from .errors import (
     DatabaseUnavailableError,
     EgressEndedError,
+    EgressNotAskedError,
     EgressNotFoundError,
     EgressUnansweredError,
     StorageUnavailableError,
@@ -83,6 +84,8 @@ class _Sweep:
     outcomes: Counter[str]
     storage_failed: bool = False
     """The bucket has refused once: it is not asked again, since each try may take as long as it can."""
+    cut_short: bool = False
+    """Something that is due had no time, and waits for the next sweep."""
 
     @property
     def seconds(self) -> float:
@@ -175,7 +178,7 @@ class Reconciler:
             self._settle_finals([each for each in batch if not each.live], sweep)
             if sweep.over:
                 return False
-        return True
+        return not sweep.cut_short
 
     def _lease(self, record: _Record | None) -> list[Recording]:
         now = self._clock.now()
@@ -223,7 +226,7 @@ class Reconciler:
     def _conclude(self, verdicts: list[tuple[Recording, Judgement]], sweep: _Sweep) -> None:
         """Give up what record and room deny, once it was asked to end: should both be wrong, nothing runs on."""
         wanted = {each.egress_id: each.id for each, _ in verdicts if each.egress_id is not None}
-        answers = self._stop_all(wanted, sweep, sweep.seconds, dead=frozenset(wanted))
+        answers = self._stop_all(wanted, sweep, dead=frozenset(wanted))
         for recording, judgement in verdicts:
             with sweep.each(recording):
                 answer = answers[recording.egress_id or ""]
@@ -232,7 +235,7 @@ class Reconciler:
                     sweep.outcomes["stopped"] += 1
                 elif isinstance(answer, EgressEndedError):
                     self._service.find(recording)
-                elif not sweep.over:
+                elif not isinstance(answer, EgressNotAskedError):
                     sweep.outcomes[self._carry_out(recording, judgement, sweep)[1]] += 1
 
     def _evidence(self, live: list[Recording], sweep: _Sweep, record: _Record) -> dict[UUID, Outcome]:
@@ -254,7 +257,7 @@ class Reconciler:
     def _remembered(self, recording: Recording, sweep: _Sweep) -> Outcome:
         """Look for the egress of a recording that lost Start's answer: it may have ended by now."""
         if sweep.over:
-            return EgressUnansweredError("no time is left")
+            return EgressNotAskedError(recording.room_name)
         try:
             for snapshot in self._egress.list_room(recording.room_name):
                 if snapshot.recording_id == recording.id:
@@ -349,7 +352,7 @@ class Reconciler:
     def _stop(self, recordings: list[Recording], sweep: _Sweep) -> None:
         by_egress = {each.egress_id: each for each in recordings if each.egress_id is not None and each.live}
         wanted = {egress_id: each.id for egress_id, each in by_egress.items()}
-        for egress_id, outcome in self._stop_all(wanted, sweep, sweep.seconds).items():
+        for egress_id, outcome in self._stop_all(wanted, sweep).items():
             recording = by_egress[egress_id]
             with sweep.each(recording):
                 if isinstance(outcome, EgressSnapshot):
@@ -362,21 +365,18 @@ class Reconciler:
                     sweep.outcomes[self._carry_out(recording, judgement, sweep)[1]] += 1
 
     def _stop_all(
-        self,
-        wanted: Mapping[str, UUID],
-        sweep: _Sweep,
-        seconds: float,
-        dead: frozenset[str] = frozenset(),
+        self, wanted: Mapping[str, UUID], sweep: _Sweep, dead: frozenset[str] = frozenset()
     ) -> Mapping[str, Outcome]:
         """Stop egress that ought to have ended, and tell of those that give no answer: they run on, and bill.
 
-        Not of the `dead`: those of which only the record is left.
+        Not of the `dead`: those of which only the record is left. What it takes is half of the time that is left, since
+        there is more to do.
         """
-        if not wanted or seconds <= 0:
-            return dict.fromkeys(wanted, EgressUnansweredError("no time is left"))
-        outcomes = self._egress.stop_many(wanted, seconds=seconds)
+        outcomes = self._egress.stop_many(wanted, seconds=sweep.seconds_left() / 2) if wanted else {}
         for egress_id, outcome in outcomes.items():
-            if isinstance(outcome, EgressUnansweredError) and egress_id not in dead:
+            if isinstance(outcome, EgressNotAskedError):
+                sweep.cut_short = True
+            elif isinstance(outcome, EgressUnansweredError) and egress_id not in dead:
                 log.warning(Code.STOP_UNANSWERED, recording_id=wanted[egress_id], egress_id=egress_id)
                 sweep.outcomes["stop_unanswered"] += 1
         return outcomes
@@ -396,13 +396,15 @@ class Reconciler:
                 log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
                 wanted[egress_id], rooms[egress_id] = recording.id, recording.room_name
         dead = self._denied(rooms, sweep)
-        stopped = self._stop_all(wanted, sweep, sweep.seconds, dead)
+        stopped = self._stop_all(wanted, sweep, dead)
         for recording in finals:
             if sweep.over:
                 return
             with sweep.each(recording):
                 answers = {egress_id: stopped[egress_id] for egress_id in survivors[recording.id]}
-                sweep.outcomes[self._settle_final(recording, answers, dead, sweep)] += 1
+                asked = not any(isinstance(answer, EgressNotAskedError) for answer in answers.values())
+                outcome = self._settle_final(recording, answers, dead, sweep) if asked else "postponed"
+                sweep.outcomes[outcome] += 1
 
     def _denied(self, rooms: Mapping[str, str], sweep: _Sweep) -> frozenset[str]:
         """Return the egress, of those given with their rooms, that the rooms do not show.
@@ -512,7 +514,7 @@ class Reconciler:
                 log.warning(Code.SECOND_EGRESS, recording_id=owner.id, egress_id=snapshot.egress_id)
                 doubled[snapshot.egress_id] = owner.id
                 sweep.outcomes["second_egress"] += 1
-        self._stop_all(doubled, sweep, sweep.seconds_left() / 2)
+        self._stop_all(doubled, sweep)
         if ended:
             self._recordings.arm(ended, self._clock.now())
 

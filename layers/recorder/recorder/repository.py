@@ -240,10 +240,12 @@ class Repository:
     ) -> list[Recording]:
         """Take the recordings that are due longest, for nobody else to take until `until`; a second sweep skips them.
 
-        Returns them in the order in which they were made.
+        Returns those first at which the fewest attempts have failed, in the order in which they were made.
         """
         rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
-        return sorted((_recording(row[0]) for row in rows), key=lambda each: (each.created_at, each.id))
+        return sorted(
+            (_recording(row[0]) for row in rows), key=lambda each: (each.attempts, each.created_at, each.id)
+        )
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         """Return who owns these folders; an id without a row is missing from the answer."""
