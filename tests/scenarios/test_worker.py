@@ -70,6 +70,23 @@ def test_t39_livekit_that_hides_its_recorders_costs_no_recording(deployment: Dep
     assert alice.get(recording_id).recording["status"] == "completed"
 
 
+def test_t39_worker_that_is_lost_with_its_record_and_its_room_is_noticed_unseen(
+    deployment: Deployment, alice: User
+) -> None:
+    # As when LiveKit itself is started anew: no sweep has seen the recorder, and the room is another one.
+    livekit = deployment.livekit
+    livekit.world.open_room("other")
+    recording_id = alice.record("other", seconds=20)
+    livekit.kill_host(recording_id)
+    livekit.world.lose_records()
+    livekit.world.close_room("other")
+    livekit.world.open_room("other")
+    deployment.sweeps(3)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["failureCode"]) == ("failed", "egress_lost")
+    assert alice.start(roomName="other").status == 201
+
+
 def test_t39_many_workers_that_die_at_once_are_all_noticed(deployment: Deployment, alice: User) -> None:
     for number in range(6):
         deployment.livekit.world.open_room(f"room {number}")

@@ -310,14 +310,19 @@ class TestVerdicts:
         judgement = domain.judge(self.stopping, record, Presence.SILENT, late, POLICY)
         assert (judgement.step, judgement.final) == (Step.STOP, False)
 
-    @pytest.mark.parametrize("presence", [Presence.DENIED, Presence.GONE])
-    def test_a_stop_ends_at_its_deadline_where_the_room_denies(self, presence: Presence) -> None:
+    @pytest.mark.parametrize(
+        ("presence", "code"),
+        [(Presence.DENIED, FailureCode.STOP_TIMEOUT), (Presence.GONE, FailureCode.WORKER_LOST)],
+    )
+    def test_a_stop_ends_at_its_deadline_where_the_room_denies(
+        self, presence: Presence, code: FailureCode
+    ) -> None:
         late = T0 + POLICY.stopping_timeout
         row = replace(self.stopping, recorder_seen_at=None)
         once = domain.judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
         assert (once.step, once.final) == (Step.STOP, False)
         again = domain.judge(once.recording, EgressStatus.ACTIVE, presence, late + POLICY.witness_gap, POLICY)
-        assert (again.final, again.code) == (True, FailureCode.STOP_TIMEOUT)
+        assert (again.final, again.code) == (True, code)
 
     def test_an_upload_ends_at_its_deadline_although_no_room_can_tell(self) -> None:
         late = T0 + POLICY.stopping_timeout

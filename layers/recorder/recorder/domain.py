@@ -704,7 +704,8 @@ def _judge_absent(
     *,
     worker_denies: bool,
 ) -> Judgement:
-    seen = recording.recorder_seen_at is not None or worker_denies
+    # A room may hide its recorders, but in one that is closed nothing records.
+    seen = recording.recorder_seen_at is not None or presence is Presence.GONE or worker_denies
     patience = policy.witness_gap if seen else policy.unseen_grace
     waited = recording.absent_since is not None and now >= recording.absent_since + patience
     over = waited and presence in DENIALS
