@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -137,6 +138,8 @@ def main() -> int:
     parser.add_argument("--sabotage", action="store_true")
     parser.add_argument("--workers", type=int, default=os.process_cpu_count() or 1)
     arguments = parser.parse_args()
+    # As Ctrl-C: the workers are not left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.sabotage:
         seed = _SABOTAGE_SEED if arguments.seed is None else arguments.seed
         return 0 if hunt_all(seed, arguments.histories, arguments.workers) else 1
