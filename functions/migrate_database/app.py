@@ -38,8 +38,8 @@ _REASON_LENGTH: Final = 1000
 
 class _Properties(TypedDict):
     Revision: str
-    Database: str
-    Configuration: list[str]
+    Database: NotRequired[str]
+    Configuration: NotRequired[list[str]]
 
 
 class CustomResourceRequest(TypedDict):
@@ -142,7 +142,7 @@ def _asks_for_migration(request: CustomResourceRequest) -> bool:
     before, after = request.get("OldResourceProperties"), request["ResourceProperties"]
     if before is None:
         return True
-    moved = before.get("Database") != after["Database"]
+    moved = before.get("Database") != after.get("Database")
     return after["Revision"] > before["Revision"] or (moved and after["Revision"] == before["Revision"])
 
 
@@ -169,7 +169,8 @@ def _send(request: CustomResourceRequest, status: str, reason: str) -> None:
         "StackId": request["StackId"],
         "RequestId": request["RequestId"],
         "LogicalResourceId": request["LogicalResourceId"],
-        "Data": {"Configuration": _digest(request["ResourceProperties"]["Configuration"])},
+        # A template of before, to which a deploy goes back, has none.
+        "Data": {"Configuration": _digest(request["ResourceProperties"].get("Configuration", []))},
     }
     put = urllib.request.Request(  # noqa: S310 - the address is CloudFormation's
         request["ResponseURL"],

@@ -45,8 +45,9 @@ class CloudFormation:
         database: str = "db:5432/recorder",
         level: str = "INFO",
         seconds: float | None = None,
+        properties: dict[str, object] | None = None,
     ) -> dict[str, object]:
-        """Invoke the function as a deploy does, and return what it answered."""
+        """Invoke the function as a deploy does, and return what it answered; `properties` are all the resource has."""
         event: dict[str, object] = {
             "RequestType": kind,
             "ResponseURL": self.url,
@@ -54,7 +55,8 @@ class CloudFormation:
             "RequestId": str(uuid4()),
             "ResourceType": "Custom::Migration",
             "LogicalResourceId": "Migration",
-            "ResourceProperties": {"Revision": revision, "Database": database, "Configuration": [level]},
+            "ResourceProperties": properties
+            or {"Revision": revision, "Database": database, "Configuration": [level]},
         }
         if kind != "Create":
             event["PhysicalResourceId"] = "Migration"
@@ -231,6 +233,15 @@ def test_a_deploy_that_sets_functions_up_otherwise_needs_no_database(
     assert one["Status"] == other["Status"] == "SUCCESS"
     assert one["Data"] == cloudformation.ask("Update", before=HEAD)["Data"] != other["Data"]
     assert cloudformation.ask("Update", before=HEAD, database="other:5432/recorder")["Status"] == "FAILED"
+
+
+def test_going_back_to_a_template_that_knew_less_is_answered(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PORT", str(free_port()))
+
+    assert cloudformation.ask("Update", before=HEAD, properties={"Revision": "0001"})["Status"] == "SUCCESS"
+    assert cloudformation.ask("Delete", properties={"Revision": HEAD})["Status"] == "SUCCESS"
 
 
 def test_a_migration_that_takes_too_long_is_told_before_the_function_ends(
