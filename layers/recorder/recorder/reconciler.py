@@ -276,7 +276,7 @@ class Reconciler:
             if recording.egress_id is not None and status not in domain.ENDING
         ]
         ours = Counter(recording.room_name for recording in asked)
-        if not ours:
+        if not ours or sweep.over:
             return presences
         try:
             rooms = self._egress.open_rooms(sorted(ours))
