@@ -277,7 +277,7 @@ def test_t11_egress_that_outlives_our_verdict_and_livekits_record_is_stopped(
     deployment.sweeps(1)
     assert alice.get(recording_id).recording["failureCode"] == "start_lost"
     # What was believed lost arrives after all.
-    livekit.world.call("Egress", "StartRoomCompositeEgress", livekit.world.requests[0])
+    livekit.start_again()
     deployment.advance(10)
     livekit.world.lose_records()
 

@@ -251,7 +251,7 @@ def test_t20_egress_that_outlives_our_verdict_is_asked_again_until_it_ends(
     deployment.sweeps(1)
     assert alice.get(recording_id).recording["failureCode"] == "start_lost"
     # What was believed lost arrives after all, and LiveKit does not answer the stop.
-    livekit.world.call("Egress", "StartRoomCompositeEgress", livekit.world.requests[0])
+    livekit.start_again()
     livekit.world.faults.stop.internal.always()
     deployment.sweeps(3)
     for _ in range(20):

@@ -138,10 +138,7 @@ def second_egress(scene: Scene) -> None:
 
 
 def start_again(scene: Scene) -> None:
-    [request] = [
-        each for each in scene.livekit.world.requests if "file_outputs" in each.DESCRIPTOR.fields_by_name
-    ]
-    scene.livekit.world.call("Egress", "StartRoomCompositeEgress", request)
+    scene.livekit.start_again()
     scene.deployment.advance(10)
 
 

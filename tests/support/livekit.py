@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
-from livekit.protocol.egress import StopEgressRequest
+from livekit.protocol.egress import RoomCompositeEgressRequest, StopEgressRequest
 from livekit.protocol.room import ListParticipantsRequest, ListParticipantsResponse
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -166,6 +166,12 @@ class LiveKit:
         """Have the egress of a recording stopped by somebody else."""
         request = StopEgressRequest(egress_id=self.egress_of(recording_id))
         self.world.call("Egress", "StopEgress", request)
+
+    def start_again(self) -> None:
+        """Let the last start of a composite arrive once more, or after all."""
+        starts = (each for each in self.world.requests if isinstance(each, RoomCompositeEgressRequest))
+        *_, last = starts
+        self.world.call("Egress", "StartRoomCompositeEgress", last)
 
     def kill_host(self, recording_id: str) -> None:
         """Let the worker's host under a recording die."""
