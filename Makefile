@@ -92,11 +92,11 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 
 .PHONY: simulate
 simulate: setup ## Run random histories in virtual time (HISTORIES=2000 SEED=...; STEPS=... replays a short one)
-	@exec $(PYTHON) -m tests.support.simulator --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(WORKERS),--workers $(WORKERS))
+	@exec $(PYTHON) -m simulator --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: sabotage
 sabotage: setup ## Show that the simulator finds deliberate bugs, each within 2,000 histories (SEED=...)
-	@exec $(PYTHON) -m tests.support.simulator --sabotage --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED))
+	@exec $(PYTHON) -m simulator --sabotage --histories $(or $(HISTORIES),2000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: load
 load: setup ## Load the local stack, with Postgres restarted in the middle (USERS=50)

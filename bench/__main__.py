@@ -17,8 +17,8 @@ from bench.lists import lists
 from bench.profile import profile
 from bench.sweep import sweep
 from bench.warm import warm_requests
-from local.environments import ROOT
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.processes.environments import ROOT
 
 RESULT = ROOT / "docs" / "performance.json"
 

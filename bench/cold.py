@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bench.laboratory import Laboratory
-    from local.application import Function
+    from local.template.application import Function
 
 ID: Final = "6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"
 """The recording of the events in `events/`."""

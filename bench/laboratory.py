@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Self
 from pg8000 import native
 
 from bench.livekit import InstantLiveKit
-from local import emulator
-from local.build import architecture, built
-from local.deployment import Deployment
-from local.emulator import Lambda
-from local.environments import ROOT, environment
-from local.livekit_server import API_KEY, API_SECRET
-from local.postgres import DATABASE, USER
-from local.processes import LOOPBACK, Processes
+from local.functions import emulator
+from local.functions.build import architecture, built
+from local.functions.deployment import Deployment
+from local.functions.emulator import Lambda
+from local.processes.children import LOOPBACK, Processes
+from local.processes.environments import ROOT, environment
+from local.services.livekit import API_KEY, API_SECRET
+from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from local.application import Function
+    from local.template.application import Function
 
 BARE = ROOT / "bench" / "bare"
 EVENTS = ROOT / "events"

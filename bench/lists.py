@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from bench.report import Figure
 from bench.rows import HEAVY_USER, ROOM, fill
-from local.postgres import DATABASE, USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import DATABASE, USER
 from recorder.database import Database, open_connection
 from recorder.domain import Status
 from recorder.repository import Page, Repository

@@ -19,7 +19,7 @@ from livekit.protocol.egress import (
 from livekit.protocol.models import Room
 from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from bench import cold
 from bench.laboratory import event
 from bench.report import Figure
-from local.environments import ROOT
+from local.processes.environments import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

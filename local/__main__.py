@@ -17,17 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import demo, state
-from local.environments import ROOT
-from local.external import External
-from local.invoke import invoke, invoke_all
-from local.processes import LOOPBACK, LocalStackError
+from local import demo
+from local.functions.invoke import invoke, invoke_all
+from local.processes import state
+from local.processes.children import LOOPBACK, LocalStackError
+from local.processes.environments import ROOT
+from local.services.external import External
 from local.stack import Ports, Stack
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from local.processes import Process
+    from local.processes.children import Process
 
 STATE = ROOT / ".local"
 # Taken where they are free, so that addresses and tokens stay the same from start to start.

@@ -11,7 +11,7 @@ import imageio_ffmpeg
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ import boto3
 import pg8000.native
 from botocore.config import Config
 
-from local.aws import REGION
-from local.external import Database
-from local.livekit.media import render
-from local.livekit.recording import Encoding, Recording
-from local.livekit.timing import SECOND
-from local.processes import LOOPBACK
+from livekit_standin.media import render
+from livekit_standin.recording import Encoding, Recording
+from livekit_standin.timing import SECOND
+from local.processes.children import LOOPBACK
+from local.services.aws import REGION
+from local.services.external import Database
 
 if TYPE_CHECKING:
     from local.endpoints import Endpoints

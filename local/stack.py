@@ -30,19 +30,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from local import aws, issuer, livekit_server, schedule, state
-from local.aws import Aws
-from local.build import architecture, built
-from local.deployment import Deployment
-from local.emulator import Emulator, FunctionError, Lambda
 from local.endpoints import Endpoints
-from local.environments import environment
-from local.external import Bucket, Database, External, LiveKitServer
-from local.gateway import Gateway
-from local.issuer import Issuer
-from local.postgres import Postgres
-from local.processes import LOOPBACK, LocalStackError, Process, Processes
-from local.server import Server
+from local.functions import schedule
+from local.functions.build import architecture, built
+from local.functions.deployment import Deployment
+from local.functions.emulator import Emulator, FunctionError, Lambda
+from local.gateway.http_api import Gateway
+from local.processes import state
+from local.processes.children import LOOPBACK, LocalStackError, Process, Processes
+from local.processes.environments import environment
+from local.processes.server import Server
+from local.services import aws, issuer
+from local.services import livekit as livekit_server
+from local.services.aws import Aws
+from local.services.external import Bucket, Database, External, LiveKitServer
+from local.services.issuer import Issuer
+from local.services.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +134,7 @@ class Stack:
                 with self._starting_services():
                     template = undo.enter_context(built(self._report))
                     # This takes as long as the services do, and most of what they do is not on this processor.
-                    import_module("local.application")
+                    import_module("local.template.application")
                 if self._bind:
                     self._open_to(self._bind)
                 self._start_api(template, listener, undo)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from local.livekit.timing import Timing
+from livekit_standin.timing import Timing
 from local.stack import Part, Stack
 from tests.support import invariants
 from tests.support.deployment import Deployment, User

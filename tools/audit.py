@@ -12,8 +12,8 @@ from typing import Final
 
 from pydantic import BaseModel, Field, ValidationError
 
-from local.environments import ROOT, environment
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.processes.environments import ROOT, environment
 
 DATABASE: Final = "https://api.osv.dev/v1/query"
 

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from local.environments import ROOT, environment
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.processes.environments import ROOT, environment
 from local.stack import Stack
 from tools.openapi import DOCUMENT
 

@@ -23,7 +23,7 @@ import pg8000.native
 from livekit import api
 from livekit.protocol.room import CreateRoomRequest
 
-from local.external import Database
+from local.services.external import Database
 from local.stack import Stack
 
 if TYPE_CHECKING:

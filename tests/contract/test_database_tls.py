@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from pg8000.exceptions import InterfaceError
 
-from local.postgres import DATABASE, USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
 from recorder.database import Database, open_connection
 from recorder.errors import DatabaseUnavailableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from local.postgres import Postgres
+    from local.services.postgres import Postgres
     from recorder.database import Row
 
 

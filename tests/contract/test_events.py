@@ -13,7 +13,7 @@ import pytest
 from recorder.domain import EventType
 from recorder.events import EventBridge
 from recorder.repository import StoredEvent
-from tests.support.memory import MemoryEvents
+from simulator.memory import MemoryEvents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

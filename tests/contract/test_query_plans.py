@@ -14,8 +14,8 @@ import pytest
 from pg8000 import native
 
 from bench.rows import HEAVY_USER, ROOM, fill, fill_outbox
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 from recorder import repository
 from recorder.database import Database
 from recorder.domain import Status

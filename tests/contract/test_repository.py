@@ -14,8 +14,8 @@ import pytest
 from recorder.database import Database
 from recorder.domain import Source, Status, StopReason
 from recorder.repository import Page, Repository
+from simulator.memory import MemoryRepository
 from tests.support.database import connect
-from tests.support.memory import MemoryRepository
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:

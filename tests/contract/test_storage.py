@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from recorder.errors import StorageUnavailableError
 from recorder.settings import AwsSettings
 from recorder.storage import S3Storage
-from tests.support.memory import MemoryStorage
+from simulator.memory import MemoryStorage
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from botocore.config import Config
 
 from local import sample
 from local.__main__ import PORTS
-from local.aws import BUCKET, REGION
-from local.build import built
-from local.deployment import Deployment
-from local.emulator import Emulator, Lambda
-from local.environments import ROOT, environment
-from local.processes import Processes
+from local.functions.build import built
+from local.functions.deployment import Deployment
+from local.functions.emulator import Emulator, Lambda
+from local.processes.children import Processes
+from local.processes.environments import ROOT, environment
+from local.services.aws import BUCKET, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

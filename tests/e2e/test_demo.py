@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 import pytest
 
+from livekit_standin.media import render
+from livekit_standin.recording import Encoding, Recording
+from livekit_standin.timing import SECOND
 from local import __main__ as command_line
 from local import demo
-from local.livekit.media import render
-from local.livekit.recording import Encoding, Recording
-from local.livekit.timing import SECOND
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
 
 if TYPE_CHECKING:
     from pathlib import Path

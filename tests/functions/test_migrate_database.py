@@ -9,8 +9,8 @@ from uuid import uuid4
 import pg8000.native
 import pytest
 
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 from recorder.repository import COLUMNS
 from tests.support.sites import migrate
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from livekit.protocol import egress as protocol
 
-from local.livekit.timing import SECOND
+from livekit_standin.timing import SECOND
 from recorder.reconciler import BATCH
 from tests.support.events import EVENTS, event
 

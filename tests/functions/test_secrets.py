@@ -12,8 +12,8 @@ from uuid import uuid4
 import pg8000.native
 import pytest
 
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 from tests.support.deployment import sign
 from tests.support.events import bearer, event
 from tests.support.livekit import API_SECRET

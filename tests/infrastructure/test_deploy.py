@@ -11,8 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from local.build import built
-from local.processes import Processes
+from local.functions.build import built
+from local.processes.children import Processes
 from tests.infrastructure.test_template import LIVE
 from tests.support.account import Account
 from tests.support.events import event, http_event

@@ -14,8 +14,8 @@ import pg8000.exceptions
 import pg8000.native
 import pytest
 
-from local.postgres import USER
-from local.processes import LOOPBACK, free_port
+from local.processes.children import LOOPBACK, free_port
+from local.services.postgres import USER
 from tests.support.events import EVENTS, event
 from tests.support.functions import LambdaContext, handler
 

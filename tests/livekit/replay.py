@@ -13,11 +13,11 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from livekit.protocol import egress, room
 
-from local.livekit.protojson import twirp_json
-from local.livekit.timing import SECOND, Delay, Timing
-from local.livekit.twirp import Answer, TwirpError
-from local.livekit.webhooks import DeliverWebhook
-from local.livekit.world import World
+from livekit_standin.protojson import twirp_json
+from livekit_standin.timing import SECOND, Delay, Timing
+from livekit_standin.twirp import Answer, TwirpError
+from livekit_standin.webhooks import DeliverWebhook
+from livekit_standin.world import World
 from tests.livekit.recorded import KEY, SECRET, Step, load
 
 RECEIVER = "http://127.0.0.1:9100"

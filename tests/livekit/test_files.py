@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import json_format
 from livekit.protocol import egress
 
-from local.livekit.files import manifest
-from local.livekit.jobs import StartRequest
-from local.livekit.timing import SECOND
-from local.livekit.webhooks import DeliverWebhook
-from local.livekit.workers import Upload
-from local.livekit.world import World
+from livekit_standin.files import manifest
+from livekit_standin.jobs import StartRequest
+from livekit_standin.timing import SECOND
+from livekit_standin.webhooks import DeliverWebhook
+from livekit_standin.workers import Upload
+from livekit_standin.world import World
 from tests.livekit.recorded import Step, load
 
 IDS = re.compile(r"\b(EG|RM)_[0-9A-Za-z]{12}")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from local.livekit import media
-from local.livekit.media import render
-from local.livekit.recording import Encoding, Recording
-from local.livekit.timing import SECOND
+from livekit_standin import media
+from livekit_standin.media import render
+from livekit_standin.recording import Encoding, Recording
+from livekit_standin.timing import SECOND
 
 SMALL = Encoding(320, 180, 15, "h264", 300, "aac", 64, 44100)
 COMPOSITE = Recording("demo", "mp4", SMALL, audio=True, video=True, layout="grid", duration=2 * SECOND)

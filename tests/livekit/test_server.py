@@ -24,10 +24,10 @@ from livekit import api
 from livekit.protocol.models import WebhookConfig
 from moto.server import ThreadedMotoServer
 
-from local.livekit import __main__ as command_line
-from local.livekit import storage
-from local.livekit.server import DEMO_ROOM, Options, build
-from local.livekit.timing import Delay, Timing
+from livekit_standin import __main__ as command_line
+from livekit_standin import storage
+from livekit_standin.server import DEMO_ROOM, Options, build
+from livekit_standin.timing import Delay, Timing
 from recorder import egress
 from tests.livekit.recorded import KEY, SECRET, Step, load
 from tests.livekit.replay import masked

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol import egress
 
-from local.livekit.environment import Environment
-from local.livekit.faults import Faults
-from local.livekit.notifier import Notifier
-from local.livekit.schedule import Schedule
-from local.livekit.timing import SECOND, Timing
-from local.livekit.webhooks import DEPTH, MAXIMUM_AGE, DeliverWebhook, Webhook, WebhookQueues
+from livekit_standin.environment import Environment
+from livekit_standin.faults import Faults
+from livekit_standin.notifier import Notifier
+from livekit_standin.schedule import Schedule
+from livekit_standin.timing import SECOND, Timing
+from livekit_standin.webhooks import DEPTH, MAXIMUM_AGE, DeliverWebhook, Webhook, WebhookQueues
 from tests.livekit.recorded import FOLDER, KEY, SECRET, Capture, load
 
 URL = "http://receiver/hook"

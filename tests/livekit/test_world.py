@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from livekit.protocol import egress, models, room
 
-from local.livekit.faults import Faults
-from local.livekit.jobs import StartRequest
-from local.livekit.notifier import UNKNOWN_STATUS
-from local.livekit.timing import SECOND, Delay, Timing
-from local.livekit.twirp import Answer, TwirpError
-from local.livekit.webhooks import DeliverWebhook, Webhook
-from local.livekit.world import World
+from livekit_standin.faults import Faults
+from livekit_standin.jobs import StartRequest
+from livekit_standin.notifier import UNKNOWN_STATUS
+from livekit_standin.timing import SECOND, Delay, Timing
+from livekit_standin.twirp import Answer, TwirpError
+from livekit_standin.webhooks import DeliverWebhook, Webhook
+from livekit_standin.world import World
 from tests.livekit.recorded import load
 
 if TYPE_CHECKING:
-    from local.livekit.workers import Upload
+    from livekit_standin.workers import Upload
 
 ROOM = "demo"
 URL = "http://receiver/hook"

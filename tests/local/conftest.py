@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from local.application import load
-from local.emulator import Emulator, Lambda
-from local.environments import environment
-from local.gateway import Gateway
-from local.issuer import AUDIENCE, Issuer
-from local.processes import LOOPBACK, Processes
-from local.server import Server
+from local.functions.emulator import Emulator, Lambda
+from local.gateway.http_api import Gateway
+from local.processes.children import LOOPBACK, Processes
+from local.processes.environments import environment
+from local.processes.server import Server
+from local.services.issuer import AUDIENCE, Issuer
+from local.template.application import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

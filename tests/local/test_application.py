@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.application import Application, load
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.template.application import Application, load
 
 if TYPE_CHECKING:
     from pathlib import Path

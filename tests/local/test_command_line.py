@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 from local import __main__ as command_line
-from local import state, watchdog
-from local.build import built
-from local.environments import ROOT
-from local.processes import LOOPBACK, LocalStackError, free_port
+from local.functions.build import built
+from local.processes import state, watchdog
+from local.processes.children import LOOPBACK, LocalStackError, free_port
+from local.processes.environments import ROOT
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:

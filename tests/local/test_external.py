@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.external import Bucket, Database, External, LiveKitServer
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.services.external import Bucket, Database, External, LiveKitServer
 
 LIVEKIT = {
     "LIVEKIT_URL": "wss://livekit.example.com",

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import BaseModel, JsonValue
 
-from local.environments import tool
-from local.issuer import AUDIENCE, KEY_ID, Issuer
+from local.processes.environments import tool
+from local.services.issuer import AUDIENCE, KEY_ID, Issuer
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.intrinsics import Resolver
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
+from local.template.intrinsics import Resolver
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

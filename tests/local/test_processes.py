@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local import state, watchdog
-from local.environments import ROOT
-from local.processes import LOOPBACK, LocalStackError, Processes, claimed_port, free_port, listens
-from local.server import Server
+from local.processes import state, watchdog
+from local.processes.children import LOOPBACK, LocalStackError, Processes, claimed_port, free_port, listens
+from local.processes.environments import ROOT
+from local.processes.server import Server
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ time.sleep(600)
 RUNNER = """
 import sys, time
 from pathlib import Path
-from local import state
+from local.processes import state
 from local.processes import Processes
 directory = Path(sys.argv[1])
 with state.exclusive(directory) as lock, Processes(directory, keep_open=[lock]) as processes:

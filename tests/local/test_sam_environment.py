@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from local.__main__ import PORTS
-from local.account import STACK_NAME
-from local.aws import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
-from local.build import built
-from local.environments import ROOT, tool
-from local.postgres import DATABASE, USER
-from local.processes import LOOPBACK
-from local.server import Server
+from local.functions.build import built
+from local.processes.children import LOOPBACK
+from local.processes.environments import ROOT, tool
+from local.processes.server import Server
+from local.services.aws import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
+from local.services.postgres import DATABASE, USER
+from local.template.account import STACK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import httpx
 import pg8000.native
 import pytest
 
-from local.external import Database
+from local.services.external import Database
 from local.stack import Part, Stack
 from tests.local.waiting import eventually
 

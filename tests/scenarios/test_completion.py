@@ -13,7 +13,7 @@ from tests.support.deployment import sign
 from tests.support.livekit import MEDIA
 
 if TYPE_CHECKING:
-    from local.livekit.webhooks import Webhook
+    from livekit_standin.webhooks import Webhook
     from tests.conftest import RestartablePostgres
     from tests.support.deployment import Deployment, Row, User
     from tests.support.livekit import LiveKit

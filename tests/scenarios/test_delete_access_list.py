@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from local.livekit.timing import Delay, Timing
+from livekit_standin.timing import Delay, Timing
 from tests.support.forwarder import Forwarder
 from tests.support.livekit import MEDIA
 

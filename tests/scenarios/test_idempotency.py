@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.livekit.faults import Faults
+    from livekit_standin.faults import Faults
     from tests.support.deployment import Answer, Deployment, User
 
 START = "Egress.StartRoomCompositeEgress"

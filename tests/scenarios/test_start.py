@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.livekit.twirp import REDIS_DOWN, TIMED_OUT
+from livekit_standin.twirp import REDIS_DOWN, TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.livekit.faults import Faults
-    from local.livekit.twirp import TwirpError
+    from livekit_standin.faults import Faults
+    from livekit_standin.twirp import TwirpError
     from recorder.domain import EgressSnapshot, Recording
     from tests.support.clock import VirtualLoops
     from tests.support.deployment import Deployment, User

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 import httpx
 import pytest
 
-from local.livekit.timing import Delay, Timing
+from livekit_standin.timing import Delay, Timing
 from tests.support.livekit import MEDIA
 from tests.support.template import evaluated
 
 if TYPE_CHECKING:
-    from local.livekit.world import World
+    from livekit_standin.world import World
     from tests.support.deployment import Answer, Deployment, User
     from tests.support.logs import Logs
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.livekit.timing import Delay, Timing
+from livekit_standin.timing import Delay, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from livekit.protocol import egress as protocol
 
-from local.livekit.timing import Delay, Timing
-from local.livekit.twirp import Answer as TwirpAnswer
-from local.livekit.twirp import TwirpError
+from livekit_standin.timing import Delay, Timing
+from livekit_standin.twirp import Answer as TwirpAnswer
+from livekit_standin.twirp import TwirpError
 from tests.support.deployment import sign
 from tests.support.livekit import API_SECRET, MEDIA
 

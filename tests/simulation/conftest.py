@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.simulator.simulation import simulator
+from simulator.simulation import simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.simulator.loops import VirtualLoops
+    from simulator.loops import VirtualLoops
 
 
 @pytest.fixture

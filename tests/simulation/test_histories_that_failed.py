@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.simulator.plan import (
+from simulator.plan import (
     POLICIES,
     ROOMS,
     Delete,
@@ -21,10 +21,10 @@ from tests.support.simulator.plan import (
     generate,
     only,
 )
-from tests.support.simulator.simulation import Simulation
+from simulator.simulation import Simulation
 
 if TYPE_CHECKING:
-    from tests.support.simulator.loops import VirtualLoops
+    from simulator.loops import VirtualLoops
 
 ROOM = ROOMS[0]
 

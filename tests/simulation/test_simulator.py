@@ -10,17 +10,17 @@ import pytest
 
 from recorder.database import Database
 from recorder.repository import Repository
+from simulator import plan
+from simulator.saboteurs import SABOTEURS
+from simulator.shrink import failure, kind, shrink
+from simulator.simulation import Simulation
 from tests.support.database import connect, migrate
-from tests.support.simulator import plan
-from tests.support.simulator.saboteurs import SABOTEURS
-from tests.support.simulator.shrink import failure, kind, shrink
-from tests.support.simulator.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stack import Stack
-    from tests.support.simulator.loops import VirtualLoops
+    from simulator.loops import VirtualLoops
 
 CHUNK = 50
 QUICKLY_FOUND = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.livekit.timing import Timing
+from livekit_standin.timing import Timing
 from tests.support import invariants
 from tests.support.deployment import Deployment
 from tests.support.killer import Killer
@@ -22,7 +22,7 @@ from tests.support.sites import close_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.livekit.webhooks import Webhook
+    from livekit_standin.webhooks import Webhook
     from local.stack import Stack
     from tests.support.clock import VirtualLoops
     from tests.support.deployment import User

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import boto3
 import pg8000.native
 
-from local.aws import SERVICES, Aws
-from local.build import architecture
-from local.environments import ROOT, tool
-from local.postgres import DATABASE, USER, Postgres
-from local.processes import LOOPBACK, free_port, inherited_environment
+from local.functions.build import architecture
+from local.processes.children import LOOPBACK, free_port, inherited_environment
+from local.processes.environments import ROOT, tool
+from local.services.aws import SERVICES, Aws
+from local.services.postgres import DATABASE, USER, Postgres
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from local.processes import Processes
+    from local.processes.children import Processes
 
 STACK: Final = "recorder"
 DEPLOYED_SERVICES: Final = (

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.postgres import Postgres
+    from local.services.postgres import Postgres
 
 
 class Authority:

@@ -11,13 +11,13 @@ from pg8000 import dbapi
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 from recorder.database import Connection, open_connection
 from recorder.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from local.postgres import Postgres
+    from local.services.postgres import Postgres
 
 MIGRATIONS = Path(__file__).parents[2] / "functions" / "migrate_database" / "migrations"
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from local.livekit.webhooks import Webhook
+    from livekit_standin.webhooks import Webhook
     from tests.support.events import HttpEvent
     from tests.support.livekit import LiveKit
     from tests.support.sites import Site

@@ -20,9 +20,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from local.livekit.api import Api
-from local.livekit.webhooks import DeliverWebhook
-from local.livekit.world import World
+from livekit_standin.api import Api
+from livekit_standin.webhooks import DeliverWebhook
+from livekit_standin.world import World
 from recorder.egress_record import FIND_SECONDS
 from tests.support.clock import SECOND, VirtualClock, VirtualLoops
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from local.livekit.timing import Timing
-    from local.livekit.twirp import Answer, TwirpError
-    from local.livekit.webhooks import Webhook
-    from local.livekit.workers import Upload
-    from local.livekit.world import Effect
+    from livekit_standin.timing import Timing
+    from livekit_standin.twirp import Answer, TwirpError
+    from livekit_standin.webhooks import Webhook
+    from livekit_standin.workers import Upload
+    from livekit_standin.world import Effect
 
 API_KEY: Final = "devkey"
 API_SECRET: Final = "a-local-secret-that-protects-nothing-at-all"

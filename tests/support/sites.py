@@ -13,8 +13,8 @@ import pg8000.native
 import pytest
 from pg8000.exceptions import InterfaceError
 
-from local.postgres import USER
-from local.processes import LOOPBACK
+from local.processes.children import LOOPBACK
+from local.services.postgres import USER
 from recorder.database import Database
 from recorder.egress import LiveKitEgress
 from tests.support.events import event

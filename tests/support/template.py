@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from local.template import Template, parse, transformed
+from local.template.transform import Template, parse, transformed
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

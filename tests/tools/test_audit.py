@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from local.processes import LocalStackError
+from local.processes.children import LocalStackError
 from tools.audit import audit
 
 if TYPE_CHECKING:

@@ -1,0 +1,124 @@
+"""Runs a World in real time: sends its webhooks, renders and stores its files."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic_ns, time_ns
+
+import httpx
+from livekit.protocol.egress import S3Upload
+
+from livekit_standin.media import RenderingError, render
+from livekit_standin.storage import UploadError, put_file, put_manifest
+from livekit_standin.timing import SECOND
+from livekit_standin.webhooks import DeliverWebhook
+from livekit_standin.workers import Upload
+from livekit_standin.world import World
+
+# The real one waits without end; a receiver that hangs must not hold the stand-in for ever.
+_WEBHOOK_TIMEOUT_S = 60
+_RENDERERS = 2
+_EPOCH = time_ns() - monotonic_ns()
+
+
+def clock() -> int:
+    """Give Unix time in ns; it never goes back."""
+    return _EPOCH + monotonic_ns()
+
+
+class Driver:
+    """The hands of a World; whoever calls the World must `wake` it afterwards."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self._world = world
+        self._folder = folder
+        self._awake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._http = httpx.AsyncClient(timeout=_WEBHOOK_TIMEOUT_S, trust_env=False)
+        self._rendering = asyncio.Semaphore(_RENDERERS)
+
+    def wake(self) -> None:
+        """Say that something may have become due."""
+        self._awake.set()
+
+    async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
+        """Hold an answer back for `after` ns (None: for ever), or until its caller has gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if after is None else after / SECOND):
+                await caller_gone()
+
+    async def run(self) -> None:
+        """Do what is due, until cancelled."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            while True:
+                self._awake.clear()
+                for effect in self._world.advance():
+                    if isinstance(effect, DeliverWebhook):
+                        self._spawn(self._deliver(effect))
+                    else:
+                        self._spawn(self._store(effect))
+                await self._sleep()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._http.aclose()
+
+    async def _sleep(self) -> None:
+        due = self._world.next_at()
+        timeout = None if due is None else max(0, due - clock()) / SECOND
+        try:
+            async with asyncio.timeout(timeout):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, delivery: DeliverWebhook) -> None:
+        webhook = delivery.webhook
+        headers = {
+            "User-Agent": "Go-http-client/1.1",
+            "Authorization": webhook.authorization,
+            "Content-Type": "application/webhook+json",
+            "Accept-Encoding": "gzip",
+        }
+        status: int | None = None
+        try:
+            status = (await self._http.post(webhook.url, content=webhook.body, headers=headers)).status_code
+        except (httpx.HTTPError, httpx.InvalidURL):
+            pass
+        finally:
+            self._world.delivered(delivery.delivery_id, status)
+            self.wake()
+
+    async def _store(self, upload: Upload) -> None:
+        file = self._folder / f"{upload.egress_id}.{upload.recording.container}"
+        try:
+            async with self._rendering:
+                await render(upload.recording, file)
+            size = file.stat().st_size
+            ended_at = clock()
+            if upload.s3 is not None and not upload.backup:
+                ended_at = await _send(upload, upload.s3, file)
+                file.unlink()
+            self._world.uploaded(upload.egress_id, size, ended_at)
+        except UploadError as error:
+            file.unlink()
+            self._world.upload_failed(upload.egress_id, 400, str(error))
+        except (RenderingError, OSError) as error:
+            self._world.upload_failed(upload.egress_id, 500, str(error))
+        self.wake()
+
+
+async def _send(upload: Upload, s3: S3Upload, file: Path) -> int:
+    await asyncio.to_thread(put_file, upload, s3, file)
+    ended_at = clock()
+    if upload.manifest_key is not None:
+        await asyncio.to_thread(put_manifest, upload, s3, upload.manifest_key, ended_at)
+    return ended_at

@@ -1,0 +1,139 @@
+"""LiveKit's Egress service: what its calls answer."""
+
+from collections.abc import Callable
+from functools import partial
+
+from google.protobuf.message import Message
+from livekit.protocol import egress
+
+from livekit_standin import files, jobs
+from livekit_standin.environment import Environment
+from livekit_standin.jobs import Job
+from livekit_standin.records import Egress, Records, copy_of, snapshot
+from livekit_standin.rooms import Room, Rooms
+from livekit_standin.twirp import (
+    EGRESS_NOT_FOUND,
+    NO_WORKER,
+    ROOM_NOT_FOUND,
+    TIMED_OUT,
+    Answer,
+    TwirpError,
+    failed_precondition,
+    invalid_argument,
+    new_id,
+)
+from livekit_standin.workers import Workers
+
+
+class EgressService:
+    """Answers calls from the records, and has workers do what they ask."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        rooms: Rooms,
+        records: Records,
+        workers: Workers,
+        urls: Callable[[Job], tuple[str, ...]],
+    ) -> None:
+        self._environment = environment
+        self._rooms = rooms
+        self._records = records
+        self._workers = workers
+        self._urls = urls
+
+    def start(self, request: jobs.StartRequest) -> Answer:
+        """Start*Egress. The egress exists from the moment when a worker takes it, not from the call on."""
+        environment = self._environment
+        timing, faults, draw = environment.timing, environment.faults, environment.draw
+        room_name = "" if isinstance(request, egress.WebEgressRequest) else request.room_name
+        room = self._rooms.find(room_name)
+        if room is None and room_name:
+            return Answer(ROOM_NOT_FOUND, draw(timing.lookup))
+        if environment.fires(faults.no_worker):
+            return Answer(NO_WORKER, draw(timing.no_worker))
+        if environment.fires(faults.options_refused):
+            refusal = invalid_argument("request has missing or invalid field: output")
+            return Answer(refusal, draw(timing.refuse))
+        try:
+            job = jobs.read(request)
+        except jobs.RefusedError as error:
+            return Answer(invalid_argument(str(error)), draw(timing.refuse))
+        delay = draw(timing.full_worker if environment.fires(faults.full_worker) else timing.accept)
+        started = self._starting(job, request, room, environment.now() + delay)
+        taken = Egress(job, room, started, self._urls(job))
+        environment.schedule.after(delay, partial(self._workers.take, taken))
+        return Answer(copy_of(started), delay + draw(timing.answer))
+
+    def stop(self, request: egress.StopEgressRequest) -> Answer:
+        """StopEgress: at once where the handler answers, slow otherwise."""
+        timing, draw = self._environment.timing, self._environment.draw
+        found = self._records.find(request.egress_id)
+        if found is None or (found.record is None and not found.alive):
+            return Answer(EGRESS_NOT_FOUND, draw(timing.stop_unreachable))
+        if found.ended:
+            status = egress.EgressStatus.Name(found.info.status)
+            error = failed_precondition(f"egress with status {status} cannot be stopped")
+            return Answer(error, draw(timing.stop_unreachable))
+        if not found.alive:
+            return Answer(TIMED_OUT, draw(timing.stop_unreachable))
+        if found.waiting:
+            return Answer(TIMED_OUT, draw(timing.stop_waiting))
+        if found.info.status == egress.EGRESS_STARTING:
+            delay = draw(timing.stop if found.joined else timing.stop_early)
+            return Answer(self._workers.stop_early(found, delay), delay)
+        return Answer(self._workers.stop(found), draw(timing.stop))
+
+    def list(self, request: egress.ListEgressRequest) -> Answer:
+        """ListEgress from the server's records; an unknown id is a 404."""
+        after = self._environment.draw(self._environment.timing.lookup)
+        if not request.egress_id:
+            records = self._records.select(request.room_name, active=request.active)
+            return Answer(egress.ListEgressResponse(items=records), after)
+        found = self._records.find(request.egress_id)
+        if found is None or found.record is None:
+            return Answer(EGRESS_NOT_FOUND, after)
+        return Answer(egress.ListEgressResponse(items=[found.record]), after)
+
+    def update_layout(self, request: egress.UpdateLayoutRequest) -> Answer:
+        """UpdateLayout: the file shows it, the info does not."""
+
+        def act(found: Egress) -> Message:
+            found.layout = request.layout
+            return snapshot(found.info)
+
+        return self._update(request.egress_id, act)
+
+    def update_stream(self, request: egress.UpdateStreamRequest) -> Answer:
+        """UpdateStream: refused, since every egress here writes a file."""
+        error = invalid_argument("UpdateStream called on non-streaming egress")
+        return self._update(request.egress_id, lambda _: error)
+
+    def _update(self, egress_id: str, act: Callable[[Egress], Message | TwirpError]) -> Answer:
+        timing, draw = self._environment.timing, self._environment.draw
+        found = self._records.find(egress_id)
+        if found is None:
+            return Answer(EGRESS_NOT_FOUND, draw(timing.lookup))
+        if not found.alive and not found.ended:
+            return Answer(TIMED_OUT, draw(timing.stop_unreachable))
+        return Answer(act(found), draw(timing.lookup))
+
+    def _starting(
+        self, job: Job, request: jobs.StartRequest, room: Room | None, taken_at: int
+    ) -> egress.EgressInfo:
+        info = egress.EgressInfo(
+            egress_id=new_id("EG_", self._environment.random),
+            room_id="" if room is None else room.info.sid,
+            room_name=job.room_name,
+            source_type=job.source_type,
+            status=egress.EGRESS_STARTING,
+            started_at=taken_at,
+            updated_at=taken_at,
+        )
+        jobs.echo(request, info)
+        file = info.file_results.add()
+        if job.container is not None:
+            replacements = {} if room is None else {"room_name": room.name, "room_id": room.info.sid}
+            identifier = job.room_name or "web"
+            file.filename = files.name(job.filepath, job.container, identifier, replacements, taken_at)
+        return snapshot(info)

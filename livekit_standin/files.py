@@ -1,0 +1,107 @@
+"""What an egress calls its file, where it lies, and the manifest beside it."""
+
+from json import dumps
+from posixpath import dirname, normpath
+from time import gmtime, strftime
+from urllib.parse import quote
+
+from livekit.protocol import egress
+
+from livekit_standin.timing import SECOND
+
+_EXTENSIONS = {"mp4": ".mp4", "ogg": ".ogg", "webm": ".webm", "mp3": ".mp3"}
+_KNOWN_EXTENSIONS = {".raw", ".ogg", ".ivf", ".mp4", ".ts", ".webm", ".m3u8", ".mp3", ".m4a", ".jpeg", ".jpg"}
+_CONTENT_TYPES = {"mp4": "video/mp4", "ogg": "audio/ogg", "webm": "video/webm", "mp3": "audio/mpeg"}
+# What Go's net/url leaves alone in a path.
+_PATH_SAFE = "/$&+,:;=@"
+
+
+def clean(filepath: str) -> str:
+    """Normalise the path of a request: no `..` gets out of it, a final slash stays."""
+    path = _normalise(filepath) if filepath else ""
+    while path.startswith("../"):
+        path = path[3:]
+    if path in {"", ".", ".."}:
+        return ""
+    return path + "/" if filepath.endswith("/") and not path.endswith("/") else path
+
+
+def fill(template: str, replacements: dict[str, str], now: int) -> str:
+    """Fill the placeholders of a path. A value that looks like a placeholder of time is filled again, as there."""
+    for name, value in replacements.items():
+        template = template.replace("{" + name + "}", value)
+    if "{time}" in template:
+        template = template.replace("{time}", _time(now))
+    if "{utc}" in template:
+        utc = strftime("%Y%m%d%H%M%S", gmtime(now // SECOND))
+        template = template.replace("{utc}", f"{utc}{now // 1_000_000 % 1000:03d}")
+    return template
+
+
+def name(template: str, container: str, identifier: str, replacements: dict[str, str], now: int) -> str:
+    """Make the file's name from the cleaned path of a request.
+
+    `identifier` names the file where the path is empty or a folder. The extension is the container's: a known wrong
+    one is replaced, an unknown one kept and the right one appended.
+    """
+    path = fill(template, replacements, now)
+    extension = _EXTENSIONS[container]
+    if not path or path.endswith("/"):
+        return f"{path}{identifier}-{_time(now)}{extension}"
+    if path.endswith(extension):
+        return path
+    stem, dot, last = path.rpartition(".")
+    return (stem if dot and dot + last in _KNOWN_EXTENSIONS else path) + extension
+
+
+def content_type(container: str) -> str:
+    """Give the media type that the object gets."""
+    return _CONTENT_TYPES[container]
+
+
+def key_of(filename: str) -> str:
+    """Give the S3 key of a file: `..` from a room's name takes it out of its folder."""
+    return _normalise(filename)
+
+
+def manifest_key(key: str, egress_id: str) -> str:
+    """Give the key of the manifest beside a file."""
+    folder = dirname(key)
+    return f"{folder}/{egress_id}.json" if folder not in {"", "/"} else f"{folder}{egress_id}.json"
+
+
+def location(s3: egress.S3Upload, key: str) -> str:
+    """Give the URL that LiveKit calls the file's location: always https, and without the region."""
+    host = s3.endpoint.rpartition("//")[2].partition("/")[0] or "s3.amazonaws.com"
+    path = f"/{s3.bucket}/{key}"
+    if not s3.force_path_style:
+        host, path = f"{s3.bucket}.{host}", f"/{key}"
+    return f"https://{host}{quote(_normalise(path), safe=_PATH_SAFE)}"
+
+
+def manifest(info: egress.EgressInfo, ended_at: int) -> bytes:
+    """Write the manifest of an egress that ended at `ended_at` (ns)."""
+    content: dict[str, object] = {
+        "egress_id": info.egress_id,
+        "room_id": info.room_id,
+        "room_name": info.room_name,
+        "url": info.web.url,
+        "started_at": info.started_at,
+        "ended_at": ended_at,
+        "publisher_identity": info.participant.identity,
+        "track_id": info.track.track_id,
+        "audio_track_id": info.track_composite.audio_track_id,
+        "video_track_id": info.track_composite.video_track_id,
+    }
+    content["files"] = [{"filename": file.filename, "location": file.location} for file in info.file_results]
+    kept = {key: value for key, value in content.items() if value != ""}
+    return dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _normalise(path: str) -> str:
+    normal = normpath(path)
+    return normal[1:] if normal.startswith("//") else normal
+
+
+def _time(now: int) -> str:
+    return strftime("%Y-%m-%dT%H%M%S", gmtime(now // SECOND))

@@ -1,0 +1,437 @@
+"""The life of an egress, step by step, as a worker leads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from livekit.protocol import egress, models
+
+from livekit_standin import files
+from livekit_standin.environment import Environment
+from livekit_standin.notifier import Notifier
+from livekit_standin.recording import Encoding, Recording
+from livekit_standin.records import Egress, Records, copy_of, snapshot
+from livekit_standin.rooms import Room, Rooms
+from livekit_standin.timing import Delay
+
+_TRACK_MEDIA = {
+    "audio/opus": ("ogg", Encoding(audio_codec="opus")),
+    "video/VP8": ("webm", Encoding(video_codec="vp8")),
+    "video/H264": ("mp4", Encoding(video_codec="h264")),
+}
+_UPLOAD_DENIED = (
+    "S3 upload failed: err: operation error S3: PutObject, https response error StatusCode: 403, "
+    "RequestID: , HostID: , api error AccessDenied: Access Denied, status code: 403"
+)
+_STOPPED = "End reason: StopEgress API"
+_SOURCE_CLOSED = "End reason: Source closed"
+_PROCESS_KILLED = "End reason: Process killed"
+_LIMIT_REACHED = "End reason: Session limit reached"
+_FAILURE = "End reason: Failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A finished recording, to be rendered and stored; its driver reports `uploaded` or `upload_failed`."""
+
+    egress_id: str
+    recording: Recording
+    s3: egress.S3Upload | None
+    """Where to, with its real credentials; None where the file stays on the worker."""
+    key: str
+    manifest_key: str | None
+    content_type: str
+    backup: bool
+    """The file goes to the worker's backup storage: the bucket gets nothing."""
+    info: egress.EgressInfo
+    """As it will be when the upload is done, but for size and end."""
+
+    def manifest(self, ended_at: int) -> bytes:
+        """Write the manifest that goes beside the file; `ended_at` (ns) is also for `uploaded`."""
+        return files.manifest(self.info, self.info.ended_at or ended_at)
+
+
+class Workers:
+    """All workers; each egress has a host of its own."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        rooms: Rooms,
+        records: Records,
+        notifier: Notifier,
+        upload: Callable[[Upload], None],
+    ) -> None:
+        self._environment = environment
+        self._timing = environment.timing
+        self._faults = environment.faults
+        self._fires = environment.fires
+        self._rooms = rooms
+        self._records = records
+        self._notify = notifier.about_egress
+        self._hand_over = upload
+        rooms.hooks.closed = self._room_closed
+        rooms.hooks.left = self._participant_left
+        rooms.hooks.joined = self._participant_joined
+        rooms.hooks.recorder_removed = self._recorder_removed
+
+    def take(self, taken: Egress) -> None:
+        """Take an egress on: it exists from now on."""
+        timing, faults, environment = self._timing, self._faults, self._environment
+        taken.never_active = environment.fires(faults.never_active)
+        taken.limited = environment.fires(faults.limit_reached)
+        self._records.add(taken)
+        self._publish(taken, "egress_started", taken.started)
+        taken.info.started_at += environment.draw(timing.begin)
+        if taken.room is not None and taken.room.closed:
+            self._abort(taken, _SOURCE_CLOSED)
+            return
+        web = taken.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB
+        encoded = taken.job.container is not None and taken.job.video
+        if taken.room is not None:
+            self._after(timing.join_web if web else timing.join, self._join, taken)
+        active = timing.active_web if web else timing.active_encoded if encoded else timing.active
+        self._after(active, self._activate, taken)
+        for fault, strike in (
+            (faults.host_dies, self.kill_host),
+            (faults.handler_dies, self.kill_handler),
+            (faults.record_lost, self._records.lose),
+        ):
+            if environment.fires(fault):
+                environment.after(timing.death, partial(strike, taken.id))
+
+    def stop(self, found: Egress) -> egress.EgressInfo:
+        """Stop one that is ACTIVE, or on its way to the end already, and say how it is then."""
+        if found.info.status == egress.EGRESS_ACTIVE:
+            self._end(found, _STOPPED)
+        answer = copy_of(found.info)
+        if found.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB:
+            _close_file(answer, found)
+        return snapshot(answer)
+
+    def stop_early(self, found: Egress, answered_after: int) -> egress.EgressInfo:
+        """Stop one that is STARTING, and say how it is `answered_after` ns later."""
+        joined = found.joined
+        self._abort(found, _STOPPED, plus=0 if joined else answered_after)
+        answer = snapshot(found.info)
+        if joined:
+            answer.error = "Stop called before pipeline could start"
+        return answer
+
+    def uploaded(self, egress_id: str, size: int, ended_at: int | None) -> None:
+        """Take note that the file of `size` bytes and its manifest are stored; too late where the host died."""
+        found = self._records.alive(egress_id)
+        if found is None or not found.uploading:
+            return
+        info = found.info
+        if info.status == egress.EGRESS_ENDING:
+            info.status = egress.EGRESS_FAILED if info.error_code else egress.EGRESS_COMPLETE
+        now = self._environment.now() if ended_at is None else ended_at
+        info.ended_at = info.updated_at = info.ended_at or now
+        file = info.file_results[0]
+        file.size = size
+        key = files.key_of(file.filename)
+        file.location = _location(found, key)
+        manifest_key = _manifest_key(found, key)
+        if manifest_key is not None:
+            info.manifest_location = _location(found, manifest_key)
+        self._finish(found)
+        if info.status == egress.EGRESS_COMPLETE and self._fires(self._faults.failed_after_complete):
+            self._environment.after(self._timing.second_end, partial(self._fail_again, found))
+
+    def upload_failed(self, egress_id: str, code: int, text: str) -> None:
+        """Take note that the file could not be stored."""
+        found = self._records.alive(egress_id)
+        if found is not None and found.uploading:
+            self._fail(found, code, text)
+
+    def kill_host(self, egress_id: str) -> None:
+        """Let the host under an egress die: nothing of it is heard again, its record stays as it is."""
+        found = self._records.alive(egress_id)
+        if found is not None:
+            self._die(found)
+
+    def kill_handler(self, egress_id: str) -> None:
+        """Let the process of an egress die: FAILED at once, with what was known at its start."""
+        found = self._records.alive(egress_id)
+        if found is not None:
+            self._die(found)
+            self._fail_as_started(found, "signal: killed")
+
+    def shut_down_host(self, egress_id: str) -> None:
+        """Let the worker be interrupted: FAILED 403 with an uploaded file."""
+        found = self._records.alive(egress_id)
+        if found is None:
+            return
+        if found.info.status == egress.EGRESS_STARTING:
+            self._abort(found, _PROCESS_KILLED)
+        elif found.info.status == egress.EGRESS_ACTIVE:
+            self._end(found, _PROCESS_KILLED)
+            found.info.error, found.info.error_code = "server is shutting down", 403
+            found.info.ended_at = self._environment.now()
+
+    def _join(self, taken: Egress) -> None:
+        if taken.room is not None and taken.info.status in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
+            taken.joined = True
+            self._rooms.recorder_joins(taken.room, taken.id)
+
+    def _activate(self, taken: Egress) -> None:
+        info = taken.info
+        if info.status != egress.EGRESS_STARTING or taken.never_active:
+            return
+        if not _source_present(taken):
+            self._wait(taken)
+            return
+        taken.waiting = False
+        now = self._environment.now()
+        _name_file(taken)
+        web = taken.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB
+        lead = 0 if web else self._environment.draw(self._timing.media)
+        info.file_results[0].started_at = now - lead
+        info.status = egress.EGRESS_ACTIVE
+        info.updated_at = now
+        if not self._fires(self._faults.update_coalesced):
+            self._publish(taken, "egress_updated", info)
+        if taken.limited:
+            self._after(self._timing.session_limit, self._reach_limit, taken)
+
+    def _wait(self, taken: Egress) -> None:
+        # A room composite waits for ever, and can be stopped meanwhile.
+        if not taken.waiting and (taken.job.tracks or taken.job.identity):
+            taken.waiting = True
+            self._after(self._timing.source_missing, self._give_up, taken)
+
+    def _give_up(self, taken: Egress) -> None:
+        if not taken.waiting:
+            return
+        if _source_present(taken):
+            self._activate(taken)
+            return
+        job, room = taken.job, taken.room
+        missing = f"participant {job.identity}"
+        if job.tracks:
+            track = next(sid for sid in job.tracks if room is None or room.track(sid) is None)
+            missing = f"track {track}"
+        taken.info.details = _FAILURE
+        self._leave(taken)
+        self._fail(taken, 404, f"{missing} not found")
+
+    def _abort(self, found: Egress, reason: str, *, plus: int = 0) -> None:
+        info = found.info
+        info.status = egress.EGRESS_ABORTED
+        info.error, info.error_code, info.details = "Start signal not received", 412, reason
+        info.ended_at = info.updated_at = self._environment.now()
+        found.waiting = False
+        self._leave_soon(found)
+        self._after(self._timing.publish, self._finish, found, plus=plus)
+
+    def _end(self, found: Egress, reason: str) -> None:
+        info = found.info
+        info.status = egress.EGRESS_ENDING
+        info.details = reason
+        info.updated_at = self._environment.now()
+        if not self._fires(self._faults.update_coalesced):
+            ending = copy_of(info)
+            self._after(self._timing.publish, lambda _: self._publish(found, "egress_updated", ending), found)
+        self._stop_recording(found)
+
+    def _reach_limit(self, found: Egress) -> None:
+        info = found.info
+        if info.status != egress.EGRESS_ACTIVE:
+            return
+        info.status = egress.EGRESS_LIMIT_REACHED
+        info.error, info.error_code, info.details = "Session limit reached", 413, _LIMIT_REACHED
+        info.ended_at = info.updated_at = self._environment.now()
+        self._stop_recording(found)
+
+    def _stop_recording(self, found: Egress) -> None:
+        found.file_ended_at = self._environment.now() + self._environment.draw(self._timing.drain)
+        self._leave_soon(found)
+        self._after(self._timing.finalise, self._finalise, found)
+
+    def _finalise(self, found: Egress) -> None:
+        _close_file(found.info, found)
+        found.uploading = True
+        if self._fires(self._faults.upload_late):
+            self._after(self._timing.late_upload, self._upload, found)
+        else:
+            self._upload(found)
+
+    def _upload(self, found: Egress) -> None:
+        if self._fires(self._faults.upload_fails):
+            self._fail(found, 400, _UPLOAD_DENIED)
+            return
+        job, info = found.job, found.info
+        info.backup_storage_used = self._fires(self._faults.backup_storage)
+        expected = copy_of(info)
+        key = files.key_of(info.file_results[0].filename)
+        expected.file_results[0].location = _location(found, key)
+        self._hand_over(
+            Upload(
+                egress_id=found.id,
+                recording=_recording(found),
+                s3=job.upload,
+                key=key,
+                manifest_key=_manifest_key(found, key),
+                content_type=files.content_type(job.container or "mp4"),
+                backup=info.backup_storage_used,
+                info=expected,
+            )
+        )
+
+    def _fail(self, found: Egress, code: int, text: str) -> None:
+        info = found.info
+        info.status = egress.EGRESS_FAILED
+        info.error, info.error_code = text, code
+        info.ended_at = info.updated_at = self._environment.now()
+        self._finish(found)
+
+    def _fail_as_started(self, found: Egress, text: str) -> None:
+        found.info = copy_of(found.started)
+        self._fail(found, 500, text)
+
+    def _fail_again(self, found: Egress) -> None:
+        if self._records.find(found.id) is found:
+            self._fail_as_started(found, "exit status 1")
+
+    def _finish(self, found: Egress) -> None:
+        found.alive = found.waiting = found.uploading = False
+        found.ended = True
+        self._records.end(found)
+        self._publish(found, "egress_ended", found.info)
+
+    def _publish(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
+        if found.ended and event != "egress_ended":
+            return
+        found.record = snapshot(info)
+        self._notify(event, found.record, found.urls)
+
+    def _die(self, found: Egress) -> None:
+        found.alive = False
+        leave = partial(self._leave, found, timed_out=True)
+        self._environment.after(self._timing.recorder_timeout, leave)
+
+    def _leave_soon(self, found: Egress) -> None:
+        self._environment.after(self._timing.leave, partial(self._leave, found))
+
+    def _leave(self, found: Egress, *, timed_out: bool = False) -> None:
+        if found.room is not None:
+            self._rooms.recorder_leaves(found.room, found.id, timed_out=timed_out)
+
+    def _room_closed(self, room: Room) -> None:
+        for found in self._records.in_room(room):
+            self._lose_source(found)
+
+    def _participant_left(self, room: Room, identity: str) -> None:
+        for found in self._records.in_room(room):
+            if found.publisher == identity and found.info.status == egress.EGRESS_ACTIVE:
+                self._end(found, _SOURCE_CLOSED)
+
+    def _participant_joined(self, room: Room) -> None:
+        for found in self._records.in_room(room):
+            if found.info.status == egress.EGRESS_STARTING and found.joined:
+                self._after(self._timing.media, self._activate, found)
+
+    def _recorder_removed(self, egress_id: str) -> None:
+        found = self._records.alive(egress_id)
+        if found is not None:
+            self._lose_source(found)
+
+    def _lose_source(self, found: Egress) -> None:
+        if found.info.status == egress.EGRESS_STARTING:
+            self._abort(found, _SOURCE_CLOSED)
+        elif found.info.status == egress.EGRESS_ACTIVE:
+            self._end(found, _SOURCE_CLOSED)
+
+    def _after(self, delay: Delay, step: Callable[[Egress], None], found: Egress, *, plus: int = 0) -> None:
+        def act() -> None:
+            if found.alive:
+                step(found)
+
+        self._environment.schedule.after(self._environment.draw(delay) + plus, act)
+
+
+def _source_present(taken: Egress) -> bool:
+    job, room = taken.job, taken.room
+    if room is None:
+        return True
+    if job.identity:
+        return job.identity in room.participants
+    if job.tracks:
+        return all(room.track(sid) is not None for sid in job.tracks)
+    return bool(room.participants)
+
+
+def _name_file(taken: Egress) -> None:
+    job, room, info = taken.job, taken.room, taken.info
+    identifier = job.identity or job.room_name or "web"
+    replacements: dict[str, str] = {}
+    taken.publisher = job.identity
+    if room is not None:
+        replacements = {"room_name": room.name, "room_id": room.info.sid}
+        published = room.track(job.tracks[0]) if job.tracks else None
+        if published is not None:
+            participant, track = published
+            taken.publisher = participant.identity
+            if job.container is None:
+                identifier = track.sid
+                replacements |= _track_replacements(track)
+                _learn_codec(taken, track)
+    if taken.publisher:
+        replacements["publisher_identity"] = taken.publisher
+    container = taken.job.container or "mp4"
+    info.file_results[0].filename = files.name(
+        job.filepath, container, identifier, replacements, info.started_at
+    )
+
+
+def _learn_codec(taken: Egress, track: models.TrackInfo) -> None:
+    container, encoding = _TRACK_MEDIA[track.mime_type]
+    taken.job = replace(
+        taken.job,
+        container=container,
+        encoding=encoding,
+        audio=bool(encoding.audio_codec),
+        video=bool(encoding.video_codec),
+    )
+
+
+def _track_replacements(track: models.TrackInfo) -> dict[str, str]:
+    return {
+        "track_id": track.sid,
+        "track_type": models.TrackType.Name(track.type).lower(),
+        "track_source": models.TrackSource.Name(track.source).lower(),
+    }
+
+
+def _recording(found: Egress) -> Recording:
+    job = found.job
+    return Recording(
+        room_name=job.room_name,
+        container=job.container or "mp4",
+        encoding=job.encoding,
+        audio=job.audio,
+        video=job.video,
+        layout=found.layout or ("grid" if job.kind == "room_composite" else "single-speaker"),
+        duration=found.info.file_results[0].duration,
+    )
+
+
+def _close_file(info: egress.EgressInfo, found: Egress) -> None:
+    file = info.file_results[0]
+    if found.file_ended_at:
+        file.ended_at = found.file_ended_at
+        file.duration = file.ended_at - file.started_at
+
+
+def _location(found: Egress, key: str) -> str:
+    if found.info.backup_storage_used:
+        return f"https://backup.invalid/{key}"
+    return key if found.job.upload is None else files.location(found.job.upload, key)
+
+
+def _manifest_key(found: Egress, key: str) -> str | None:
+    # A worker that is interrupted writes none.
+    if found.job.disable_manifest or found.info.details == _PROCESS_KILLED:
+        return None
+    return files.manifest_key(key, found.id)

@@ -1,0 +1,1 @@
+"""The functions: built, run in the Runtime Interface Emulator, invoked and scheduled."""

@@ -1,0 +1,1 @@
+"""Child processes, their environments and the servers among them."""

@@ -1,0 +1,147 @@
+"""S3, Secrets Manager and EventBridge on one local endpoint: MiniStack, which keeps the objects on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.request
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from local.processes.children import LOOPBACK, Process, Processes, claimed_port, inherited_environment
+from local.processes.environments import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+REGION = "us-east-1"
+ACCESS_KEY = "local"
+SECRET_KEY = "local-stack-only"  # noqa: S105 - opens nothing but this server on loopback
+BUCKET = "recordings"
+SERVICES = ("s3", "secretsmanager", "events", "sqs", "sts")
+
+
+class Aws:
+    """The AWS services of one stack; objects stay in `directory` from start to start, secrets and rules do not.
+
+    Presigned URLs are checked as on S3 (a wrong signature or an expired one is a 403), and an unsigned request is
+    refused; header signatures are not compared.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        processes: Processes,
+        *,
+        access_key: str = ACCESS_KEY,
+        secret_key: str = SECRET_KEY,
+        region: str = REGION,
+        port: int = 0,
+        services: Sequence[str] = SERVICES,
+    ) -> None:
+        self._directory = directory
+        self._processes = processes
+        self._process: Process | None = None
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.region = region
+        self.bucket = BUCKET
+        self._preferred_port = port
+        self._services = services
+        self._secrets: dict[str, Mapping[str, str]] = {}
+        self.port = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The address of all the services, as AWS_ENDPOINT_URL wants it."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def start(self) -> None:
+        """Start the server and return when it answers and `bucket` exists."""
+        python = environment("aws") / "bin" / "python"
+        with claimed_port(self.port or self._preferred_port) as self.port:
+            self._process = self._processes.start(
+                "aws",
+                [python, "-m", "ministack"],
+                environment=inherited_environment(
+                    AUTH="true",
+                    AWS_ACCESS_KEY_ID=self.access_key,
+                    AWS_SECRET_ACCESS_KEY=self.secret_key,
+                    BIND_HOST=LOOPBACK,
+                    GATEWAY_PORT=str(self.port),
+                    IOT_MTLS_ENABLED="0",
+                    LOG_LEVEL="WARNING",
+                    MINISTACK_HOST=LOOPBACK,
+                    MINISTACK_REGION=self.region,
+                    S3_DATA_DIR=str(self._directory),
+                    S3_PERSIST="1",
+                    SERVICES=",".join(self._services),
+                    SFTP_ENABLED="0",
+                ),
+            )
+            self._process.wait_until(self._answers)
+        self.create_bucket(self.bucket)
+        for name, value in self._secrets.items():
+            self.put_secret(name, value)
+
+    def stop(self) -> None:
+        """Stop the server."""
+        if self._process:
+            self._process.stop()
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """A client of the local S3, for use once the server has started."""
+        return self._session.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+    @cached_property
+    def secrets(self) -> SecretsManagerClient:
+        """A client of the local Secrets Manager, for use once the server has started."""
+        return self._session.client("secretsmanager", endpoint_url=self.endpoint)
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """A client of the local EventBridge, for use once the server has started."""
+        return self._session.client("events", endpoint_url=self.endpoint)
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket unless it exists."""
+        with contextlib.suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
+            self.s3.create_bucket(Bucket=name)
+
+    def put_secret(self, name: str, value: Mapping[str, str]) -> str:
+        """Store a secret as the JSON object that the functions read, and return its ARN.
+
+        The ARN lacks the random characters at its end, so that it is the same after a restart; AWS takes it too.
+        """
+        self._secrets[name] = value
+        text = json.dumps(value)
+        try:
+            arn = self.secrets.create_secret(Name=name, SecretString=text)["ARN"]
+        except self.secrets.exceptions.ResourceExistsException:
+            arn = self.secrets.put_secret_value(SecretId=name, SecretString=text)["ARN"]
+        return arn.rpartition("-")[0]
+
+    @property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(self.access_key, self.secret_key, region_name=self.region)
+
+    def _answers(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=1) as answer,
+        ):
+            return bool(answer.status == 200)
+        return False

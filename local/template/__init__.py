@@ -1,0 +1,1 @@
+"""The template that CloudFormation would be given, evaluated for the local stack."""

@@ -1,0 +1,48 @@
+"""What can go wrong between the product and what it stands on; what goes wrong in LiveKit is the stand-in's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from livekit_standin.faults import Fault
+
+if TYPE_CHECKING:
+    from livekit_standin.faults import Faults as LiveKitFaults
+
+
+@dataclass(slots=True)
+class Faults:
+    """Everything is off until it is switched on."""
+
+    database_refuses: Fault = field(default_factory=Fault)
+    """A statement is not run."""
+    database_silent: Fault = field(default_factory=Fault)
+    """A statement is run, and its answer lost for good."""
+    database_retried: Fault = field(default_factory=Fault)
+    """A statement is run, its answer lost, and it is run again."""
+    storage_refuses: Fault = field(default_factory=Fault)
+    storage_silent: Fault = field(default_factory=Fault)
+    bus_refuses: Fault = field(default_factory=Fault)
+    bus_silent: Fault = field(default_factory=Fault)
+    bus_takes_some: Fault = field(default_factory=Fault)
+    livekit_unreachable: Fault = field(default_factory=Fault)
+    """Nothing is sent."""
+    livekit_hangs_up: Fault = field(default_factory=Fault)
+    """The connection breaks before the call arrives."""
+    livekit_hangs_up_late: Fault = field(default_factory=Fault)
+    """The connection breaks before the answer arrives."""
+    start_doubled: Fault = field(default_factory=Fault)
+    """A Start arrives twice."""
+    webhook_slow: Fault = field(default_factory=Fault)
+    """Drawn for each webhook: the function that takes it is slow."""
+    killed: Fault = field(default_factory=Fault)
+    """Drawn at every point of a process."""
+
+    def by_name(self) -> dict[str, Fault]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def every(own: Faults, livekit: LiveKitFaults) -> dict[str, Fault]:
+    """Give all faults of both by name."""
+    return own.by_name() | livekit.by_name()

@@ -1,0 +1,149 @@
+"""The product's functions, each invocation a process of its own in an execution environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from recorder.egress import LiveKitEgress
+from recorder.egress_record import EgressRecord
+from recorder.errors import DatabaseUnavailableError, RecorderError
+from recorder.http import ERRORS
+from recorder.livekit_webhook import snapshot_in, verify
+from recorder.ports import Clock
+from recorder.reconciler import Reconciler
+from recorder.service import RecordingService
+from recorder.settings import StorageSettings, UploadSettings
+from simulator import ports
+from simulator.kernel import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from livekit_standin.webhooks import Webhook
+    from recorder.domain import EgressSnapshot, Policy, Recording
+    from recorder.ports import Egress as EgressPort
+    from recorder.ports import Events, Recordings, Storage
+    from simulator.livekit import SimulatedLiveKit
+    from simulator.ports import Gate
+
+API_KEY: Final = "devkey"
+API_SECRET: Final = "a-local-secret-that-protects-nothing-at-all"
+STORAGE: Final = StorageSettings(bucket="recordings", deployment="ours")
+_UPLOAD: Final = UploadSettings(
+    endpoint="", region="", secret_arn="", assume_role_arn="", assume_role_external_id="", template_url=""
+)
+# As in template.yaml.
+_API_SECONDS: Final = 29.0
+_SWEEP_SECONDS: Final = 55.0
+_SWEEP_RESERVE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A warm execution environment: one invocation at a time."""
+
+    service: RecordingService
+    reconciler: Reconciler
+
+
+class Egress:
+    """Both adapters as one, as in `recorder.bootstrap`."""
+
+    def __init__(self, adapter: LiveKitEgress, record: EgressRecord) -> None:
+        self.adapter = adapter
+        self.find = record.find
+
+    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
+        return self.adapter.start(recording, webhook_url)
+
+    def __getattr__(self, name: str) -> object:
+        return cast("object", getattr(self.adapter, name))
+
+
+class Functions:
+    """Invokes them. Of a killed invocation the environment is never used again."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        livekit: SimulatedLiveKit,
+        *,
+        recordings: Recordings,
+        storage: Storage,
+        events: Events,
+        policy: Policy,
+    ) -> None:
+        self._kernel = gate.kernel
+        self._livekit = livekit
+        self._recordings = ports.recordings(gate, recordings)
+        self._storage = ports.storage(gate, storage)
+        self._events = ports.GatedEvents(gate, events)
+        self._policy = policy
+        self._idle: list[Environment] = []
+
+    def invoke(
+        self,
+        work: Callable[[Environment], None],
+        *,
+        pace: float = 1.0,
+        kill_at: int | None = None,
+        seconds: float = _API_SECONDS,
+        ended: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """Begin an invocation; `ended` is told whether its work was done."""
+        environment = self._idle.pop() if self._idle else self._environment()
+
+        def finished(done: bool) -> None:  # noqa: FBT001
+            if done:
+                self._idle.append(environment)
+            ended(done)
+
+        self._kernel.spawn(
+            lambda: work(environment), seconds=seconds, pace=pace, kill_at=kill_at, ended=finished
+        )
+
+    def sweep(self, *, pace: float = 1.0, kill_at: int | None = None) -> None:
+        """Invoke the sweep."""
+        kernel = self._kernel
+        over_ns = kernel.now_ns + int((_SWEEP_SECONDS - _SWEEP_RESERVE) * SECOND)
+
+        def work(environment: Environment) -> None:
+            try:
+                environment.reconciler.sweep(lambda: (over_ns - kernel.now_ns) / SECOND)
+            except DatabaseUnavailableError:
+                return
+
+        self.invoke(work, pace=pace, kill_at=kill_at, seconds=_SWEEP_SECONDS)
+
+    def receive(
+        self, webhook: Webhook, named: UUID | None, *, pace: float, answer: Callable[[int], None]
+    ) -> None:
+        """Invoke the function that takes webhooks; `answer` gets the HTTP status."""
+        status = 504
+
+        def work(environment: Environment) -> None:
+            nonlocal status
+            verify(webhook.body, webhook.authorization, api_key=API_KEY, api_secret=API_SECRET)
+            snapshot = snapshot_in(webhook.body, STORAGE)
+            try:
+                if snapshot is not None:
+                    environment.service.receive(snapshot, named)
+                status = 200
+            except RecorderError as error:
+                status = next(code.value for kind, code, _ in ERRORS if isinstance(error, kind))
+
+        self.invoke(work, pace=pace, ended=lambda done: answer(status if done else 504))
+
+    def _environment(self) -> Environment:
+        adapter = LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=STORAGE, upload=_UPLOAD)
+        record = EgressRecord("", api_key=API_KEY, api_secret=API_SECRET, storage=STORAGE)
+        egress = cast("EgressPort", Egress(adapter, record))
+        clock = Clock(self._kernel.now, self._kernel.sleep)
+        recordings, storage, policy = self._recordings, self._storage, self._policy
+        service = RecordingService(recordings, egress, storage, policy, clock)
+        reconciler = Reconciler(
+            service, recordings, egress, storage, events=self._events, policy=policy, clock=clock
+        )
+        return Environment(service, reconciler)

@@ -1,0 +1,130 @@
+"""LiveKit and everybody else in its project: rooms, workers, webhooks, uploads."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from livekit.protocol import egress as protocol
+
+from livekit_standin.webhooks import DeliverWebhook
+from simulator.functions import API_KEY, STORAGE
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from livekit_standin.workers import Upload
+    from livekit_standin.world import World
+    from simulator import plan
+    from simulator.faults import Faults
+    from simulator.functions import Functions
+    from simulator.kernel import Kernel
+    from simulator.memory import MemoryStorage
+    from simulator.truth import Truth
+
+HOOK: Final = "https://api.example/api/video/livekit/webhook"
+_SLOW: Final = 3000.0
+
+
+class Outside:
+    """Carries out what the stand-in's world asks of its driver, and what befalls it."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        random: Random,
+        world: World,
+        faults: Faults,
+        *,
+        functions: Functions,
+        bucket: MemoryStorage,
+        truth: Truth,
+    ) -> None:
+        self._kernel = kernel
+        self._random = random
+        self._world = world
+        self._faults = faults
+        self._functions = functions
+        self._bucket = bucket
+        self._truth = truth
+
+    def track_in(self, room_name: str) -> str | None:
+        """Return the SID of a track in an open room."""
+        room = self._world._rooms.find(room_name)
+        participants = room.participants.values() if room is not None else ()
+        return next((track.sid for each in participants for track in each.tracks), None)
+
+    def advance(self) -> None:
+        for effect in self._world.advance():
+            if isinstance(effect, DeliverWebhook):
+                self._deliver(effect)
+            else:
+                self._kernel.after(self._random.uniform(0.05, 2.0), partial(self._store, effect))
+
+    def _store(self, upload: Upload) -> None:
+        size = self._random.randint(1, 2**40)
+        if upload.egress_id in self._truth.foreign:
+            if upload.s3 is not None and upload.s3.bucket == STORAGE.bucket:
+                self._truth.foreign_objects.add(upload.key)
+                self._bucket.put(upload.key, size, self._kernel.now())
+        elif upload.backup:
+            self._truth.backed_up.add(upload.egress_id)
+        else:
+            self._bucket.put(upload.key, size, self._kernel.now())
+        self._world.uploaded(upload.egress_id, size)
+
+    def _deliver(self, delivery: DeliverWebhook) -> None:
+        webhook = delivery.webhook
+        if urlsplit(webhook.url).netloc != urlsplit(HOOK).netloc:
+            self._world.delivered(delivery.delivery_id, 200)
+            return
+        named = webhook.url.removeprefix(HOOK).strip("/")
+        self._functions.receive(
+            webhook,
+            UUID(named) if named else None,
+            pace=_SLOW if self._faults.webhook_slow.fires(self._random) else 1.0,
+            answer=partial(self._world.delivered, delivery.delivery_id),
+        )
+
+    def in_room(self, step: plan.InRoom) -> None:
+        if step.action == "open":
+            if self._world._rooms.find(step.room) is None:
+                self._world.open_room(step.room)
+        elif step.action == "close":
+            self._world.close_room(step.room)
+        else:
+            self._world.leave(step.room)
+
+    def strike(self, step: plan.Strike) -> None:
+        if step.what == "lose_records":
+            self._world.lose_records()
+            return
+        running = self._truth.running()
+        if running:
+            getattr(self._world, step.what)(running[step.which % len(running)].id)
+
+    def start_foreign(self, step: plan.Foreign) -> None:
+        path = f"recordings/{UUID(int=self._random.getrandbits(128))}/recording.mp4"
+        bucket, metadata, webhooks = STORAGE.bucket, {"deployment": "theirs"}, True
+        if step.kind == "bucket":
+            bucket, metadata = "theirs", {}
+        elif step.kind == "automatic":
+            path, metadata, webhooks = "automatic/{room_name}-{time}.mp4", {}, False
+        request = protocol.RoomCompositeEgressRequest(
+            room_name=step.room,
+            file_outputs=[
+                protocol.EncodedFileOutput(
+                    file_type=protocol.MP4,
+                    filepath=path,
+                    disable_manifest=True,
+                    s3=protocol.S3Upload(bucket=bucket, metadata=metadata),
+                )
+            ],
+        )
+        if webhooks:
+            request.webhooks.add(url="https://theirs.example/hook", signing_key=API_KEY)
+        outcome = self._world.call("Egress", "StartRoomCompositeEgress", request).outcome
+        if isinstance(outcome, protocol.EgressInfo):
+            self._truth.foreign[outcome.egress_id] = path

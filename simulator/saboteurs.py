@@ -1,0 +1,183 @@
+"""Deliberate bugs, each in place of one function: what shows that the simulator bites."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
+
+from recorder import domain, egress_info
+from recorder.domain import Judgement, Status, Step
+from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
+from recorder.reconciler import EVENTS, Reconciler
+from recorder.service import RecordingService, Started, _replay
+from simulator.functions import Egress as BothAdapters
+from simulator.memory import MemoryRepository
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from uuid import UUID
+
+    from livekit.protocol import egress as protocol
+
+    from recorder.domain import EgressSnapshot, EgressStatus, Policy, Presence, Recording
+    from recorder.egress import Outcome
+    from recorder.reconciler import _Record, _Sweep
+    from recorder.repository import StoredEvent
+    from recorder.requests import StartRequest
+    from recorder.settings import StorageSettings
+
+_apply_snapshot = domain.apply_snapshot
+_judge_absent = domain._judge_absent
+_judge_deadlines = domain._judge_deadlines
+_recording_id = egress_info._recording_id
+_evidence = Reconciler._evidence
+_own = RecordingService._own
+_save = MemoryRepository.save
+_lease_events = MemoryRepository.lease_events
+
+
+def _final_is_not_final(
+    recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
+) -> Recording | None:
+    seen = recording if recording.live else replace(recording, status=Status.ACTIVE)
+    return _apply_snapshot(seen, snapshot, now, policy)
+
+
+def _start_before_insert(
+    self: RecordingService,
+    request: StartRequest,
+    *,
+    user_id: str,
+    idempotency_key: str | None = None,
+    webhook_url: str | None = None,
+) -> Started:
+    recording = self._new_recording(request, user_id, idempotency_key)
+    snapshot = self._egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
+    existing = self._recordings.insert(recording)
+    if existing is not None:
+        return _replay(recording, existing)
+    self.apply(recording, snapshot)
+    return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
+
+
+def _an_error_is_a_refusal(
+    self: BothAdapters, recording: Recording, webhook_url: str | None
+) -> EgressSnapshot:
+    try:
+        return self.adapter.start(recording, webhook_url)
+    except EgressUnansweredError as error:
+        raise EgressUnavailableError(str(error)) from error
+
+
+def _row_before_objects(self: RecordingService, recording: Recording) -> None:
+    self._recordings.remove(recording)
+    self._storage.delete(recording)
+
+
+def _nothing_is_leased(
+    self: MemoryRepository, now: datetime, _until: datetime, limit: int
+) -> list[StoredEvent]:
+    return _lease_events(self, now, now, limit)
+
+
+def _nothing_is_adopted(
+    self: Reconciler, live: list[Recording], sweep: _Sweep, record: _Record
+) -> Mapping[UUID, Outcome]:
+    unknown = {each.id: EgressNotFoundError() for each in live if each.egress_id is None}
+    return _evidence(self, live, sweep, record) | unknown
+
+
+def _one_witness_is_enough(
+    recording: Recording,
+    record: EgressStatus | None,
+    presence: Presence,
+    now: datetime,
+    policy: Policy,
+    *,
+    worker_denies: bool = False,
+) -> Judgement:
+    if record is None and recording.egress_id is not None:
+        return Judgement(recording=recording, step=Step.LOOK, final=True)
+    return _judge(recording, record, presence, now, policy, worker_denies=worker_denies)
+
+
+_judge = domain.judge
+
+
+def _a_stop_is_tried_once(
+    recording: Recording, record: EgressStatus | None, presence: Presence, now: datetime, policy: Policy
+) -> Judgement:
+    judgement = _judge_deadlines(recording, record, presence, now, policy)
+    tried = recording.stop_requested_at is not None and judgement.step is Step.STOP
+    return replace(judgement, step=Step.NONE) if tried else judgement
+
+
+def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
+    theirs = info.room_composite.file_outputs
+    return _recording_id(info, storage) or next(
+        (
+            _recording_id(
+                info, replace(storage, bucket=each.s3.bucket, deployment=each.s3.metadata["deployment"])
+            )
+            for each in theirs
+            if "deployment" in each.s3.metadata
+        ),
+        None,
+    )
+
+
+def _events_are_forgotten_first(
+    self: Reconciler, _seconds_left: Callable[[], float], _outcomes: Counter[str]
+) -> None:
+    now = self._clock.now()
+    while self._events is not None:
+        events = self._recordings.lease_events(now, now, EVENTS)
+        if not events:
+            return
+        self._recordings.delete_events([each.position for each in events])
+        self._events.publish(events)
+
+
+def _writes_do_not_compare(self: MemoryRepository, before: Recording, after: Recording) -> bool:
+    stored = self.rows.get(after.id)
+    return stored is not None and _save(self, replace(before, version=stored.version), after)
+
+
+def _everybody_owns_everything(self: RecordingService, recording_id: UUID, user_id: str) -> Recording:
+    found = self._recordings.get(recording_id)
+    return _own(self, recording_id, found.user_id if found is not None else user_id)
+
+
+@contextmanager
+def _instead(owner: object, name: str, saboteur: object) -> Iterator[None]:
+    with patch.object(owner, name, saboteur):
+        yield
+
+
+SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
+    "a final status is not final": partial(_instead, domain, "apply_snapshot", _final_is_not_final),
+    "LiveKit is asked before the row is stored": partial(
+        _instead, RecordingService, "start", _start_before_insert
+    ),
+    "an error counts as a refusal": partial(_instead, BothAdapters, "start", _an_error_is_a_refusal),
+    "the row is removed before the objects": partial(
+        _instead, RecordingService, "_bury", _row_before_objects
+    ),
+    "events are not leased": partial(_instead, MemoryRepository, "lease_events", _nothing_is_leased),
+    "nothing is adopted": partial(_instead, Reconciler, "_evidence", _nothing_is_adopted),
+    "one witness is enough": partial(_instead, domain, "judge", _one_witness_is_enough),
+    "a stop is tried only once": partial(_instead, domain, "_judge_deadlines", _a_stop_is_tried_once),
+    "what others record is ours": partial(_instead, egress_info, "_recording_id", _everything_is_ours),
+    "events are forgotten before they are told": partial(
+        _instead, Reconciler, "_publish", _events_are_forgotten_first
+    ),
+    "writes do not compare": partial(_instead, MemoryRepository, "save", _writes_do_not_compare),
+    "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),
+}
+"""By name, what puts the bug in its place for a while."""

@@ -1,0 +1,213 @@
+"""The seven invariants, held against what LiveKit really runs, what the bucket really holds and what is stored."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from livekit.protocol import egress as protocol
+
+from recorder.domain import PREFIX, FailureCode, Status
+from simulator.journal import require
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
+
+    from livekit_standin.records import Egress
+    from livekit_standin.world import World
+    from recorder.domain import Policy, Recording
+    from simulator.livekit import Own, SimulatedLiveKit
+
+_RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
+_SWEEPS: Final = 2
+_BY_WITNESS: Final = {
+    FailureCode.START_TIMEOUT,
+    FailureCode.STOP_TIMEOUT,
+    FailureCode.WORKER_LOST,
+    FailureCode.EGRESS_LOST,
+}
+_VERDICTS: Final = _BY_WITNESS | {
+    FailureCode.START_LOST,
+    FailureCode.ROOM_NOT_FOUND,
+    FailureCode.EGRESS_REFUSED,
+    FailureCode.EGRESS_UNAVAILABLE,
+    FailureCode.EGRESS_MISCONFIGURED,
+}
+_SLACK: Final = timedelta(minutes=3)
+
+
+class Truth:
+    """What is so, whatever anybody's record says. `objects` are the keys in the bucket."""
+
+    def __init__(
+        self,
+        world: World,
+        livekit: SimulatedLiveKit,
+        rows: Mapping[UUID, Recording],
+        objects: Collection[str],
+        policy: Policy,
+        *,
+        recorders_hidden: bool,
+    ) -> None:
+        self.backed_up: set[str] = set()
+        """The egress whose files went to the workers' backup storage."""
+        self.foreign: dict[str, str] = {}
+        """Other people's egress by id, with their keys."""
+        self.foreign_objects: set[str] = set()
+        self._world = world
+        self._livekit = livekit
+        self._rows = rows
+        self._objects = objects
+        self._policy = policy
+        self._unowned: dict[str, int] = {}
+        # A witness that lies deceives the product.
+        self._deceived = recorders_hidden
+        self._calm_since: datetime | None = None
+
+    def running(self) -> list[Egress]:
+        """Give the egress of this deployment that really run."""
+        return [found for found in self._alive() if found.id in self._livekit.ours]
+
+    def _alive(self) -> Iterator[Egress]:
+        return (
+            found
+            for found in list(self._world._records.unended())
+            if found.alive and found.info.status in _RUNS
+        )
+
+    def check_strangers(self) -> None:
+        """What others run in the same project is left alone, and so is what they store."""
+        touched = [egress_id for egress_id in self._livekit.stopped if egress_id in self.foreign]
+        require(holds=not touched, otherwise=f"1: {touched} of others were stopped")
+        gone = self.foreign_objects.difference(self._objects)
+        require(holds=not gone, otherwise=f"3: {gone} of others were deleted")
+
+    # At any time.
+
+    def check_start(self, new: Own) -> None:
+        """What a live recording records, or one that is gone, is not recorded a second time."""
+        for found in self.running():
+            own = self._livekit.ours[found.id]
+            row = self._rows.get(own.recording_id)
+            free = (row is not None and not row.live) or _unknowable(found, row)
+            twice = own.target == new.target and not own.doubled and not free
+            require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
+
+    def check_stop(self, egress_id: str) -> None:
+        """What a live recording records is not stopped unless somebody wished it."""
+        if self._deceived:
+            return
+        for found in self.running():
+            row = self._rows.get(self._livekit.ours[found.id].recording_id)
+            owned = row is not None and row.live and row.egress_id == found.id
+            wished = row is not None and row.stop_requested_at is not None
+            lost = found.id == egress_id and owned and not wished
+            require(holds=not lost, otherwise=f"1: {egress_id} is stopped, and nobody wished it")
+
+    def check_verdict(self, failed: Recording) -> None:
+        """Nothing runs of what the product by itself calls failed."""
+        if failed.failure_code not in _VERDICTS or (self._deceived and failed.failure_code in _BY_WITNESS):
+            return
+        for found in self.running():
+            own = self._livekit.ours[found.id]
+            mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
+            require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
+
+    def check_file(self, completed: Recording) -> None:
+        """What is completed has a file."""
+        there = completed.deleted_at is not None or (
+            completed.downloadable and completed.storage_key in self._objects
+        )
+        require(
+            holds=there or completed.egress_id in self.backed_up,
+            otherwise=f"{completed.id} is completed without a file",
+        )
+
+    # While time passes quietly.
+
+    def check_after_sweep(self, now: datetime) -> None:
+        """Check, after each of the sweeps that nothing disturbs, what two of them have to settle."""
+        if self._calm_since is None:
+            self._calm_since = now
+        self._check_owned(now)
+        for row in self._rows.values():
+            limit = {
+                Status.STARTING: self._policy.starting_timeout,
+                Status.STOPPING: self._policy.stopping_timeout,
+            }.get(row.status)
+            if limit is not None:
+                deadline = max(row.status_at + limit, self._calm_since) + _SLACK
+                require(holds=now < deadline, otherwise=f"2: {row.id} is still {row.status}")
+
+    def _check_owned(self, now: datetime) -> None:
+        unowned: dict[str, int] = {}
+        for found in self.running():
+            if self._owned(found, now) or found.waiting:
+                continue
+            count = unowned[found.id] = self._unowned.get(found.id, 0) + 1
+            require(holds=count <= _SWEEPS, otherwise=f"1: {found.id} runs and belongs to no live recording")
+        self._unowned = unowned
+
+    def _owned(self, found: Egress, now: datetime) -> bool:
+        row = self._rows.get(self._livekit.ours[found.id].recording_id)
+        if row is not None and row.live and row.egress_id == found.id:
+            return row.stop_requested_at is None and not _too_long(row, now)
+        if row is not None and row.live and row.egress_id is None:
+            return now < row.created_at + self._policy.start_grace
+        return _unknowable(found, row)
+
+    # When all is over.
+
+    def unsettled(self, now: datetime) -> str | None:
+        """Say what is not yet as it has to be in the end, when every room is closed and every grace over."""
+        for found in self.running():
+            return f"1: {found.id} runs on"
+        for row in self._rows.values():
+            problem = self._unsettled_row(row, now)
+            if problem:
+                return f"{problem}: {row}"
+        for key in self._objects:
+            if key not in self.foreign_objects and not self._owned_object(key):
+                return f"3: {key} belongs to no recording"
+        return None
+
+    def _unsettled_row(self, row: Recording, now: datetime) -> str | None:
+        missing = row.downloadable and row.storage_key not in self._objects
+        lacking = row.status is Status.COMPLETED and not row.downloadable
+        problems = {
+            "1: live although every egress has ended": row.live,
+            "3: a tombstone is left": row.deleted_at is not None and not self._zombie(row),
+            "3: expired and still there": row.deleted_at is None and row.expired(now),
+            "the file that it names is not there": row.deleted_at is None and missing,
+            "completed without a file": lacking and row.egress_id not in self.backed_up,
+            "2: due and not handled": row.due_at is not None and row.due_at <= now - _SLACK,
+        }
+        return next((problem for problem, there in problems.items() if there), None)
+
+    def _owned_object(self, key: str) -> bool:
+        row = self._rows.get(UUID(key.removeprefix(PREFIX).partition("/")[0]))
+        if row is None or row.deleted_at is not None:
+            return False
+        # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
+        return (row.storage_key == key and row.downloadable) or row.egress_id in self.backed_up
+
+    def _zombie(self, row: Recording) -> bool:
+        """Whether LiveKit has a dead egress on record as running, for ever: a tombstone stays as long."""
+        ours = self._livekit.ours
+        return any(
+            not found.alive and found.id in ours and ours[found.id].recording_id == row.id
+            for found in self._world._records.unended()
+        )
+
+
+def _unknowable(found: Egress, row: Recording | None) -> bool:
+    """Whose id nobody was told before LiveKit forgot it, nobody can stop."""
+    return found.record is None and (row is None or row.egress_id != found.id)
+
+
+def _too_long(row: Recording, now: datetime) -> bool:
+    if row.max_duration is None or row.started_at is None or row.status is Status.STARTING:
+        return False
+    return now > row.started_at + timedelta(seconds=row.max_duration)
