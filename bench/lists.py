@@ -13,10 +13,11 @@ from bench.report import Figure
 from bench.rows import HEAVY_USER, ROOM, fill
 from local.processes.children import LOOPBACK
 from local.services.postgres import DATABASE, USER
-from recorder.database import Database, open_connection
-from recorder.domain import Status
-from recorder.repository import Page, Repository
+from recorder.domain.recording import Status
+from recorder.postgres.database import Database, open_connection
+from recorder.postgres.repository import Repository
 from recorder.settings import DatabaseSettings
+from recorder.usecases.ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def _table(
         ca_bundle="",
     )
     database = ends.enter_context(closing(Database(lambda: open_connection(settings, postgres.password))))
-    return _Table(name, Repository(database, emit_events=False))
+    return _Table(name, Repository(database, event_json=None))
 
 
 def _deep(laboratory: Laboratory, table: _Table, first: Page) -> tuple[int, tuple[datetime, UUID]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from recorder.egress import LiveKitEgress
-from recorder.egress_record import EgressRecord
+from recorder.api.endpoint import ERRORS
 from recorder.errors import DatabaseUnavailableError, RecorderError
-from recorder.http import ERRORS
-from recorder.livekit_webhook import snapshot_in, verify
-from recorder.ports import Clock
-from recorder.reconciler import Reconciler
-from recorder.service import RecordingService
+from recorder.livekit.egress import LiveKitEgress
+from recorder.livekit.lookup import EgressLookup
+from recorder.livekit.webhook import snapshot_in, verify
 from recorder.settings import StorageSettings, UploadSettings
+from recorder.sweep.sweep import Reconciler
+from recorder.usecases.ports import Clock
+from recorder.usecases.recordings import RecordingService
 from simulator import ports
 from simulator.kernel import SECOND
 
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from livekit_standin.webhooks import Webhook
-    from recorder.domain import EgressSnapshot, Policy, Recording
-    from recorder.ports import Egress as EgressPort
-    from recorder.ports import Events, Recordings, Storage
+    from recorder.domain.schedule import Policy
+    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
     from simulator.livekit import SimulatedLiveKit
     from simulator.ports import Gate
 
@@ -48,18 +47,17 @@ class Environment:
     reconciler: Reconciler
 
 
-class Egress:
-    """Both adapters as one, as in `recorder.bootstrap`."""
+@dataclass(frozen=True, slots=True)
+class SimulatedAdapters:
+    """The product's ports in a history."""
 
-    def __init__(self, adapter: LiveKitEgress, record: EgressRecord) -> None:
-        self.adapter = adapter
-        self.find = record.find
-
-    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
-        return self.adapter.start(recording, webhook_url)
-
-    def __getattr__(self, name: str) -> object:
-        return cast("object", getattr(self.adapter, name))
+    repository: Recordings
+    listing: Listing
+    egress: Egress
+    storage: Storage
+    events: Events
+    policy: Policy
+    clock: Clock
 
 
 class Functions:
@@ -137,13 +135,14 @@ class Functions:
         self.invoke(work, pace=pace, ended=lambda done: answer(status if done else 504))
 
     def _environment(self) -> Environment:
-        adapter = LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=STORAGE, upload=_UPLOAD)
-        record = EgressRecord("", api_key=API_KEY, api_secret=API_SECRET, storage=STORAGE)
-        egress = cast("EgressPort", Egress(adapter, record))
-        clock = Clock(self._kernel.now, self._kernel.sleep)
-        recordings, storage, policy = self._recordings, self._storage, self._policy
-        service = RecordingService(recordings, egress, storage, policy, clock)
-        reconciler = Reconciler(
-            service, recordings, egress, storage, events=self._events, policy=policy, clock=clock
+        adapters = SimulatedAdapters(
+            repository=self._recordings,
+            listing=EgressLookup("", api_key=API_KEY, api_secret=API_SECRET, storage=STORAGE),
+            egress=LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=STORAGE, upload=_UPLOAD),
+            storage=self._storage,
+            events=self._events,
+            policy=self._policy,
+            clock=Clock(self._kernel.now, self._kernel.sleep),
         )
-        return Environment(service, reconciler)
+        service = RecordingService(adapters)
+        return Environment(service=service, reconciler=Reconciler(adapters, service))

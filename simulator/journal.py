@@ -6,16 +6,16 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from recorder.domain import EventType, Status
+from recorder.domain.events import EventType
+from recorder.domain.recording import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from recorder.domain import Recording
-    from recorder.ports import Recordings
-    from recorder.repository import StoredEvent
+    from recorder.domain.recording import Recording
+    from recorder.usecases.ports import Recordings, StoredEvent
 
 _LIVE: Final = {Status.STARTING, Status.ACTIVE, Status.STOPPING}
 _KINDS: Final = {

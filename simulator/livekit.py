@@ -16,7 +16,7 @@ from livekit.protocol import egress as protocol
 
 from livekit_standin.protojson import twirp_json
 from livekit_standin.twirp import TwirpError
-from recorder.domain import PREFIX
+from recorder.domain.recording import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from livekit_standin.twirp import Answer
     from livekit_standin.world import World
-    from recorder.egress import LiveKit
+    from recorder.livekit.egress import LiveKit
     from simulator.ports import Gate
 
 SECOND: Final = 1_000_000_000
@@ -83,7 +83,7 @@ class SimulatedLiveKit:
     def post(
         self, _url: str, body: bytes, _headers: Mapping[str, str], *, seconds: float
     ) -> tuple[int, bytes]:
-        """Answer as `recorder.https.post` does; a single look-up is all that the product asks of it here."""
+        """Answer as `recorder.outbound.post` does; a single look-up is all that the product asks of it here."""
         gate, faults = self._gate, self._gate.faults
         gate.wait()
         gate.point()

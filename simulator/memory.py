@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain import Event, Recording, StoredFile, event_of
-from recorder.repository import Backlog, Owner, StoredEvent, _event_json
+from recorder.contract.event import event_json
+from recorder.domain.events import Event, event_of
+from recorder.domain.recording import Recording, StoredFile
+from recorder.usecases.ports import Backlog, Owner, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from recorder.repository import Page
+    from recorder.usecases.ports import Page
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -28,7 +30,7 @@ class _Unpublished:
 
 
 class MemoryRepository:
-    """`recorder.repository.Repository` without Postgres."""
+    """`recorder.postgres.repository.Repository` without Postgres."""
 
     def __init__(self, *, emit_events: bool) -> None:
         self.rows: dict[UUID, Recording] = {}
@@ -106,7 +108,7 @@ class MemoryRepository:
             if (row := self.rows.get(recording_id))
         }
 
-    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
+    def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         for recording_id in recording_ids:
             row = self.rows.get(recording_id)
             if row is not None and row.attempts == 0 and not row.live:
@@ -134,7 +136,7 @@ class MemoryRepository:
             StoredEvent(
                 position=each.position,
                 type=each.event.type,
-                body=json.dumps(_event_json(each.event, each.recording)),
+                body=json.dumps(event_json(each.event, each.recording)),
             )
             for each in free
         ]
@@ -169,7 +171,7 @@ def _listed(row: Recording, page: Page, now: datetime) -> bool:
 
 
 class MemoryStorage:
-    """`recorder.storage.S3Storage` without S3: `objects` is what the bucket holds, by key."""
+    """`recorder.aws.storage.S3Storage` without S3: `objects` is what the bucket holds, by key."""
 
     def __init__(self) -> None:
         self.objects: dict[str, StoredFile] = {}
@@ -204,7 +206,7 @@ def _taken_over(recording: Recording) -> str | None:
 
 
 class MemoryEvents:
-    """`recorder.events.EventBridge` without a bus: `taken` is what it took, in order."""
+    """`recorder.aws.events.EventBridge` without a bus: `taken` is what it took, in order."""
 
     def __init__(self) -> None:
         self.taken: list[StoredEvent] = []

@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain import Policy
+from recorder.domain.schedule import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from recorder.ports import Events, Recordings, Storage
-    from recorder.repository import StoredEvent
+    from recorder.usecases.ports import Events, Recordings, Storage, StoredEvent
     from simulator.faults import Faults
     from simulator.kernel import Kernel
 
@@ -59,7 +58,7 @@ class Gate:
             self.kernel.sleep(seconds)
 
     def database[T](self, statement: Callable[[], T]) -> T:
-        """Run a statement as `recorder.database.Database` does."""
+        """Run a statement as `recorder.postgres.database.Database` does."""
         faults, random = self.faults, self.random
 
         def effect() -> T:

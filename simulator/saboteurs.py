@@ -8,12 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
-from recorder import domain, egress_info
-from recorder.domain import Judgement, Status, Step
+from recorder.domain import lifecycle, verdict
+from recorder.domain.recording import Status
+from recorder.domain.verdict import Judgement, Step
 from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
-from recorder.reconciler import EVENTS, Reconciler
-from recorder.service import RecordingService, Started, _replay
-from simulator.functions import Egress as BothAdapters
+from recorder.livekit import info as egress_info
+from recorder.livekit.egress import LiveKitEgress
+from recorder.sweep.sweep import EVENTS, Reconciler
+from recorder.usecases.recordings import RecordingService, Started, _replay
 from simulator.memory import MemoryRepository
 
 if TYPE_CHECKING:
@@ -25,19 +27,22 @@ if TYPE_CHECKING:
 
     from livekit.protocol import egress as protocol
 
-    from recorder.domain import EgressSnapshot, EgressStatus, Policy, Presence, Recording
-    from recorder.egress import Outcome
-    from recorder.reconciler import _Record, _Sweep
-    from recorder.repository import StoredEvent
-    from recorder.requests import StartRequest
+    from recorder.contract.requests import StartRequest
+    from recorder.domain.egress import EgressSnapshot, EgressStatus
+    from recorder.domain.recording import Recording
+    from recorder.domain.schedule import Policy
+    from recorder.domain.verdict import Presence
     from recorder.settings import StorageSettings
+    from recorder.sweep.sweep import _Record, _Sweep
+    from recorder.usecases.ports import Outcome, StoredEvent
 
-_apply_snapshot = domain.apply_snapshot
-_judge_absent = domain._judge_absent
-_judge_deadlines = domain._judge_deadlines
+_apply_snapshot = lifecycle.apply_snapshot
+_judge_absent = verdict._judge_absent
+_judge_deadlines = verdict._judge_deadlines
 _recording_id = egress_info._recording_id
 _evidence = Reconciler._evidence
 _own = RecordingService._own
+_start = LiveKitEgress.start
 _save = MemoryRepository.save
 _lease_events = MemoryRepository.lease_events
 
@@ -58,8 +63,10 @@ def _start_before_insert(
     webhook_url: str | None = None,
 ) -> Started:
     recording = self._new_recording(request, user_id, idempotency_key)
-    snapshot = self._egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
-    existing = self._recordings.insert(recording)
+    snapshot = self._adapters.egress.start(
+        recording, f"{webhook_url}/{recording.id}" if webhook_url else None
+    )
+    existing = self._adapters.repository.insert(recording)
     if existing is not None:
         return _replay(recording, existing)
     self.apply(recording, snapshot)
@@ -67,17 +74,17 @@ def _start_before_insert(
 
 
 def _an_error_is_a_refusal(
-    self: BothAdapters, recording: Recording, webhook_url: str | None
+    self: LiveKitEgress, recording: Recording, webhook_url: str | None
 ) -> EgressSnapshot:
     try:
-        return self.adapter.start(recording, webhook_url)
+        return _start(self, recording, webhook_url)
     except EgressUnansweredError as error:
         raise EgressUnavailableError(str(error)) from error
 
 
 def _row_before_objects(self: RecordingService, recording: Recording) -> None:
-    self._recordings.remove(recording)
-    self._storage.delete(recording)
+    self._adapters.repository.remove(recording)
+    self._adapters.storage.delete(recording)
 
 
 def _nothing_is_leased(
@@ -107,7 +114,7 @@ def _one_witness_is_enough(
     return _judge(recording, record, presence, now, policy, worker_denies=worker_denies)
 
 
-_judge = domain.judge
+_judge = verdict.judge
 
 
 def _a_stop_is_tried_once(
@@ -135,13 +142,13 @@ def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> 
 def _events_are_forgotten_first(
     self: Reconciler, _seconds_left: Callable[[], float], _outcomes: Counter[str]
 ) -> None:
-    now = self._clock.now()
-    while self._events is not None:
-        events = self._recordings.lease_events(now, now, EVENTS)
+    now = self._adapters.clock.now()
+    while self._adapters.events is not None:
+        events = self._adapters.repository.lease_events(now, now, EVENTS)
         if not events:
             return
-        self._recordings.delete_events([each.position for each in events])
-        self._events.publish(events)
+        self._adapters.repository.delete_events([each.position for each in events])
+        self._adapters.events.publish(events)
 
 
 def _writes_do_not_compare(self: MemoryRepository, before: Recording, after: Recording) -> bool:
@@ -150,7 +157,7 @@ def _writes_do_not_compare(self: MemoryRepository, before: Recording, after: Rec
 
 
 def _everybody_owns_everything(self: RecordingService, recording_id: UUID, user_id: str) -> Recording:
-    found = self._recordings.get(recording_id)
+    found = self._adapters.repository.get(recording_id)
     return _own(self, recording_id, found.user_id if found is not None else user_id)
 
 
@@ -161,18 +168,18 @@ def _instead(owner: object, name: str, saboteur: object) -> Iterator[None]:
 
 
 SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
-    "a final status is not final": partial(_instead, domain, "apply_snapshot", _final_is_not_final),
+    "a final status is not final": partial(_instead, lifecycle, "apply_snapshot", _final_is_not_final),
     "LiveKit is asked before the row is stored": partial(
         _instead, RecordingService, "start", _start_before_insert
     ),
-    "an error counts as a refusal": partial(_instead, BothAdapters, "start", _an_error_is_a_refusal),
+    "an error counts as a refusal": partial(_instead, LiveKitEgress, "start", _an_error_is_a_refusal),
     "the row is removed before the objects": partial(
         _instead, RecordingService, "_bury", _row_before_objects
     ),
     "events are not leased": partial(_instead, MemoryRepository, "lease_events", _nothing_is_leased),
     "nothing is adopted": partial(_instead, Reconciler, "_evidence", _nothing_is_adopted),
-    "one witness is enough": partial(_instead, domain, "judge", _one_witness_is_enough),
-    "a stop is tried only once": partial(_instead, domain, "_judge_deadlines", _a_stop_is_tried_once),
+    "one witness is enough": partial(_instead, verdict, "judge", _one_witness_is_enough),
+    "a stop is tried only once": partial(_instead, verdict, "_judge_deadlines", _a_stop_is_tried_once),
     "what others record is ours": partial(_instead, egress_info, "_recording_id", _everything_is_ours),
     "events are forgotten before they are told": partial(
         _instead, Reconciler, "_publish", _events_are_forgotten_first

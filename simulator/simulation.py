@@ -12,8 +12,9 @@ from uuid import UUID
 
 from livekit_standin.faults import Faults as LiveKitFaults
 from livekit_standin.world import World
-from recorder import reconciler, service
+from recorder.sweep import sweep as reconciler
 from recorder.telemetry import log
+from recorder.usecases import recordings as service
 from simulator import plan
 from simulator.faults import Faults, every
 from simulator.functions import API_KEY, API_SECRET, Functions
@@ -30,7 +31,7 @@ from simulator.users import Users
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recorder.ports import Recordings
+    from recorder.usecases.ports import Recordings
     from simulator.loops import VirtualLoops
 
 _BEGINNING_NS: Final = 1_795_348_800 * SECOND
@@ -113,7 +114,7 @@ class Simulation:
             with (
                 _by_chance_of(self._random),
                 _at_time_of(self._kernel),
-                patch("recorder.egress_record.post", self._livekit.post),
+                patch("recorder.livekit.lookup.post", self._livekit.post),
             ):
                 self._disturb()
                 self._quiesce()
@@ -182,7 +183,7 @@ class Simulation:
 @contextmanager
 def _by_chance_of(random: Random) -> Iterator[None]:
     """Let the ids that the product makes follow from the seed."""
-    with patch("recorder.service.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)):
+    with patch("recorder.usecases.recordings.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)):
         yield
 
 

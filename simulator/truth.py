@@ -8,7 +8,7 @@ from uuid import UUID
 
 from livekit.protocol import egress as protocol
 
-from recorder.domain import PREFIX, FailureCode, Status
+from recorder.domain.recording import PREFIX, FailureCode, Status
 from simulator.journal import require
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from livekit_standin.records import Egress
     from livekit_standin.world import World
-    from recorder.domain import Policy, Recording
+    from recorder.domain.recording import Recording
+    from recorder.domain.schedule import Policy
     from simulator.livekit import Own, SimulatedLiveKit
 
 _RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}

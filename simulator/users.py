@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from recorder import errors
-from recorder.domain import Status
-from recorder.paging import cursor_after, page_of
-from recorder.requests import StartRequest
+from recorder.api.paging import cursor_after, page_of
+from recorder.contract.requests import StartRequest
+from recorder.domain.recording import Status
 from simulator import plan
 from simulator.journal import Observer, Paging, ViolationError, listed, require
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
     from uuid import UUID
 
-    from recorder.domain import Policy
+    from recorder.domain.schedule import Policy
     from simulator.functions import Environment, Functions
     from simulator.journal import Journal
     from simulator.kernel import Kernel

@@ -15,14 +15,16 @@ from aws_lambda_powertools.event_handler.openapi import params
 from aws_lambda_powertools.event_handler.openapi.models import Example
 from pydantic import BaseModel, ConfigDict
 
-from recorder import errors, schemas
-from recorder.domain import Recording, Source, Status
-from recorder.http import MAXIMUM_KEY_LENGTH
-from recorder.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
-from recorder.repository import Page
-from recorder.requests import StartRequest
-from recorder.service import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
+from recorder import errors
+from recorder.api.endpoint import MAXIMUM_KEY_LENGTH
+from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
+from recorder.contract import answers as schemas
+from recorder.contract.requests import StartRequest
+from recorder.domain.recording import Recording, Status
+from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
+from recorder.usecases.ports import Page
+from recorder.usecases.recordings import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
 
 
 class StopRequest(BaseModel):

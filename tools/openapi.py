@@ -19,8 +19,8 @@ from aws_lambda_powertools.event_handler.openapi import models
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse, OpenAPIResponseHeader
 from pydantic import ConfigDict, with_config
 
-from recorder import schemas
-from recorder.http import RETRY_AFTER_SECONDS, Request, error_answer
+from recorder.api.endpoint import RETRY_AFTER_SECONDS, Request, error_answer
+from recorder.contract import answers as schemas
 from tools.http_contract import OPERATIONS, RECORDING_PATH, Input, Operation, Success
 
 ROOT: Final = Path(__file__).parent.parent

@@ -10,7 +10,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from recorder.domain import EVENTS, LIVE, OBSERVED, TRANSITIONS, Status
+from recorder.domain.events import EVENTS
+from recorder.domain.lifecycle import OBSERVED, TRANSITIONS
+from recorder.domain.recording import LIVE, Status
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"

@@ -10,14 +10,15 @@ from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from recorder.ahead import CONNECTION
-from recorder.bootstrap import environment
-from recorder.database import Database
+from recorder.bootstrap import CONNECTION, current
+from recorder.contract.event import event_json
+from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from recorder.database import Connection, Parameter, Row
+    from recorder.postgres.database import Connection, Parameter, Row
 
 
 class _Timed:
@@ -44,7 +45,7 @@ def lambda_handler(event: dict[str, object], context: LambdaContext) -> list[lis
     """
     sys.path.insert(0, str(event["folder"]))
     timed = _Timed(CONNECTION.take())
-    environment.get().made["database"] = Database(lambda: timed)
+    current().repository = Repository(Database(lambda: timed), event_json=event_json)
     handler = import_module("app").lambda_handler
     request, numbered = json.dumps(event["request"]), str(event["numbered"])
     measured: list[list[float]] = []

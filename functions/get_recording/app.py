@@ -1,18 +1,21 @@
 """GET /api/video/recordings/{id}: one recording, with a link to its file."""
 
+from recorder.bootstrap import current, expect_database
+
+expect_database()
+
 from http import HTTPStatus
 
-from recorder.bootstrap import recordings
-from recorder.http import Answer, Request, answer, endpoint
-from recorder.schemas import recording_json, time_json
+from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.contract.answers import recording_json, time_json
 
 
 @endpoint
 def lambda_handler(request: Request) -> Answer:
     """Answer the recording as it is now; `Prefer: wait=N` waits for its status to change."""
     request.query()
-    recording = recordings().get(request.recording_id, user_id=request.user_id, wait=request.wait)
-    download = recordings().download(recording)
+    recording = current().recordings.get(request.recording_id, user_id=request.user_id, wait=request.wait)
+    download = current().recordings.download(recording)
     return answer(
         HTTPStatus.OK,
         {

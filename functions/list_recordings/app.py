@@ -1,18 +1,21 @@
 """GET /api/video/recordings: list the caller's recordings."""
 
+from recorder.bootstrap import current, expect_database
+
+expect_database()
+
 from http import HTTPStatus
 
-from recorder.bootstrap import recordings
-from recorder.http import Answer, Request, answer, endpoint
-from recorder.paging import PARAMETERS, cursor_after, page_of
-from recorder.schemas import recording_json
+from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.api.paging import PARAMETERS, cursor_after, page_of
+from recorder.contract.answers import recording_json
 
 
 @endpoint
 def lambda_handler(request: Request) -> Answer:
     """Answer one page, newest first unless asked otherwise."""
     page = page_of(request.query(*PARAMETERS), request.user_id)
-    listing = recordings().list(page)
+    listing = current().recordings.list(page)
     return answer(
         HTTPStatus.OK,
         {

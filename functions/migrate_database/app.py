@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from recorder.database import tls_context
-from recorder.login import database_login
+from recorder.bootstrap import database_login
+from recorder.postgres.database import tls_context
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:

@@ -1,18 +1,20 @@
 """Every minute: make true what webhooks missed, and leave nothing unowned."""
 
+from recorder.bootstrap import current, expect_database, expect_livekit
+
+expect_database()
+expect_livekit()
+
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from recorder.bootstrap import expect_livekit, reconciler
 from recorder.telemetry import Code, count, log
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _RESERVE_SECONDS = 5.0
-
-expect_livekit()
 
 
 @log.logger.inject_lambda_context
@@ -22,7 +24,7 @@ def lambda_handler(_event: dict[str, object], context: "LambdaContext") -> dict[
     def seconds_left() -> float:
         return context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
 
-    summary = reconciler().sweep(seconds_left)
+    summary = current().reconciler.sweep(seconds_left)
     outcomes = dict(sorted(summary.outcomes.items()))
     for outcome, number in outcomes.items():
         count("RecordingsReconciled", number, outcome=outcome)

@@ -1,17 +1,19 @@
 """POST /api/video/recordings: start a recording."""
 
+from recorder.bootstrap import current, expect_database, expect_livekit
+
+expect_database()
+expect_livekit()
+
 from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from recorder.bootstrap import expect_livekit, recordings, upload_settings
+from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.contract.answers import started_json
+from recorder.contract.requests import LAYOUTS, StartRequest
 from recorder.errors import InvalidRequestError
-from recorder.http import Answer, Request, answer, endpoint
-from recorder.requests import LAYOUTS, StartRequest
-from recorder.schemas import started_json
 from recorder.untrusted import json_value
-
-expect_livekit()
 
 
 @endpoint
@@ -21,7 +23,7 @@ def lambda_handler(request: Request) -> Answer:
     options = _options(request.body)
     _check_layout(options.layout)
     request.require_room(options.room_name)
-    started = recordings().start(
+    started = current().recordings.start(
         options,
         user_id=request.user_id,
         idempotency_key=request.idempotency_key,
@@ -49,7 +51,7 @@ def _options(body: bytes) -> StartRequest:
 
 def _check_layout(layout: str) -> None:
     # Which layouts a page of the deployment's own has, only that page knows.
-    if layout not in LAYOUTS and not upload_settings().template_url:
+    if layout not in LAYOUTS and not current().upload_settings.template_url:
         raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
 
 

@@ -1,14 +1,16 @@
 """PATCH /api/video/recordings/{id}: stop a recording."""
 
+from recorder.bootstrap import current, expect_database, expect_livekit
+
+expect_database()
+expect_livekit()
+
 from http import HTTPStatus
 
-from recorder.bootstrap import expect_livekit, recordings
+from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.contract.answers import stopped_json
 from recorder.errors import InvalidRequestError
-from recorder.http import Answer, Request, answer, endpoint
-from recorder.schemas import stopped_json
 from recorder.untrusted import json_value
-
-expect_livekit()
 
 
 @endpoint
@@ -16,7 +18,7 @@ def lambda_handler(request: Request) -> Answer:
     """Answer `stopping` until the file exists; `Prefer: wait=N` waits for the final status."""
     request.query()
     _check_action(request.body)
-    recording = recordings().stop(request.recording_id, user_id=request.user_id, wait=request.wait)
+    recording = current().recordings.stop(request.recording_id, user_id=request.user_id, wait=request.wait)
     return answer(HTTPStatus.OK, stopped_json(recording))
 
 

@@ -12,8 +12,8 @@ from pg8000.exceptions import InterfaceError
 from local.processes.children import LOOPBACK
 from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
-from recorder.database import Database, open_connection
 from recorder.errors import DatabaseUnavailableError
+from recorder.postgres.database import Database, open_connection
 from recorder.settings import DatabaseSettings
 from tests.support.certificates import Authority
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.services.postgres import Postgres
-    from recorder.database import Row
+    from recorder.postgres.database import Row
 
 
 class Server(NamedTuple):

@@ -10,9 +10,9 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from recorder.domain import EventType
-from recorder.events import EventBridge
-from recorder.repository import StoredEvent
+from recorder.aws.events import EventBridge
+from recorder.domain.events import EventType
+from recorder.usecases.ports import StoredEvent
 from simulator.memory import MemoryEvents
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from local.stack import Stack
-    from recorder.ports import Events
+    from recorder.usecases.ports import Events
 
 
 class Bus(Protocol):

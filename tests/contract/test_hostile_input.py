@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from livekit.protocol import egress as protocol
 
-from recorder import domain
-from recorder.database import Database
-from recorder.domain import Policy, Status
+from recorder.api.endpoint import Request
+from recorder.api.paging import CURSOR, PARAMETERS, page_of
+from recorder.contract.event import event_json
+from recorder.contract.requests import StartRequest
+from recorder.domain.lifecycle import apply_snapshot
+from recorder.domain.recording import Status
+from recorder.domain.schedule import Policy
 from recorder.errors import InvalidRequestError
-from recorder.http import Request
-from recorder.livekit_webhook import snapshot_in
-from recorder.paging import CURSOR, PARAMETERS, page_of
-from recorder.repository import Repository
-from recorder.requests import StartRequest
+from recorder.livekit.webhook import snapshot_in
+from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
 from recorder.settings import StorageSettings
 from tests.support.database import connect
 from tests.support.recordings import T0, recording
@@ -80,7 +82,7 @@ def recordings(stack: Stack) -> Iterator[Repository]:
     name = f"hostile_{uuid4().hex}"
     stack.postgres.create_database(name, template="migrated")
     with closing(Database(lambda: connect(stack.postgres, name))) as database:
-        yield Repository(database, emit_events=True)
+        yield Repository(database, event_json=event_json)
 
 
 @rest
@@ -109,7 +111,7 @@ def test_every_webhook_that_parses_is_stored(recordings: Repository, info: proto
     with suppress(InvalidRequestError):
         snapshot = snapshot_in(body.encode(), STORAGE)
         new = recording(target=f"room:{uuid4()}")
-        changed = domain.apply_snapshot(new, snapshot, T0, Policy()) if snapshot else None
+        changed = apply_snapshot(new, snapshot, T0, Policy()) if snapshot else None
         if changed is not None:
             assert recordings.insert(new) is None
             assert recordings.save(new, changed)

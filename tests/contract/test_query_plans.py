@@ -16,10 +16,12 @@ from pg8000 import native
 from bench.rows import HEAVY_USER, ROOM, fill, fill_outbox
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder import repository
-from recorder.database import Database
-from recorder.domain import Status
-from recorder.repository import Page, Repository
+from recorder.contract.event import event_json
+from recorder.domain.recording import Status
+from recorder.postgres import repository
+from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
+from recorder.usecases.ports import Page
 from tests.support.database import connect
 from tests.support.recordings import recording
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from local.stack import Stack
-    from recorder.database import Connection, Parameter, Row
+    from recorder.postgres.database import Connection, Parameter, Row
 
 # One process, for one filling of the table.
 pytestmark = pytest.mark.xdist_group("plans")
@@ -71,7 +73,7 @@ class Explained:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = Explaining(connection)
-        self.repository = Repository(Database(lambda: self._connection), emit_events=True)
+        self.repository = Repository(Database(lambda: self._connection), event_json=event_json)
 
     def nodes(self) -> list[Plan]:
         """Return all nodes of the last statement's plan; none reads a whole table."""
@@ -260,7 +262,7 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "REMOVE": (remove, {"recordings_pkey"}),
     "REFRESHED": (lambda recordings: recordings.refreshed(AN_ID, NOW), {"recordings_pkey"}),
     "OWNERS": (lambda recordings: recordings.owners(THOUSAND), {"recordings_pkey"}),
-    "ARM": (lambda recordings: recordings.arm(THOUSAND, NOW), {"recordings_pkey"}),
+    "MAKE_DUE": (lambda recordings: recordings.make_due(THOUSAND, NOW), {"recordings_pkey"}),
     "DELETE_EVENTS": (lambda recordings: recordings.delete_events(range(1, 101)), {"recording_events_pkey"}),
     "BACKLOG": (lambda recordings: recordings.backlog(NOW), {"recordings_due", "recording_events_pkey"}),
 }

@@ -11,9 +11,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from recorder.database import Database
-from recorder.domain import Source, Status, StopReason
-from recorder.repository import Page, Repository
+from recorder.contract.event import event_json
+from recorder.domain.recording import Status, StopReason
+from recorder.domain.sources import Source
+from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
+from recorder.usecases.ports import Page
 from simulator.memory import MemoryRepository
 from tests.support.database import connect
 from tests.support.recordings import T0, recording
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stack import Stack
-    from recorder.domain import Recording
-    from recorder.ports import Recordings
+    from recorder.domain.recording import Recording
+    from recorder.usecases.ports import Recordings
 
 MINUTE = timedelta(minutes=1)
 
@@ -37,7 +40,7 @@ def recordings(request: pytest.FixtureRequest) -> Iterator[Recordings]:
     name = f"contract_{uuid4().hex}"
     stack.postgres.create_database(name, template="migrated")
     with closing(Database(lambda: connect(stack.postgres, name))) as database:
-        yield Repository(database, emit_events=True)
+        yield Repository(database, event_json=event_json)
 
 
 def inserted(recordings: Recordings, new: Recording) -> Recording:
@@ -303,7 +306,7 @@ class TestLease:
         later = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + MINUTE))
         backing_off = inserted(recordings, recording(status=Status.FAILED, due_at=T0 + MINUTE, attempts=1))
         live = inserted(recordings, recording())
-        recordings.arm([ended.id, later.id, backing_off.id, live.id, uuid4()], T0)
+        recordings.make_due([ended.id, later.id, backing_off.id, live.id, uuid4()], T0)
         leased = recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)
         assert {each.id for each in leased} == {ended.id, later.id}
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from botocore.credentials import ContainerProvider
 
-from recorder.aws import AwsError, presigned_get, secret
-from recorder.errors import StorageUnavailableError
+from recorder.aws.calls import presigned_get, secret
+from recorder.aws.storage import S3Storage
+from recorder.errors import AwsError, StorageUnavailableError
 from recorder.settings import AwsSettings
-from recorder.storage import S3Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

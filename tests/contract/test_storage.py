@@ -11,9 +11,9 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
+from recorder.aws.storage import S3Storage
 from recorder.errors import StorageUnavailableError
 from recorder.settings import AwsSettings
-from recorder.storage import S3Storage
 from simulator.memory import MemoryStorage
 from tests.support.recordings import T0, recording
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from local.stack import Stack
-    from recorder.ports import Storage
+    from recorder.usecases.ports import Storage
 
 
 class Bucket(Protocol):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from local.stack import Stack
-    from recorder.schemas import (
+    from recorder.contract.answers import (
         ErrorJson,
         RecordingDetailJson,
         RecordingJson,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.authorization import claims_in
+from recorder.api.authorization import claims_in
 from recorder.errors import UnauthorizedError
 from tests.support.events import bearer
 

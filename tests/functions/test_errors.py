@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from recorder.http import ERRORS, HEADERS
+from recorder.api.endpoint import ERRORS, HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

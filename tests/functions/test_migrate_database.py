@@ -11,7 +11,7 @@ import pytest
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder.repository import COLUMNS
+from recorder.postgres.repository import COLUMNS
 from tests.support.sites import migrate
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from recorder.http import HEADERS
+from recorder.api.endpoint import HEADERS
 from tests.support.events import EVENTS, event, http_event
 from tests.support.functions import function_of
 

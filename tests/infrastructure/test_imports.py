@@ -1,4 +1,4 @@
-"""The layer's modules import downwards only, and each vendor has its place."""
+"""The layer's packages import inwards only, for types too, and each vendor has its place."""
 
 from __future__ import annotations
 
@@ -8,86 +8,116 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "layers" / "recorder" / "recorder"
+LAYER = ROOT / "layers" / "recorder"
+PACKAGE = LAYER / "recorder"
 
-# Outermost first: a module may import what stands below it.
-ORDER = (
-    "http",
-    "authorization",
-    "paging",
-    "bootstrap",
-    "ahead",
-    "reconciler",
-    "service",
-    "repository",
-    "database",
-    "egress",
-    "egress_record",
-    "livekit_webhook",
-    "egress_info",
-    "storage",
-    "events",
-    "login",
-    "aws",
-    "sigv4",
-    "https",
-    "ports",
-    "settings",
-    "requests",
-    "schemas",
-    "domain",
-    "telemetry",
-    "errors",
-    "untrusted",
-)
+LEAVES = {"errors", "telemetry", "untrusted", "outbound"}
+# By package, or module at the top: what it may import of ours. Everything may import itself and the leaves below it.
+MAY_IMPORT: dict[str, set[str]] = {
+    "untrusted": set(),
+    "outbound": set(),
+    "errors": set(),
+    "telemetry": {"untrusted"},
+    "domain": set(),
+    "settings": {"domain"},
+    "contract": {"domain", "untrusted"},
+    "usecases": {"domain", "contract", *LEAVES},
+    "sweep": {"usecases", "domain", *LEAVES},
+    "postgres": {"usecases", "domain", "settings", *LEAVES},
+    "livekit": {"usecases", "domain", "settings", *LEAVES},
+    "aws": {"usecases", "domain", "settings", *LEAVES},
+    "ahead": {"settings"},
+    "bootstrap": {
+        "ahead",
+        "aws",
+        "contract",
+        "domain",
+        "livekit",
+        "postgres",
+        "settings",
+        "sweep",
+        "usecases",
+        *LEAVES,
+    },
+    "api": {"bootstrap", "contract", "domain", "usecases", *LEAVES},
+    "__init__": {"bootstrap", "contract", "domain", "usecases", "errors"},
+}
+# Of the use cases the adapters see the ports only.
+ADAPTERS = {"postgres", "livekit", "aws"}
 VENDORS = {
-    "livekit": {"egress"},
-    "aiohttp": {"egress"},
-    "jwt": {"livekit_webhook"},
-    "pg8000": {"database"},
+    "livekit": {"livekit.egress"},
+    "aiohttp": {"livekit.egress"},
+    "jwt": {"livekit.webhook"},
+    "pg8000": {"postgres.database"},
     "boto3": {"bootstrap"},
-    "botocore": {"bootstrap", "events", "storage"},
-    "pydantic": {"requests"},
-    "pydantic_core": {"requests"},
+    "botocore": {"bootstrap", "aws.events", "aws.storage"},
+    "pydantic": {"contract.requests"},
+    "pydantic_core": {"contract.requests"},
     "aws_lambda_powertools": {"telemetry"},
     "os": {"settings"},
 }
 
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))
+}
 
-def _imported(path: Path) -> set[str]:
-    """Return what a file imports when it runs: modules of its own package with a dot, others by their first name."""
+
+def _imported(path: Path, *, when_run: bool = False) -> set[str]:
+    """Return the modules that a file imports, by their full names; `when_run` leaves out those for types."""
     found: set[str] = set()
     tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body.clear()
+    if when_run:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body.clear()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found |= {f".{name.partition('.')[0]}" for name in names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            module = node.module or ""
+            modules = {f"{module}.{alias.name}" for alias in node.names}
+            ours = {name for name in modules if name.removeprefix("recorder.") in MODULES}
+            found |= ours or {module}
     return found
 
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-
-
-def test_every_module_has_its_place() -> None:
-    assert sorted(ORDER) == MODULES
+def _ours(path: Path) -> set[str]:
+    return {name.removeprefix("recorder.") for name in _imported(path) if name.startswith("recorder.")}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_module_imports_only_downwards(module: str) -> None:
-    own = {name[1:] for name in _imported(PACKAGE / f"{module}.py") if name.startswith(".")}
-    assert own <= set(ORDER[ORDER.index(module) + 1 :])
+def test_module_imports_inwards_only(module: str) -> None:
+    package = module.partition(".")[0]
+    imported = _ours(MODULES[module])
+    packages = {name.partition(".")[0] for name in imported} - {package}
+    assert packages <= MAY_IMPORT[package]
+    if package in ADAPTERS:
+        assert {name for name in imported if name.startswith("usecases.")} <= {"usecases.ports"}
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    imports = {module: _ours(path) & set(MODULES) for module, path in MODULES.items()}
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        for each in imports[module]:
+            if each not in clean:
+                visit(each, (*path, module))
+        clean.add(module)
+
+    clean: set[str] = set()
+    for module in imports:
+        visit(module, ())
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_vendor_stays_where_it_belongs(vendor: str) -> None:
-    users = {module for module in MODULES if vendor in _imported(PACKAGE / f"{module}.py")}
+    users = {
+        module
+        for module, path in MODULES.items()
+        if vendor in {name.partition(".")[0] for name in _imported(path, when_run=True)}
+    }
     assert users == VENDORS[vendor]
 
 
@@ -100,10 +130,19 @@ def test_function_knows_the_layer_and_no_vendor(path: Path) -> None:
         allowed |= {"pydantic"}
     if path.parent.name == "migrate_database":
         allowed |= {"alembic", "sqlalchemy", "pg8000", "hashlib", "time"}
-    assert _imported(path) <= allowed
+    assert {name.partition(".")[0] for name in _imported(path, when_run=True)} <= allowed
 
 
 def test_environment_is_read_in_the_settings_only() -> None:
-    for path in [*PACKAGE.glob("*.py"), *(ROOT / "functions").glob("*/*.py")]:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "functions").glob("*/*.py")]:
         if path.stem != "settings":
             assert "environ" not in path.read_text().replace("environment", ""), path
+
+
+@pytest.mark.parametrize("package", ["livekit_standin", "simulator"])
+def test_package_stands_alone(package: str) -> None:
+    strangers = {"local", "tests", "pytest"} | (
+        {"recorder", "simulator"} if package == "livekit_standin" else set()
+    )
+    for path in (ROOT / package).rglob("*.py"):
+        assert not {name.partition(".")[0] for name in _imported(path)} & strangers, path

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, Field, JsonValue
 
-from recorder.http import ERRORS
-from recorder.paging import PARAMETERS
+from recorder.api.endpoint import ERRORS
+from recorder.api.paging import PARAMETERS
 from tests.support.template import section
 from tools.openapi import DOCUMENT, generate
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from recorder.domain import CLIENT_FAULTS, FailureCode
+from recorder.domain.recording import CLIENT_FAULTS, FailureCode
 from recorder.telemetry import NAMESPACE, Code
 from tests.support import template
 from tests.support.template import evaluated, of_kind
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = template.SOURCE.parent
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
-SOURCES = [*(ROOT / "layers/recorder/recorder").glob("*.py"), *(ROOT / "functions").glob("*/app.py")]
+SOURCES = [*(ROOT / "layers/recorder/recorder").rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]
 ALARM = "AWS::CloudWatch::Alarm"
 
 type Metric = tuple[str, frozenset[str]]

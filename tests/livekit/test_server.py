@@ -28,7 +28,7 @@ from livekit_standin import __main__ as command_line
 from livekit_standin import storage
 from livekit_standin.server import DEMO_ROOM, Options, build
 from livekit_standin.timing import Delay, Timing
-from recorder import egress
+from recorder.livekit import egress
 from tests.livekit.recorded import KEY, SECRET, Step, load
 from tests.livekit.replay import masked
 

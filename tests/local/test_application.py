@@ -71,7 +71,7 @@ def test_an_alias_leads_to_its_function(template: Path) -> None:
     assert {route.function for route in loaded(template).routes} == {"Probe", "Hasty"}
 
 
-def scheduled(template: Path, expression: str, enabled: str = "true") -> Path:
+def reschedule(template: Path, expression: str, enabled: str = "true") -> Path:
     event = f"        Every: {{Type: Schedule, Properties: {{Schedule: {expression}, Enabled: {enabled}}}}}\n"
     return changed(template, "      Timeout: 1\n      Events:\n", f"      Timeout: 1\n      Events:\n{event}")
 
@@ -80,16 +80,16 @@ def scheduled(template: Path, expression: str, enabled: str = "true") -> Path:
     ("expression", "seconds"), [("rate(1 minute)", 60), ("rate(2 hours)", 7200), ("rate(1 day)", 86400)]
 )
 def test_rates_become_seconds(template: Path, expression: str, seconds: int) -> None:
-    (schedule,) = loaded(scheduled(template, expression)).schedules
+    (schedule,) = loaded(reschedule(template, expression)).schedules
     assert (schedule.function, schedule.seconds) == ("Hasty", seconds)
 
 
 def test_a_schedule_that_is_off_does_not_run(template: Path) -> None:
-    assert loaded(scheduled(template, "rate(1 minute)", "false")).schedules == ()
+    assert loaded(reschedule(template, "rate(1 minute)", "false")).schedules == ()
 
 
 def test_another_schedule_is_refused(template: Path) -> None:
-    assert "cron(0 12 * * ? *)" in refusal(scheduled(template, "cron(0 12 * * ? *)"))
+    assert "cron(0 12 * * ? *)" in refusal(reschedule(template, "cron(0 12 * * ? *)"))
 
 
 def test_a_lambda_authorizer_is_refused(template: Path) -> None:

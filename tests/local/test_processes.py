@@ -35,7 +35,7 @@ RUNNER = """
 import sys, time
 from pathlib import Path
 from local.processes import state
-from local.processes import Processes
+from local.processes.children import Processes
 directory = Path(sys.argv[1])
 with state.exclusive(directory) as lock, Processes(directory, keep_open=[lock]) as processes:
     child = processes.start("child", [sys.executable, "-c", sys.argv[2]])

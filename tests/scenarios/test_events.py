@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from recorder.schemas import EventJson, RecordingJson
+from recorder.contract.answers import RecordingJson
+from recorder.contract.event import EventJson
 from tests.support.forwarder import Forwarder
 
 if TYPE_CHECKING:

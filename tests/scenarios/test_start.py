@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from livekit_standin.faults import Faults
     from livekit_standin.twirp import TwirpError
-    from recorder.domain import EgressSnapshot, Recording
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.domain.recording import Recording
+    from recorder.usecases.ports import Egress
     from tests.support.clock import VirtualLoops
     from tests.support.deployment import Deployment, User
 
@@ -147,7 +149,7 @@ def test_t05_crash_between_the_row_and_the_call_is_resolved_in_one_sweep_after_t
     deployment: Deployment, alice: User
 ) -> None:
     dying = deployment.cold()
-    dying.made["egress"] = _Killed()
+    dying.egress = cast("Egress", _Killed())
     with pytest.raises(SystemExit):
         alice.start(environment=dying, roomName="demo")
     [recording] = alice.list().recordings

@@ -163,7 +163,7 @@ def test_t39_of_several_recordings_in_a_room_only_the_dead_one_fails(
     assert statuses == {dead: "failed", alive: "active", composite: "active"}
     asked = deployment.livekit.calls[calls:]
     assert "RoomService.ListParticipants" in asked
-    # Once a sweep, and once more for what outlived the verdict.
+    # Once a sweep, and once more for what reported_after_failure the verdict.
     assert asked.count("RoomService.ListRooms") == 4
 
 

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from recorder.database import Database
-from recorder.repository import Repository
+from recorder.contract.event import event_json
+from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
 from simulator import plan
 from simulator.saboteurs import SABOTEURS
 from simulator.shrink import failure, kind, shrink
@@ -52,7 +53,7 @@ def database(stack: Stack) -> Iterator[Database]:
 def test_no_history_over_real_postgres_breaks_an_invariant(database: Database, virtual: VirtualLoops) -> None:
     for seed in range(1000, 1015):
         database.run("truncate recordings, recording_events")
-        Simulation(plan.generate(seed), virtual, Repository(database, emit_events=True)).run()
+        Simulation(plan.generate(seed), virtual, Repository(database, event_json=event_json)).run()
 
 
 def test_a_history_repeats_itself_over_postgres_and_in_memory(
@@ -60,7 +61,7 @@ def test_a_history_repeats_itself_over_postgres_and_in_memory(
 ) -> None:
     for seed in range(2000, 2005):
         database.run("truncate recordings, recording_events")
-        stored = Simulation(plan.generate(seed), virtual, Repository(database, emit_events=True))
+        stored = Simulation(plan.generate(seed), virtual, Repository(database, event_json=event_json))
         in_memory = [Simulation(plan.generate(seed), virtual) for _ in range(2)]
         told = []
         for simulation in (stored, *in_memory):

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from recorder import bootstrap
-from recorder.ports import Clock
+from recorder.usecases.ports import Clock
 from tests.support import contract
 from tests.support.events import event, http_event
 from tests.support.functions import LambdaContext, function_of, handler

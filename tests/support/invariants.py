@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from livekit.protocol import egress as protocol
 
-from recorder.domain import EVENTS, LIVE, TRANSITIONS, EventType, Status
+from recorder.domain.events import EVENTS, EventType
+from recorder.domain.lifecycle import TRANSITIONS
+from recorder.domain.recording import LIVE, Status
 
 if TYPE_CHECKING:
     from tests.support.deployment import Deployment, Row

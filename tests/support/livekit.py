@@ -23,7 +23,7 @@ from starlette.routing import Route
 from livekit_standin.api import Api
 from livekit_standin.webhooks import DeliverWebhook
 from livekit_standin.world import World
-from recorder.egress_record import FIND_SECONDS
+from recorder.livekit.lookup import FIND_SECONDS
 from tests.support.clock import SECOND, VirtualClock, VirtualLoops
 
 if TYPE_CHECKING:

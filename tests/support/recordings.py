@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 from uuid import UUID, uuid4
 
-from recorder.domain import Recording, Source, Status
+from recorder.domain.recording import Recording, Status
+from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from recorder.domain import StopReason
+    from recorder.domain.recording import StopReason
 
 T0: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

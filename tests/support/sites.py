@@ -15,8 +15,8 @@ from pg8000.exceptions import InterfaceError
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder.database import Database
-from recorder.egress import LiveKitEgress
+from recorder.livekit.egress import LiveKitEgress
+from recorder.postgres.repository import Repository
 from tests.support.events import event
 from tests.support.functions import LambdaContext, handler
 from tests.support.invariants import INSTRUMENT
@@ -98,10 +98,9 @@ class Site:
 def close_all(environments: Iterable[bootstrap.Environment]) -> None:
     """Give back what execution environments hold."""
     for environment in environments:
-        for made in environment.made.values():
-            if isinstance(made, Database | LiveKitEgress):
+        for made in vars(environment).values():
+            if isinstance(made, Repository | LiveKitEgress):
                 made.close()
-        environment.made.clear()
 
 
 class Sites:

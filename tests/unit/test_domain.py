@@ -11,29 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder import domain
-from recorder.domain import (
-    LIVE,
+from recorder.domain.egress import EgressFile, EgressSnapshot, EgressStatus
+from recorder.domain.events import EVENTS, EventType, event_of
+from recorder.domain.lifecycle import (
     OBSERVED,
     TRANSITIONS,
-    EgressFile,
-    EgressSnapshot,
-    EgressStatus,
-    EventType,
-    FailureCode,
-    Policy,
-    Presence,
-    Status,
-    Step,
-    StopReason,
+    apply_snapshot,
+    clear_reminders,
+    mark_deleted,
+    request_stop,
 )
+from recorder.domain.recording import LIVE, FailureCode, Status, StopReason
+from recorder.domain.schedule import Policy, backoff, reschedule
+from recorder.domain.verdict import Presence, Step, judge
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from recorder.domain import Recording
+    from recorder.domain.recording import Recording
 
 POLICY = Policy()
 MINUTE = timedelta(minutes=1)
@@ -89,9 +86,9 @@ def lived(start: Recording, said: Iterable[EgressSnapshot], *, at: datetime = T0
     """Return a recording as it was stored at first and after each change."""
     stored = [start]
     for snapshot in said:
-        changed = domain.apply_snapshot(stored[-1], snapshot, at, POLICY)
+        changed = apply_snapshot(stored[-1], snapshot, at, POLICY)
         if changed is not None:
-            stored.append(domain.scheduled(stored[-1], changed, POLICY, at))
+            stored.append(reschedule(stored[-1], changed, POLICY, at))
     return stored
 
 
@@ -138,12 +135,12 @@ class TestSnapshots:
     @given(snapshots, st.sampled_from(Status))
     def test_an_unknown_status_changes_nothing(self, snapshot: EgressSnapshot, status: Status) -> None:
         unknown = replace(snapshot, status=EgressStatus.UNKNOWN)
-        assert domain.apply_snapshot(recording(status=status), unknown, T0, POLICY) is None
+        assert apply_snapshot(recording(status=status), unknown, T0, POLICY) is None
 
     @given(snapshots, st.sampled_from(Status))
     def test_another_egress_changes_nothing(self, snapshot: EgressSnapshot, status: Status) -> None:
         row = recording(status=status, egress_id="EG_OTHER")
-        assert domain.apply_snapshot(row, snapshot, T0, POLICY) is None
+        assert apply_snapshot(row, snapshot, T0, POLICY) is None
 
     @given(st.lists(snapshots, max_size=8))
     def test_what_was_taken_in_is_not_taken_in_again(self, said: list[EgressSnapshot]) -> None:
@@ -167,10 +164,10 @@ class TestEvents:
         self, said: list[EgressSnapshot], deleted_after: int
     ) -> None:
         rows = lived(recording(), said[:deleted_after])
-        deleted = domain.mark_deleted(rows[-1], T0)
+        deleted = mark_deleted(rows[-1], T0)
         assert deleted is not None
         rows += lived(deleted, said[deleted_after:])
-        events = [domain.event_of(before, after) for before, after in zip([None, *rows], rows, strict=False)]
+        events = [event_of(before, after) for before, after in zip([None, *rows], rows, strict=False)]
         told = [event for event in events if event is not None]
         statuses = [row.status for row in rows if row.deleted_at is None]
         changes = [
@@ -178,7 +175,7 @@ class TestEvents:
             for before, after in pairwise([None, *statuses])
             if before is not after and after is not None
         ]
-        assert [event.type for event in told] == [*map(domain.EVENTS.get, changes), EventType.DELETED]
+        assert [event.type for event in told] == [*map(EVENTS.get, changes), EventType.DELETED]
         assert sorted({event.sequence for event in told}) == [event.sequence for event in told]
         assert len({event.id for event in told}) == len(told)
 
@@ -186,25 +183,25 @@ class TestEvents:
 class TestWishes:
     @given(st.sampled_from(Status), st.sampled_from(StopReason))
     def test_a_stop_is_wished_once_and_only_of_what_lives(self, status: Status, reason: StopReason) -> None:
-        stopping = domain.request_stop(recording(status=status), reason, T0)
+        stopping = request_stop(recording(status=status), reason, T0)
         assert (stopping is not None) == (status in LIVE)
         if stopping is not None:
             assert (stopping.status, stopping.stop_reason) == (Status.STOPPING, reason)
-            assert domain.request_stop(stopping, StopReason.USER, T0) is None
+            assert request_stop(stopping, StopReason.USER, T0) is None
 
     @given(st.sampled_from(Status))
     def test_every_status_is_deletable_once(self, status: Status) -> None:
-        deleted = domain.mark_deleted(recording(status=status, idempotency_key="k"), T0)
+        deleted = mark_deleted(recording(status=status, idempotency_key="k"), T0)
         assert deleted is not None
         assert deleted.idempotency_key is None
         assert deleted.status is (Status.STOPPING if status in LIVE else status)
-        assert domain.mark_deleted(deleted, T0) is None
+        assert mark_deleted(deleted, T0) is None
 
 
 class TestSchedule:
     @given(st.lists(snapshots, max_size=8), moments)
     def test_what_lives_is_always_looked_at_again(self, said: list[EgressSnapshot], at: datetime) -> None:
-        for row in lived(domain.scheduled(None, recording(), POLICY, T0), said, at=at)[1:]:
+        for row in lived(reschedule(None, recording(), POLICY, T0), said, at=at)[1:]:
             if row.live:
                 assert row.due_at is not None
                 assert at <= row.due_at <= at + POLICY.start_grace + MINUTE
@@ -212,8 +209,8 @@ class TestSchedule:
     @given(status=st.sampled_from(sorted(FINAL)), at=moments, running=st.booleans())
     def test_a_tombstone_outlives_every_upload(self, status: Status, at: datetime, *, running: bool) -> None:
         row = recording(status=status, egress_id="EG_1", deleted_at=T0)
-        tidied = domain.tidied(row, POLICY, at, running=running, settled=True)
-        tidy = domain.scheduled(row, tidied, POLICY, at)
+        cleared = clear_reminders(row, POLICY, at, running=running, settled=True)
+        tidy = reschedule(row, cleared, POLICY, at)
         assert tidy.awaits_upload(at) == (running or at < T0 + POLICY.upload_grace)
         assert tidy.due_at is not None
 
@@ -222,35 +219,35 @@ class TestSchedule:
         self, status: Status, *, running: bool
     ) -> None:
         row = recording(status=status, egress_id="EG_1")
-        deleted = domain.mark_deleted(row, T0)
+        deleted = mark_deleted(row, T0)
         assert deleted is not None
-        fresh = domain.scheduled(row, deleted, POLICY, T0)
+        fresh = reschedule(row, deleted, POLICY, T0)
         assert fresh.due_at == T0
         # In the same instant, as far as the clock can tell.
-        tidied = domain.tidied(fresh, POLICY, T0, running=running, settled=True)
-        assert domain.scheduled(fresh, tidied, POLICY, T0).due_at == T0 + POLICY.upload_grace
+        cleared = clear_reminders(fresh, POLICY, T0, running=running, settled=True)
+        assert reschedule(fresh, cleared, POLICY, T0).due_at == T0 + POLICY.upload_grace
 
     def test_the_last_look_for_a_file_is_not_over_before_it_was_taken(self) -> None:
         row = recording(status=Status.FAILED, late_upload_until=T0)
-        postponed = domain.tidied(row, POLICY, T0, running=False, settled=False)
+        postponed = clear_reminders(row, POLICY, T0, running=False, settled=False)
         assert postponed.late_upload_until == T0
-        assert domain.tidied(postponed, POLICY, T0, running=False, settled=True).late_upload_until is None
+        assert clear_reminders(postponed, POLICY, T0, running=False, settled=True).late_upload_until is None
 
     @given(st.integers(0, 100))
     def test_what_runs_although_it_is_over_is_asked_to_end_every_two_minutes(self, attempts: int) -> None:
         row = recording(status=Status.FAILED, egress_id="EG_1", attempts=attempts)
-        tidied = domain.tidied(row, POLICY, T0, running=True, settled=False, urgent=True)
-        due_at = domain.scheduled(row, tidied, POLICY, T0).due_at
+        cleared = clear_reminders(row, POLICY, T0, running=True, settled=False, urgent=True)
+        due_at = reschedule(row, cleared, POLICY, T0).due_at
         assert due_at is not None
         assert T0 < due_at <= T0 + 2 * MINUTE
 
     @given(st.integers(1, 100))
     def test_failures_wait_longer_each_time_up_to_six_hours(self, attempts: int) -> None:
-        assert MINUTE <= domain.backoff(attempts) <= domain.backoff(attempts + 1) <= timedelta(hours=6)
+        assert MINUTE <= backoff(attempts) <= backoff(attempts + 1) <= timedelta(hours=6)
 
     @given(st.sampled_from(sorted(FINAL)))
     def test_what_is_over_and_kept_for_ever_is_left_alone(self, status: Status) -> None:
-        assert domain.scheduled(None, recording(status=status), POLICY, T0).due_at is None
+        assert reschedule(None, recording(status=status), POLICY, T0).due_at is None
 
 
 class TestVerdicts:
@@ -271,43 +268,43 @@ class TestVerdicts:
     ) -> None:
         row = self.seen
         for number, (record, presence) in enumerate(evidence):
-            judgement = domain.judge(row, record, presence, T0 + timedelta(seconds=number * seconds), POLICY)
+            judgement = judge(row, record, presence, T0 + timedelta(seconds=number * seconds), POLICY)
             assert not judgement.final
             row = judgement.recording
 
     @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
     def test_the_second_denial_some_time_after_the_first(self, record: EgressStatus | None) -> None:
-        first = domain.judge(self.seen, record, Presence.DENIED, T0, POLICY)
+        first = judge(self.seen, record, Presence.DENIED, T0, POLICY)
         assert not first.final
-        too_soon = domain.judge(first.recording, record, Presence.DENIED, T0 + MINUTE / 6, POLICY)
+        too_soon = judge(first.recording, record, Presence.DENIED, T0 + MINUTE / 6, POLICY)
         assert not too_soon.final
-        second = domain.judge(first.recording, record, Presence.DENIED, T0 + MINUTE, POLICY)
+        second = judge(first.recording, record, Presence.DENIED, T0 + MINUTE, POLICY)
         code = FailureCode.EGRESS_LOST if record is None else FailureCode.WORKER_LOST
         assert (second.step, second.final, second.code) == (Step.LOOK, True, code)
 
     @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
     def test_silence_does_not_confirm_a_denial(self, record: EgressStatus | None) -> None:
-        first = domain.judge(self.seen, record, Presence.DENIED, T0, POLICY)
-        assert not domain.judge(first.recording, record, Presence.SILENT, T0 + MINUTE, POLICY).final
+        first = judge(self.seen, record, Presence.DENIED, T0, POLICY)
+        assert not judge(first.recording, record, Presence.SILENT, T0 + MINUTE, POLICY).final
 
     def test_a_room_that_never_showed_its_recorder_denies_nothing_that_is_on_record(self) -> None:
         row = replace(self.seen, recorder_seen_at=None)
         for minutes in range(120):
-            judgement = domain.judge(row, EgressStatus.ACTIVE, Presence.DENIED, T0 + minutes * MINUTE, POLICY)
+            judgement = judge(row, EgressStatus.ACTIVE, Presence.DENIED, T0 + minutes * MINUTE, POLICY)
             assert not judgement.final
             row = judgement.recording
 
     def test_a_closed_room_does_in_the_end(self) -> None:
         row = replace(self.seen, recorder_seen_at=None)
-        first = domain.judge(row, EgressStatus.ACTIVE, Presence.GONE, T0, POLICY)
+        first = judge(row, EgressStatus.ACTIVE, Presence.GONE, T0, POLICY)
         assert not first.final
         later = T0 + POLICY.unseen_grace
-        assert domain.judge(first.recording, EgressStatus.ACTIVE, Presence.GONE, later, POLICY).final
+        assert judge(first.recording, EgressStatus.ACTIVE, Presence.GONE, later, POLICY).final
 
     @pytest.mark.parametrize("record", [EgressStatus.ACTIVE, EgressStatus.STARTING, None])
     def test_a_stop_that_silence_meets_is_tried_again_for_ever(self, record: EgressStatus | None) -> None:
         late = T0 + 2 * POLICY.stopping_timeout
-        judgement = domain.judge(self.stopping, record, Presence.SILENT, late, POLICY)
+        judgement = judge(self.stopping, record, Presence.SILENT, late, POLICY)
         assert (judgement.step, judgement.final) == (Step.STOP, False)
 
     @pytest.mark.parametrize(
@@ -319,12 +316,12 @@ class TestVerdicts:
     ) -> None:
         late = T0 + POLICY.stopping_timeout
         row = replace(self.stopping, recorder_seen_at=None)
-        once = domain.judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
+        once = judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
         assert (once.step, once.final) == (Step.STOP, False)
-        again = domain.judge(once.recording, EgressStatus.ACTIVE, presence, late + POLICY.witness_gap, POLICY)
+        again = judge(once.recording, EgressStatus.ACTIVE, presence, late + POLICY.witness_gap, POLICY)
         assert (again.final, again.code) == (True, code)
 
     def test_an_upload_ends_at_its_deadline_although_no_room_can_tell(self) -> None:
         late = T0 + POLICY.stopping_timeout
-        judgement = domain.judge(self.stopping, EgressStatus.ENDING, Presence.SILENT, late, POLICY)
+        judgement = judge(self.stopping, EgressStatus.ENDING, Presence.SILENT, late, POLICY)
         assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)

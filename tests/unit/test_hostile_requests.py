@@ -17,13 +17,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recorder.api.endpoint import MAXIMUM_BODY_BYTES, Event, Request
+from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, PARAMETERS, cursor_after, page_of
+from recorder.contract.requests import StartRequest
 from recorder.errors import InvalidRequestError, RecordingNotFoundError, UnauthorizedError
-from recorder.http import MAXIMUM_BODY_BYTES, Event, Request
-from recorder.livekit_webhook import snapshot_in, verify
-from recorder.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, PARAMETERS, cursor_after, page_of
-from recorder.repository import Page
-from recorder.requests import StartRequest
+from recorder.livekit.webhook import snapshot_in, verify
 from recorder.settings import StorageSettings
+from recorder.usecases.ports import Page
 from tests.support.recordings import recording
 
 if TYPE_CHECKING:

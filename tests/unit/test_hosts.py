@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from recorder import aws
-from recorder.storage import S3Storage
+from recorder.aws import calls as aws
+from recorder.aws.storage import S3Storage
 from tests.unit.test_names_outside import SETTINGS
 
 REGIONS = ["eu-central-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1"]

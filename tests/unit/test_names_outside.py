@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recorder.domain import object_prefix
+from recorder.aws.storage import S3Storage, content_disposition
+from recorder.domain.recording import object_prefix
 from recorder.settings import AwsSettings
-from recorder.storage import S3Storage, content_disposition
 from recorder.telemetry import Code, log
 from recorder.untrusted import cleaned
 from tests.support.recordings import recording

@@ -17,12 +17,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .bootstrap import recordings
-    from .domain import Recording, Status
-    from .errors import RecorderError
-    from .repository import Page
-    from .requests import StartRequest
-    from .service import Download, RecordingService, Started
+    from recorder.bootstrap import recordings
+    from recorder.contract.requests import StartRequest
+    from recorder.domain.recording import Recording, Status
+    from recorder.errors import RecorderError
+    from recorder.usecases.ports import Page
+    from recorder.usecases.recordings import Download, RecordingService, Started
 
 __all__ = [
     "Download",
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Download": "service",
-    "Page": "repository",
+    "Download": "usecases.recordings",
+    "Page": "usecases.ports",
     "RecorderError": "errors",
-    "Recording": "domain",
-    "RecordingService": "service",
-    "StartRequest": "requests",
-    "Started": "service",
-    "Status": "domain",
+    "Recording": "domain.recording",
+    "RecordingService": "usecases.recordings",
+    "StartRequest": "contract.requests",
+    "Started": "usecases.recordings",
+    "Status": "domain.recording",
     "recordings": "bootstrap",
 }
 

@@ -1,59 +1,49 @@
-"""What a cold start waits for on the network, begun while the code is still being imported.
+"""Work of a cold start that waits for the network, done while the code is still being imported.
 
-Only an environment that Lambda starts because a request waits begins ahead: a SnapStart snapshot must hold neither
-connection nor key, and what was made for provisioned concurrency may be stale when it is needed.
+Only an environment that Lambda starts because a request waits works ahead: a SnapStart snapshot must hold neither a
+connection nor a key, and a connection of provisioned concurrency may be stale when it is needed.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from .login import database_login
-from .settings import RuntimeSettings
+from recorder.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .database import Connection
-
 
 class Ahead[T]:
-    """Something that takes time to make, made in the background from now on."""
+    """A value that takes time to make: `begin` makes one in the background, `take` returns it, or a new one."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: T | None = None
         self._thread: Thread | None = None
+
+    def begin(self) -> None:
+        """Begin to make the first value, where a request waits for this environment."""
         if RuntimeSettings.from_environment().on_demand:
             self._thread = Thread(target=self._run, daemon=True)
             self._thread.start()
 
     def take(self) -> T:
-        """Return what was made ahead to the first who asks, and to everybody else something new.
+        """Return the value made ahead to the first caller, and a new one to every other.
 
         Raises what making it raises.
         """
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
-            if self._made is not None:
-                return self._made
+            made, self._made = self._made, None
+            if made is not None:
+                return made
         return self._make()
 
     def _run(self) -> None:
-        # Whoever asks tries again, and is told what is wrong.
+        # Errors are dropped here: the first caller of `take` makes the value again and gets the error.
         with suppress(Exception):
             self._made = self._make()
-
-
-def _connection() -> Connection:
-    login = database_login()
-    from .database import open_connection  # noqa: PLC0415 - it is imported while the password is on its way
-
-    return open_connection(*login)
-
-
-CONNECTION: Final = Ahead(_connection)
-"""Connections to Postgres; whoever imports this module first begins the first of them."""

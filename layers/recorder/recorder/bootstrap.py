@@ -1,45 +1,41 @@
-"""The composition root: the only place that names concrete adapters.
+"""The composition root: the only module that names concrete adapters.
 
-Everything is made on first use and kept while the environment is warm. Nothing is made at import, so a SnapStart
-snapshot holds neither a connection nor randomness.
+Everything is made at its first use and kept while the environment is warm. Adapters are imported where they are
+made: a function pays at cold start for those that it uses.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import cache, wraps
-from typing import TYPE_CHECKING, Final, Literal, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal
 
-from . import aws
-from .ahead import CONNECTION, Ahead
-from .database import Database
-from .egress_record import EgressRecord
-from .errors import EgressUnansweredError, EgressUnavailableError
-from .ports import Clock
-from .repository import Repository
-from .service import RecordingService
-from .settings import (
+from recorder.ahead import Ahead
+from recorder.errors import AwsError, EgressNotAskedError
+from recorder.settings import (
     ApiSettings,
     AwsSettings,
+    DatabaseSettings,
     EventSettings,
     LiveKitSettings,
     StorageSettings,
     UploadSettings,
     policy_from_environment,
 )
-from .storage import S3Storage
+from recorder.usecases.ports import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from botocore.config import Config
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
 
-    from .domain import EgressSnapshot, Recording
-    from .egress import LiveKitEgress
-    from .ports import Egress, Storage
-    from .reconciler import Reconciler
+    from recorder.domain.schedule import Policy
+    from recorder.postgres.database import Connection
+    from recorder.sweep.sweep import Reconciler
+    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
+    from recorder.usecases.recordings import RecordingService
 
 
 _CONNECT_SECONDS: Final = 2.0
@@ -47,108 +43,184 @@ _READ_SECONDS: Final = 5.0
 
 
 class Environment:
-    """An execution environment of Lambda: what was made in it is kept while it is warm."""
+    """An execution environment of Lambda: each property is made once. Tests assign the ones that they replace."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.made: dict[str, object] = {}
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
 
+    @cached_property
+    def policy(self) -> Policy:
+        """The time limits."""
+        return policy_from_environment()
 
-# On Lambda a process is one environment. Whoever plays Lambda with several in one process enters one of them.
-environment: Final = ContextVar("environment", default=Environment(Clock()))  # noqa: B039 - the process's own
+    @cached_property
+    def api_settings(self) -> ApiSettings:
+        """The rights of callers, and the address of the API."""
+        return ApiSettings.from_environment()
 
+    @cached_property
+    def storage_settings(self) -> StorageSettings:
+        """The bucket, and the name of this deployment."""
+        return StorageSettings.from_environment()
 
-def _kept[T](make: Callable[[], T]) -> Callable[[], T]:
-    @wraps(make)
-    def kept() -> T:
-        made = environment.get().made
-        if make.__name__ not in made:
-            made[make.__name__] = make()
-        return cast("T", made[make.__name__])
+    @cached_property
+    def upload_settings(self) -> UploadSettings:
+        """How LiveKit's workers write into the bucket, and the page that they record."""
+        return UploadSettings.from_environment()
 
-    return kept
+    @cached_property
+    def livekit_secret(self) -> Mapping[str, str]:
+        """LiveKit's `api_key` and `api_secret`. Raises AwsError."""
+        return LIVEKIT_SECRET.take()
 
+    @cached_property
+    def repository(self) -> Recordings:
+        """The tables."""
+        from recorder.contract.event import event_json
+        from recorder.postgres.database import Database
+        from recorder.postgres.repository import Repository
 
-class _Deferred[T]:
-    """Stands in for an adapter that not every function needs or has the settings of, and makes it at its first use."""
+        emits = bool(EventSettings.from_environment().bus_name)
+        return Repository(Database(CONNECTION.take), event_json=event_json if emits else None)
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: T | None = None
+    @cached_property
+    def storage(self) -> Storage:
+        """The bucket."""
+        from recorder.aws.storage import S3Storage
 
-    def __getattr__(self, name: str) -> object:
-        return cast("object", getattr(self._adapter(), name))
+        return S3Storage(self.storage_settings.bucket, AwsSettings.from_environment(), _s3_client)
 
-    def _adapter(self) -> T:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
+    @cached_property
+    def events(self) -> Events | None:
+        """The event bus, if there is one."""
+        from recorder.aws.events import EventBridge
 
+        bus_name = EventSettings.from_environment().bus_name
+        return EventBridge(bus_name, _events_client) if bus_name else None
 
-class _Egress(_Deferred["LiveKitEgress"]):
-    """LiveKit, to which a secret that cannot be read is as good as one that does not answer."""
+    @cached_property
+    def listing(self) -> Listing:
+        """LiveKit's listing of single egress, without livekit-api. Raises EgressNotAskedError."""
+        from recorder.livekit.lookup import EgressLookup
 
-    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
-        """Start an egress, or refuse to: without the secret nothing was sent."""
+        keys = self._livekit_keys()
+        return EgressLookup(
+            LiveKitSettings.from_environment().url,
+            api_key=keys["api_key"],
+            api_secret=keys["api_secret"],
+            storage=self.storage_settings,
+        )
+
+    @cached_property
+    def egress(self) -> Egress:
+        """LiveKit's egress and rooms. Raises EgressNotAskedError."""
+        from recorder.livekit.egress import LiveKitEgress, connect
+
+        url, upload, keys = LiveKitSettings.from_environment().url, self.upload_settings, self._livekit_keys()
+        return LiveKitEgress(
+            lambda: connect(url, keys["api_key"], keys["api_secret"]),
+            api_key=keys["api_key"],
+            storage=self.storage_settings,
+            upload=upload,
+            upload_credentials=_secret_of_egress(upload.secret_arn) if upload.secret_arn else None,
+        )
+
+    @cached_property
+    def recordings(self) -> RecordingService:
+        """The use cases."""
+        from recorder.usecases.recordings import RecordingService
+
+        return RecordingService(self)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """The sweep."""
+        from recorder.sweep.sweep import Reconciler
+
+        return Reconciler(self, self.recordings)
+
+    def _livekit_keys(self) -> Mapping[str, str]:
         try:
-            adapter = self._adapter()
-        except aws.AwsError:
-            raise EgressUnavailableError("LiveKit's key cannot be read now") from None
-        return adapter.start(recording, webhook_url)
-
-    def find(self, egress_id: str) -> EgressSnapshot:
-        """Spare whoever needs no more than this the import of livekit-api."""
-        try:
-            return egress_record().find(egress_id)
-        except aws.AwsError as error:
-            raise EgressUnansweredError(type(error).__name__) from None
-
-    def __getattr__(self, name: str) -> object:
-        try:
-            return super().__getattr__(name)
-        except aws.AwsError as error:
-            raise EgressUnansweredError(type(error).__name__) from None
+            return self.livekit_secret
+        except AwsError as error:
+            raise EgressNotAskedError("LiveKit's key cannot be read") from error
 
 
-def secret(arn: str) -> Mapping[str, str]:
-    """Return a secret's JSON object, read anew at each call."""
-    return aws.secret(AwsSettings.from_environment(), arn)
+# On Lambda a process is one environment. A program that plays Lambda with several in one process sets one of them.
+environment: Final = ContextVar("environment", default=Environment())  # noqa: B039 - the process's own
 
 
-@cache
-def expect_livekit_secret() -> Ahead[Mapping[str, str]]:
-    """Begin to read LiveKit's key: for a function that needs it for every request to call when it is loaded."""
-    return Ahead(lambda: secret(LiveKitSettings.from_environment().secret_arn))
+def current() -> Environment:
+    """Return the execution environment that this code runs in."""
+    return environment.get()
+
+
+def recordings() -> RecordingService:
+    """Return the use cases, wired for this environment."""
+    return current().recordings
+
+
+def expect_database() -> None:
+    """Begin to connect to Postgres: each function that needs it calls this before its other imports."""
+    CONNECTION.begin()
+
+
+def expect_livekit_secret() -> None:
+    """Begin to read LiveKit's key, for a function that needs it for every request."""
+    LIVEKIT_SECRET.begin()
 
 
 def expect_livekit() -> None:
     """Do the same, and import what calls LiveKit: Lambda lends more processor to loading than to requests."""
     expect_livekit_secret()
-    from . import egress  # noqa: F401, PLC0415
+    import recorder.livekit.egress  # noqa: F401
 
 
-@_kept
-def livekit_secret() -> Mapping[str, str]:
-    """Return LiveKit's `api_key` and `api_secret`."""
-    return expect_livekit_secret().take()
+def _connection() -> Connection:
+    login = database_login()
+    from recorder.postgres.database import open_connection
+
+    return open_connection(*login)
 
 
-@_kept
-def database() -> Database:
-    """Return this environment's connection to Postgres."""
-    return Database(CONNECTION.take)
+def database_login() -> tuple[DatabaseSettings, str]:
+    """Return where the database is, and the password: read anew each time, so that a rotated one is taken up.
+
+    Raises AwsError.
+    """
+    from recorder.aws.calls import database_token, secret
+
+    settings, aws = DatabaseSettings.from_environment(), AwsSettings.from_environment()
+    if settings.iam:
+        return settings, database_token(aws, settings.host, settings.port, settings.user)
+    return settings, secret(aws, settings.secret_arn)["password"]
 
 
-@_kept
-def repository() -> Repository:
-    """Return the repository of this deployment."""
-    return Repository(database(), emit_events=bool(EventSettings.from_environment().bus_name))
+def _livekit_secret() -> Mapping[str, str]:
+    from recorder.aws.calls import secret
+
+    return secret(AwsSettings.from_environment(), LiveKitSettings.from_environment().secret_arn)
+
+
+def _secret_of_egress(arn: str) -> Mapping[str, str]:
+    from recorder.aws.calls import secret
+
+    try:
+        return secret(AwsSettings.from_environment(), arn)
+    except AwsError as error:
+        raise EgressNotAskedError("the egress workers' key cannot be read") from error
+
+
+CONNECTION: Final = Ahead(_connection)
+"""Connections to Postgres."""
+LIVEKIT_SECRET: Final = Ahead(_livekit_secret)
+"""LiveKit's key, read anew each time."""
 
 
 def _bounded() -> Config:
-    from botocore.config import Config  # noqa: PLC0415 - see below
+    from botocore.config import Config
 
-    # One retry: whoever waits for the answer has API Gateway's 30 seconds.
+    # One retry: the caller waits for the answer, and API Gateway's limit is 30 seconds.
     return Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
@@ -157,8 +229,8 @@ def _bounded() -> Config:
 
 
 def _s3_client() -> S3Client:
-    import boto3  # noqa: PLC0415 - 300 ms at cold start, and links need none
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3  # 300 ms at cold start, and links need none
+    from botocore.config import Config
 
     # An endpoint of one's own is reached by path, as hardly one has a host name for each bucket.
     addressing: Literal["path", "auto"] = "path" if AwsSettings.from_environment().s3_endpoint_url else "auto"
@@ -166,85 +238,6 @@ def _s3_client() -> S3Client:
 
 
 def _events_client() -> EventBridgeClient:
-    import boto3  # noqa: PLC0415 - see above
+    import boto3
 
     return boto3.client("events", config=_bounded())
-
-
-@_kept
-def storage_settings() -> StorageSettings:
-    """Return which bucket, and which deployment, this is."""
-    return StorageSettings.from_environment()
-
-
-@_kept
-def storage() -> S3Storage:
-    """Return the bucket of this deployment."""
-    return S3Storage(storage_settings().bucket, AwsSettings.from_environment(), _s3_client)
-
-
-@_kept
-def egress_record() -> EgressRecord:
-    """Return LiveKit's record of single egress."""
-    livekit, keys = LiveKitSettings.from_environment(), livekit_secret()
-    return EgressRecord(
-        livekit.url, api_key=keys["api_key"], api_secret=keys["api_secret"], storage=storage_settings()
-    )
-
-
-@_kept
-def upload_settings() -> UploadSettings:
-    """Return how LiveKit's workers write into the bucket, and the page that they record."""
-    return UploadSettings.from_environment()
-
-
-@_kept
-def egress() -> LiveKitEgress:
-    """Return LiveKit's egress."""
-    from .egress import LiveKitEgress, connect  # noqa: PLC0415 - livekit-api costs 400 ms at cold start
-
-    livekit, upload = LiveKitSettings.from_environment(), upload_settings()
-    keys = livekit_secret()
-    return LiveKitEgress(
-        lambda: connect(livekit.url, keys["api_key"], keys["api_secret"]),
-        api_key=keys["api_key"],
-        storage=storage_settings(),
-        upload=upload,
-        upload_credentials=secret(upload.secret_arn) if upload.secret_arn else None,
-    )
-
-
-@_kept
-def recordings() -> RecordingService:
-    """Return the use cases, wired for this environment."""
-    return RecordingService(
-        repository(),
-        cast("Egress", _Egress(egress)),
-        cast("Storage", _Deferred(storage)),
-        policy_from_environment(),
-        environment.get().clock,
-    )
-
-
-@_kept
-def reconciler() -> Reconciler:
-    """Return the sweep, wired for this environment."""
-    from .events import EventBridge  # noqa: PLC0415 - only the sweep needs these
-    from .reconciler import Reconciler  # noqa: PLC0415
-
-    bus_name = EventSettings.from_environment().bus_name
-    return Reconciler(
-        recordings(),
-        repository(),
-        cast("Egress", _Egress(egress)),
-        storage(),
-        events=EventBridge(bus_name, _events_client) if bus_name else None,
-        policy=policy_from_environment(),
-        clock=environment.get().clock,
-    )
-
-
-@_kept
-def api_settings() -> ApiSettings:
-    """Return who may do what."""
-    return ApiSettings.from_environment()

@@ -1,4 +1,4 @@
-"""What can go wrong, in the domain's own terms. `recorder.http` maps each class to one HTTP answer."""
+"""What can go wrong, in the domain's own terms. `recorder.api.endpoint` maps each class to one HTTP answer."""
 
 from __future__ import annotations
 
@@ -106,3 +106,7 @@ class DatabaseUnavailableError(RecorderError):
 
 class StorageUnavailableError(RecorderError):
     """S3 did not do what was asked."""
+
+
+class AwsError(OSError):
+    """An AWS API refused or did not answer; the text holds its error type, never a secret."""

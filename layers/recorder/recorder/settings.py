@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from .domain import Policy
+from recorder.domain.schedule import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from .untrusted import cleaned
+from recorder.untrusted import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

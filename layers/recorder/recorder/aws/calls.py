@@ -8,22 +8,19 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from .https import get, post
-from .sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
+from recorder.aws.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
+from recorder.errors import AwsError
+from recorder.outbound import get, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .settings import AwsSettings
+    from recorder.settings import AwsSettings
 
 _SECONDS: Final = 5.0
 _IAM_TOKEN_SECONDS: Final = 900
 _LEAST: Final = timedelta(minutes=5)
 """For how long keys must be good at least."""
-
-
-class AwsError(OSError):
-    """An AWS API refused or did not answer; the text holds its error type, never a secret."""
 
 
 def host(service: str, region: str) -> str:

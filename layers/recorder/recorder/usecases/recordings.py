@@ -11,12 +11,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from . import domain
-from .domain import CLIENT_FAULTS, FailureCode, Recording, Source, Status, StopReason
-from .errors import (
+from recorder.domain import lifecycle, schedule
+from recorder.domain.egress import EgressStatus
+from recorder.domain.recording import CLIENT_FAULTS, FailureCode, Recording, Status, StopReason
+from recorder.domain.sources import Source
+from recorder.errors import (
     DatabaseUnavailableError,
     EgressEndedError,
     EgressMisconfiguredError,
+    EgressNotAskedError,
     EgressNotFoundError,
     EgressRefusedError,
     EgressUnansweredError,
@@ -30,17 +33,16 @@ from .errors import (
     StorageUnavailableError,
     UnsupportedCodecError,
 )
-from .telemetry import Code, count, log
+from recorder.telemetry import Code, count, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from .domain import EgressSnapshot, Policy
-    from .ports import Clock, Egress, Recordings, Storage
-    from .repository import Page
-    from .requests import StartRequest
+    from recorder.contract.requests import StartRequest
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.usecases.ports import Adapters, Page
 
 LINK_SECONDS: Final = 3600
 MAXIMUM_WAIT_SECONDS: Final = 20
@@ -88,19 +90,8 @@ class RecordingService:
     the recording is absent, deleted or somebody else's.
     """
 
-    def __init__(
-        self,
-        recordings: Recordings,
-        egress: Egress,
-        storage: Storage,
-        policy: Policy,
-        clock: Clock,
-    ) -> None:
-        self._recordings = recordings
-        self._egress = egress
-        self._storage = storage
-        self._policy = policy
-        self._clock = clock
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
 
     def start(
         self,
@@ -118,15 +109,15 @@ class RecordingService:
         Raises UnsupportedCodecError, RecordingInProgressError, IdempotencyMismatchError, or a StartRefusedError.
         """
         recording = self._new_recording(request, user_id, idempotency_key)
-        existing = self._recordings.insert(recording)
+        existing = self._adapters.repository.insert(recording)
         if existing is not None:
             return _replay(recording, existing)
         try:
-            snapshot = self._egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
+            snapshot = self._start_egress(recording, webhook_url)
         except StartRefusedError as error:
             code, reason = _REFUSALS[type(error)], str(error)
             refused = self._change(
-                recording, lambda current: domain.refuse(current, code, reason, self._clock.now())
+                recording, lambda current: lifecycle.refuse(current, code, reason, self._adapters.clock.now())
             )
             if refused.status is Status.FAILED:
                 log.warning(Code.START_REFUSED, recording_id=recording.id, reason=code)
@@ -142,13 +133,20 @@ class RecordingService:
             # The egress runs, and that is what the caller must hear: webhook and sweep will store it.
             log.error(Code.STARTED_UNSTORED, recording_id=recording.id, egress_id=snapshot.egress_id)
             return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
-        in_time = self._clock.now() < recording.created_at + _STOP_WITHIN
+        in_time = self._adapters.clock.now() < recording.created_at + _STOP_WITHIN
         if started.live and started.stop_requested_at is not None and in_time:
             # Somebody wished the end before there was an egress to stop.
             self._stop_egress(started)
         count("RecordingsStarted", source=recording.source.value)
         log.info(Code.STARTED, recording_id=recording.id, egress_id=snapshot.egress_id)
         return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
+
+    def _start_egress(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
+        try:
+            egress = self._adapters.egress
+        except EgressNotAskedError as error:
+            raise EgressUnavailableError(str(error)) from error
+        return egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
 
     def get(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
         """Return a recording; a live status older than some seconds is asked of LiveKit first.
@@ -165,15 +163,17 @@ class RecordingService:
         key, file_name = recording.storage_key, recording.file_name
         if not recording.downloadable or key is None:
             return Download(recording=recording, url=None, expires_at=None)
-        url, seconds = self._storage.download_url(
+        url, seconds = self._adapters.storage.download_url(
             key, file_name=file_name or str(recording.id), mime_type=recording.mime_type, seconds=LINK_SECONDS
         )
-        expires_at = self._clock.now() + timedelta(seconds=seconds)
+        expires_at = self._adapters.clock.now() + timedelta(seconds=seconds)
         return Download(recording=recording, url=url, expires_at=expires_at)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
-        found = self._recordings.page(replace(page, limit=page.limit + 1), self._clock.now())
+        found = self._adapters.repository.page(
+            replace(page, limit=page.limit + 1), self._adapters.clock.now()
+        )
         return Listing(recordings=found[: page.limit], more=len(found) > page.limit)
 
     def stop(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
@@ -184,7 +184,8 @@ class RecordingService:
         until = self._until(wait)
         recording = self._own(recording_id, user_id)
         stopping = self._change(
-            recording, lambda current: domain.request_stop(current, StopReason.USER, self._clock.now())
+            recording,
+            lambda current: lifecycle.request_stop(current, StopReason.USER, self._adapters.clock.now()),
         )
         if stopping.live:
             asked = stopping.version != recording.version
@@ -198,7 +199,9 @@ class RecordingService:
         does where StorageUnavailableError is raised: the recording is gone for its owner, but not yet its files.
         """
         recording = self._own(recording_id, user_id)
-        deleted = self._change(recording, lambda current: domain.mark_deleted(current, self._clock.now()))
+        deleted = self._change(
+            recording, lambda current: lifecycle.mark_deleted(current, self._adapters.clock.now())
+        )
         if deleted.live:
             deleted = self._stop_egress(deleted)
         self._bury(deleted)
@@ -207,13 +210,13 @@ class RecordingService:
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
         try:
-            self._storage.delete(recording)
+            self._adapters.storage.delete(recording)
         except StorageUnavailableError:
             log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
             count("ObjectsNotRemoved")
             raise
-        if not recording.awaits_upload(self._clock.now()):
-            self._recordings.remove(recording)
+        if not recording.awaits_upload(self._adapters.clock.now()):
+            self._adapters.repository.remove(recording)
 
     def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
         """Take in what LiveKit reports of an egress; returns the recording that it belongs to, if one.
@@ -222,9 +225,9 @@ class RecordingService:
         """
         named = snapshot.recording_id or recording_id
         if named is not None:
-            recording = self._recordings.get(named)
+            recording = self._adapters.repository.get(named)
         else:
-            recording = self._recordings.get_by_egress_id(snapshot.egress_id)
+            recording = self._adapters.repository.get_by_egress_id(snapshot.egress_id)
         if recording is None or not _belongs(snapshot, recording, recording_id):
             log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
             return None
@@ -235,10 +238,10 @@ class RecordingService:
             raise UnsupportedCodecError(
                 "vp8 is not available for a composite, LiveKit would record H264: use h264, or record a track"
             )
-        now = self._clock.now()
+        now = self._adapters.clock.now()
         limits = [request.max_duration] if request.max_duration else []
-        if self._policy.max_duration:
-            limits.append(int(self._policy.max_duration.total_seconds()))
+        if self._adapters.policy.max_duration:
+            limits.append(int(self._adapters.policy.max_duration.total_seconds()))
         composite = not request.track_based
         recording = Recording(
             id=uuid4(),
@@ -265,34 +268,35 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=_fingerprint(request),
         )
-        return domain.scheduled(None, recording, self._policy, now)
+        return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
-        recording = self._recordings.get(recording_id)
+        recording = self._adapters.repository.get(recording_id)
         if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
             raise RecordingNotFoundError
-        if recording.expired(self._clock.now()):
+        if recording.expired(self._adapters.clock.now()):
             raise RecordingGoneError
         return recording
 
     def _refreshed(self, recording: Recording) -> Recording:
-        now = self._clock.now()
+        now = self._adapters.clock.now()
         fresh = (
-            recording.refreshed_at is not None and now - recording.refreshed_at < self._policy.refresh_after
+            recording.refreshed_at is not None
+            and now - recording.refreshed_at < self._adapters.policy.refresh_after
         )
         if not recording.live or recording.egress_id is None or fresh:
             return recording
         found = self.find(recording)
         if found.version == recording.version:
             # Whoever polls must not make LiveKit be asked at every poll.
-            self._recordings.refreshed(recording.id, now)
+            self._adapters.repository.refreshed(recording.id, now)
         return found
 
     def _stop_egress(self, recording: Recording) -> Recording:
         if recording.egress_id is None:
             return recording
         try:
-            return self.apply(recording, self._egress.stop(recording.egress_id))
+            return self.apply(recording, self._adapters.egress.stop(recording.egress_id))
         except (EgressEndedError, EgressNotFoundError):
             return self.find(recording)
         except EgressUnansweredError:
@@ -304,23 +308,25 @@ class RecordingService:
         if recording.egress_id is None:
             return recording
         try:
-            return self.apply(recording, self._egress.find(recording.egress_id))
+            return self.apply(recording, self._adapters.listing.find(recording.egress_id))
         except (EgressNotFoundError, EgressUnansweredError):
             # One negative answer says nothing: the sweep has the second witness.
             return recording
 
     def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Bring what LiveKit says of its egress into a recording; returns it as it then is."""
-        if snapshot.status is domain.EgressStatus.UNKNOWN:
+        if snapshot.status is EgressStatus.UNKNOWN:
             log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
         return self._change(
             recording,
-            lambda current: domain.apply_snapshot(current, snapshot, self._clock.now(), self._policy),
+            lambda current: lifecycle.apply_snapshot(
+                current, snapshot, self._adapters.clock.now(), self._adapters.policy
+            ),
         )
 
     def save(self, before: Recording, after: Recording) -> bool:
         """Write a change if the row is still `before`, and tell the operators of it."""
-        if not self._recordings.save(before, after):
+        if not self._adapters.repository.save(before, after):
             return False
         if after.status is not before.status:
             log.info(
@@ -338,21 +344,23 @@ class RecordingService:
             changed = rule(recording)
             if changed is None:
                 return recording
-            changed = domain.scheduled(recording, changed, self._policy, self._clock.now())
+            changed = schedule.reschedule(
+                recording, changed, self._adapters.policy, self._adapters.clock.now()
+            )
             if self.save(recording, changed):
                 return changed
-            current = self._recordings.get(recording.id)
+            current = self._adapters.repository.get(recording.id)
             if current is None:
                 raise RecordingNotFoundError
             recording = current
 
     def _until(self, wait: int) -> datetime:
         """Return when a wait that begins now ends: what LiveKit takes to answer is part of it."""
-        return self._clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
+        return self._adapters.clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
 
     def _wait(self, recording: Recording, until: datetime, done: Callable[[Recording], bool]) -> Recording:
-        while recording.live and not done(recording) and self._clock.now() < until:
-            self._clock.sleep(_POLL_SECONDS)
+        while recording.live and not done(recording) and self._adapters.clock.now() < until:
+            self._adapters.clock.sleep(_POLL_SECONDS)
             recording = self._refreshed(self._own(recording.id, recording.user_id))
         return recording
 

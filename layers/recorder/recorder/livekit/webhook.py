@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 import jwt
 
-from .egress_info import info_in, snapshot_of
-from .errors import InvalidRequestError, UnauthorizedError
-from .untrusted import json_value
+from recorder.errors import InvalidRequestError, UnauthorizedError
+from recorder.livekit.info import info_in, snapshot_of
+from recorder.untrusted import json_value
 
 if TYPE_CHECKING:
-    from .domain import EgressSnapshot
-    from .settings import StorageSettings
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.settings import StorageSettings
 
 MAXIMUM_BYTES: Final = 256 * 1024
 """LiveKit's own are some kilobytes."""

@@ -1,6 +1,6 @@
 """The JSON of the HTTP contract that is given out: names in camelCase, times ISO 8601 in UTC.
 
-TypedDicts, because they cost nothing at cold start; what comes in is validated by `recorder.requests`.
+TypedDicts, because they cost nothing at cold start; what comes in is validated by `recorder.contract.requests`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from .domain import EventType, Source, Status
+from recorder.domain.recording import Status
+from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from .domain import Recording
+    from recorder.domain.recording import Recording
 
 type Id = str
 """A UUID."""
@@ -136,21 +137,6 @@ class SuccessJson(TypedDict):
 
     success: bool
     """Always true."""
-
-
-class EventJson(TypedDict):
-    """The detail of an event on the bus, version 1.
-
-    `sequence` orders the events of one recording; `id` is the same each time an event is delivered.
-    """
-
-    version: int
-    id: str
-    type: EventType
-    recordingId: Id
-    sequence: int
-    occurredAt: Time
-    recording: RecordingJson
 
 
 class ErrorDetailJson(TypedDict):

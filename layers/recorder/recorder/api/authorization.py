@@ -6,8 +6,8 @@ import base64
 import re
 from typing import TYPE_CHECKING, Final, cast
 
-from .errors import UnauthorizedError
-from .untrusted import json_value
+from recorder.errors import UnauthorizedError
+from recorder.untrusted import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

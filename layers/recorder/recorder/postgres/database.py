@@ -11,15 +11,15 @@ from pg8000 import core, native
 from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from . import https
-from .errors import DatabaseUnavailableError
-from .telemetry import Code, log
+from recorder import outbound as https
+from recorder.errors import DatabaseUnavailableError
+from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from .settings import DatabaseSettings
+    from recorder.settings import DatabaseSettings
 
 type Row = list[object]
 type Parameter = object

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from .domain import Status
-from .errors import InvalidRequestError
-from .repository import Page
+from recorder.domain.recording import Status
+from recorder.errors import InvalidRequestError
+from recorder.usecases.ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .domain import Recording
+    from recorder.domain.recording import Recording
 
 PARAMETERS: Final = ("roomName", "limit", "cursor", "status", "from", "to", "order")
 DEFAULT_LIMIT: Final = 50

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from .untrusted import CONTROL_CHARACTERS, printable
+from recorder.untrusted import CONTROL_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict

@@ -1,7 +1,7 @@
 """The sweep: settles whatever webhooks missed, and leaves nothing unowned.
 
 It leases the rows that are due, so that two sweeps never handle the same one, gathers the evidence for all of them
-in few calls, and lets `domain.judge` decide. An error of LiveKit is never evidence: the row comes again. Every step
+in few calls, and lets `judge` decide. An error of LiveKit is never evidence: the row comes again. Every step
 may be cut off at any point, and ends by itself when time runs short; the next sweep goes on from what is stored.
 """
 
@@ -13,20 +13,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from . import domain
-from .domain import (
-    EgressSnapshot,
-    EgressStatus,
-    Judgement,
-    OpenRoom,
-    Presence,
-    Recording,
-    Source,
-    Status,
-    Step,
-    StopReason,
-)
-from .errors import (
+from recorder.domain import lifecycle, schedule, verdict
+from recorder.domain.egress import ENDING, EgressSnapshot, EgressStatus, OpenRoom
+from recorder.domain.recording import LIVE, Recording, Status, StopReason
+from recorder.domain.sources import Source
+from recorder.domain.verdict import Judgement, Presence, Step
+from recorder.errors import (
     DatabaseUnavailableError,
     EgressEndedError,
     EgressNotAskedError,
@@ -34,16 +26,14 @@ from .errors import (
     EgressUnansweredError,
     StorageUnavailableError,
 )
-from .telemetry import Code, count, log, place_of
+from recorder.telemetry import Code, count, log, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from .domain import Policy
-    from .egress import Outcome
-    from .ports import Clock, Egress, Events, Recordings, Storage
-    from .service import RecordingService
+    from recorder.usecases.ports import Adapters, Outcome
+    from recorder.usecases.recordings import RecordingService
 
 BATCH: Final = 1000
 EVENTS: Final = 100
@@ -117,24 +107,9 @@ class _Sweep:
 class Reconciler:
     """Makes the table true."""
 
-    def __init__(
-        self,
-        service: RecordingService,
-        recordings: Recordings,
-        egress: Egress,
-        storage: Storage,
-        *,
-        events: Events | None,
-        policy: Policy,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, adapters: Adapters, service: RecordingService) -> None:
+        self._adapters = adapters
         self._service = service
-        self._recordings = recordings
-        self._egress = egress
-        self._storage = storage
-        self._events = events
-        self._policy = policy
-        self._clock = clock
 
     def sweep(self, seconds_left: Callable[[], float]) -> Summary:
         """Handle all that is due, oldest first, while `seconds_left` lasts.
@@ -147,14 +122,14 @@ class Reconciler:
         if sweep.record is not None:
             finished = self._settle_orphans(sweep, sweep.record) and finished
         self._publish(seconds_left, outcomes)
-        now = self._clock.now()
-        backlog = self._recordings.backlog(now)
+        now = self._adapters.clock.now()
+        backlog = self._adapters.repository.backlog(now)
         behind = (now - backlog.oldest_due_at).total_seconds() if backlog.oldest_due_at else 0.0
         return Summary(outcomes, finished, behind, backlog.events)
 
     def _record(self, outcomes: Counter[str]) -> _Record | None:
         try:
-            active = self._egress.list_active()
+            active = self._adapters.egress.list_active()
         except EgressUnansweredError:
             log.warning(Code.LIST_UNANSWERED)
             outcomes["list_unanswered"] += 1
@@ -181,9 +156,12 @@ class Reconciler:
         return not sweep.cut_short
 
     def _lease(self, record: _Record | None) -> list[Recording]:
-        now = self._clock.now()
-        return self._recordings.lease(
-            now, now + self._policy.sweep_interval, BATCH, refreshed_at=now if record is not None else None
+        now = self._adapters.clock.now()
+        return self._adapters.repository.lease(
+            now,
+            now + self._adapters.policy.sweep_interval,
+            BATCH,
+            refreshed_at=now if record is not None else None,
         )
 
     # Live recordings.
@@ -213,7 +191,7 @@ class Reconciler:
         for recording, status in standing:
             with sweep.each(recording):
                 judgement = self._judge(recording, status, presences[recording.id])
-                if judgement.final and recording.egress_id is not None and status not in domain.ENDING:
+                if judgement.final and recording.egress_id is not None and status not in ENDING:
                     verdicts.append((recording, judgement))
                     continue
                 settled, outcome_name = self._carry_out(recording, judgement, sweep)
@@ -250,7 +228,7 @@ class Reconciler:
             else:
                 lookups[recording.egress_id] = recording.id
         if lookups:
-            for egress_id, outcome in self._egress.find_many(lookups, seconds=sweep.seconds).items():
+            for egress_id, outcome in self._adapters.egress.find_many(lookups, seconds=sweep.seconds).items():
                 evidence[lookups[egress_id]] = outcome
         return evidence
 
@@ -259,7 +237,7 @@ class Reconciler:
         if sweep.over:
             return EgressNotAskedError(recording.room_name)
         try:
-            for snapshot in self._egress.list_room(recording.room_name):
+            for snapshot in self._adapters.egress.list_room(recording.room_name):
                 if snapshot.recording_id == recording.id:
                     return snapshot
         except EgressUnansweredError as error:
@@ -273,13 +251,13 @@ class Reconciler:
         asked = [
             recording
             for recording, status in standing
-            if recording.egress_id is not None and status not in domain.ENDING
+            if recording.egress_id is not None and status not in ENDING
         ]
         ours = Counter(recording.room_name for recording in asked)
         if not ours or sweep.over:
             return presences
         try:
-            rooms = self._egress.open_rooms(sorted(ours))
+            rooms = self._adapters.egress.open_rooms(sorted(ours))
         except EgressUnansweredError:
             return presences
         shown: dict[str, frozenset[str] | None] = {}
@@ -301,7 +279,7 @@ class Reconciler:
         if sweep.over:
             return None
         try:
-            return self._egress.recorders(room)
+            return self._adapters.egress.recorders(room)
         except EgressUnansweredError:
             return None
 
@@ -313,8 +291,10 @@ class Reconciler:
         *,
         worker_denies: bool = False,
     ) -> Judgement:
-        now = self._clock.now()
-        return domain.judge(recording, status, presence, now, self._policy, worker_denies=worker_denies)
+        now = self._adapters.clock.now()
+        return verdict.judge(
+            recording, status, presence, now, self._adapters.policy, worker_denies=worker_denies
+        )
 
     def _carry_out(
         self, before: Recording, judgement: Judgement, sweep: _Sweep
@@ -331,19 +311,19 @@ class Reconciler:
         return (saved, outcome) if saved is not None else (None, "overtaken")
 
     def _look(self, judgement: Judgement, sweep: _Sweep) -> tuple[Recording, str]:
-        recording, now = judgement.recording, self._clock.now()
+        recording, now = judgement.recording, self._adapters.clock.now()
         if sweep.storage_failed or sweep.over:
             return recording, "look_unanswered"
         try:
-            file = self._storage.find(recording)
+            file = self._adapters.storage.find(recording)
         except StorageUnavailableError:
             sweep.storage_failed = True
             return recording, "look_unanswered"
         if file is not None:
-            return domain.complete_from_file(recording, file, now) or recording, "completed_from_file"
+            return lifecycle.complete_from_file(recording, file, now) or recording, "completed_from_file"
         if not judgement.final:
             return recording, "doubted"
-        failed = domain.give_up(recording, judgement.code, now, self._policy)
+        failed = lifecycle.give_up(recording, judgement.code, now, self._adapters.policy)
         log.warning(
             Code.GIVEN_UP, recording_id=recording.id, egress_id=recording.egress_id, reason=judgement.code
         )
@@ -372,7 +352,7 @@ class Reconciler:
         Not of the `dead`: those of which only the record is left. What it takes is half of the time that is left, since
         there is more to do.
         """
-        outcomes = self._egress.stop_many(wanted, seconds=sweep.seconds_left() / 2) if wanted else {}
+        outcomes = self._adapters.egress.stop_many(wanted, seconds=sweep.seconds_left() / 2) if wanted else {}
         for egress_id, outcome in outcomes.items():
             if isinstance(outcome, EgressNotAskedError):
                 sweep.cut_short = True
@@ -414,7 +394,7 @@ class Reconciler:
         if not rooms or sweep.over:
             return frozenset()
         try:
-            open_rooms = self._egress.open_rooms(sorted(set(rooms.values())))
+            open_rooms = self._adapters.egress.open_rooms(sorted(set(rooms.values())))
         except EgressUnansweredError:
             return frozenset()
         shown = {
@@ -432,9 +412,9 @@ class Reconciler:
         self, recording: Recording, answers: Mapping[str, Outcome], dead: frozenset[str], sweep: _Sweep
     ) -> str:
         """`answers` are those of the egress that ought to have ended; the `dead` among them need no haste."""
-        now = self._clock.now()
+        now = self._adapters.clock.now()
         if recording.deleted_at is None and recording.expired(now):
-            expired = self._save(recording, domain.mark_deleted(recording, now) or recording)
+            expired = self._save(recording, lifecycle.mark_deleted(recording, now) or recording)
             if expired is None:
                 return "overtaken"
             recording = expired
@@ -460,20 +440,22 @@ class Reconciler:
             log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id)
             outcome = "postponed"
         urgent = bool(unanswered - dead)
-        tidy = domain.tidied(after, self._policy, now, running=running, settled=settled, urgent=urgent)
+        tidy = lifecycle.clear_reminders(
+            after, self._adapters.policy, now, running=running, settled=settled, urgent=urgent
+        )
         return outcome if self._save(recording, tidy) is not None else "overtaken"
 
     def _clear(self, recording: Recording, *, running: bool) -> tuple[Recording | None, str]:
         """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
-        now = self._clock.now()
+        now = self._adapters.clock.now()
         if recording.deleted_at is not None:
-            self._storage.delete(recording)
+            self._adapters.storage.delete(recording)
             over = not running and not recording.awaits_upload(now)
-            return None if over and self._recordings.remove(recording) else recording, "tombstone"
+            return None if over and self._adapters.repository.remove(recording) else recording, "tombstone"
         if recording.late_upload_until is not None:
-            file = self._storage.find(recording)
+            file = self._adapters.storage.find(recording)
             if file is not None:
-                return domain.complete_from_file(recording, file, now) or recording, "late_file_found"
+                return lifecycle.complete_from_file(recording, file, now) or recording, "late_file_found"
         return recording, "tidied"
 
     # Egress that no live recording of this sweep owns.
@@ -492,7 +474,7 @@ class Reconciler:
         return True
 
     def _settle_unmatched(self, snapshots: Sequence[EgressSnapshot], sweep: _Sweep) -> None:
-        owners = self._recordings.owners(
+        owners = self._adapters.repository.owners(
             [each.recording_id for each in snapshots if each.recording_id is not None]
         )
         ended: list[UUID] = []
@@ -502,10 +484,10 @@ class Reconciler:
                 continue
             owner = owners.get(snapshot.recording_id)
             if owner is None:
-                self._recordings.insert(self._tombstone(snapshot, snapshot.recording_id))
+                self._adapters.repository.insert(self._tombstone(snapshot, snapshot.recording_id))
                 log.warning(Code.ORPHAN, recording_id=snapshot.recording_id, egress_id=snapshot.egress_id)
                 sweep.outcomes["orphan"] += 1
-            elif owner.status not in domain.LIVE:
+            elif owner.status not in LIVE:
                 ended.append(owner.id)
             elif owner.egress_id is None:
                 self._service.receive(snapshot)
@@ -516,11 +498,11 @@ class Reconciler:
                 sweep.outcomes["second_egress"] += 1
         self._stop_all(doubled, sweep)
         if ended:
-            self._recordings.arm(ended, self._clock.now())
+            self._adapters.repository.make_due(ended, self._adapters.clock.now())
 
     def _tombstone(self, snapshot: EgressSnapshot, recording_id: UUID) -> Recording:
         """Give an egress without a row a deleted one: what stops and buries those does it for orphans too."""
-        now = self._clock.now()
+        now = self._adapters.clock.now()
         return Recording(
             id=recording_id,
             user_id="",
@@ -538,16 +520,16 @@ class Reconciler:
         )
 
     def _publish(self, seconds_left: Callable[[], float], outcomes: Counter[str]) -> None:
-        if self._events is None:
+        if self._adapters.events is None:
             return
         while seconds_left() > 1.0:
-            now = self._clock.now()
-            events = self._recordings.lease_events(now, now + _EVENT_LEASE, EVENTS)
+            now = self._adapters.clock.now()
+            events = self._adapters.repository.lease_events(now, now + _EVENT_LEASE, EVENTS)
             if not events:
                 return
-            published = self._events.publish(events)
+            published = self._adapters.events.publish(events)
             if published:
-                self._recordings.delete_events(published)
+                self._adapters.repository.delete_events(published)
             outcomes["published"] += len(published)
             if len(published) < len(events):
                 log.warning(Code.EVENTS_NOT_PUBLISHED, count=len(events) - len(published))
@@ -555,7 +537,7 @@ class Reconciler:
                 return
 
     def _save(self, before: Recording, after: Recording) -> Recording | None:
-        after = domain.scheduled(before, after, self._policy, self._clock.now())
+        after = schedule.reschedule(before, after, self._adapters.policy, self._adapters.clock.now())
         return after if self._service.save(before, after) else None
 
 
@@ -572,7 +554,7 @@ def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presen
 def _survivors(recording: Recording, record: _Record | None) -> list[str]:
     """Return the egress of a final recording that ought to have ended."""
     on_record = record.by_recording.get(recording.id, ()) if record is not None else ()
-    if not on_record and recording.egress_id is not None and recording.outlived:
+    if not on_record and recording.egress_id is not None and recording.reported_after_failure:
         # It may run on nobody's record.
         return [recording.egress_id]
     return [each.egress_id for each in on_record if each.status is not EgressStatus.ENDING]

@@ -17,10 +17,9 @@ from livekit.protocol import egress as protocol
 from livekit.protocol import models
 from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
-from .domain import EgressSnapshot, OpenRoom, Recording, Source
-from .egress_info import DEPLOYMENT_METADATA, snapshot_of
-from .egress_record import FIND_SECONDS
-from .errors import (
+from recorder.domain.egress import EgressSnapshot, OpenRoom
+from recorder.domain.sources import Source
+from recorder.errors import (
     EgressEndedError,
     EgressMisconfiguredError,
     EgressNotAskedError,
@@ -31,12 +30,16 @@ from .errors import (
     RecorderError,
     RoomNotFoundError,
 )
-from .untrusted import cleaned
+from recorder.livekit.info import DEPLOYMENT_METADATA, snapshot_of
+from recorder.livekit.lookup import FIND_SECONDS
+from recorder.untrusted import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from .settings import StorageSettings, UploadSettings
+    from recorder.domain.recording import Recording
+    from recorder.settings import StorageSettings, UploadSettings
+    from recorder.usecases.ports import Outcome
 
 START_SECONDS: Final = 25.0
 """No worker is answered after 20 to 24 s, and API Gateway waits 29 s for all of it."""
@@ -75,8 +78,6 @@ FRAMERATE: Final = 30
 AUDIO_BITRATE: Final = 128
 _AUDIO_CODECS: Final = {"aac": models.AudioCodec.AAC, "opus": models.AudioCodec.OPUS}
 
-type Outcome = EgressSnapshot | RecorderError
-
 
 class LiveKit(Protocol):
     """The part of `livekit.api.LiveKitAPI` that is used here."""
@@ -94,10 +95,7 @@ class LiveKit(Protocol):
 
 
 class LiveKitEgress:
-    """Starts, stops and looks up egress.
-
-    Where a call has no usable answer, EgressUnansweredError is raised: what it did is then unknown.
-    """
+    """LiveKit's egress and rooms, as `usecases.ports.Egress`."""
 
     def __init__(
         self,
@@ -119,10 +117,6 @@ class LiveKitEgress:
         self._used_at = 0.0
 
     def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
-        """Start the egress of a recording. LiveKit reports its progress to `webhook_url`.
-
-        Raises a StartRefusedError where nothing was started, EgressUnansweredError where that is not known.
-        """
         webhooks = [models.WebhookConfig(url=webhook_url, signing_key=self._api_key)] if webhook_url else []
         if recording.source is Source.TRACK:
             track = self._track_request(recording, webhooks)
@@ -133,19 +127,12 @@ class LiveKitEgress:
         return snapshot_of(info, self._storage)
 
     def stop(self, egress_id: str) -> EgressSnapshot:
-        """Stop an egress. Raises EgressEndedError, EgressNotFoundError or EgressUnansweredError."""
         return _result(self.stop_many([egress_id], seconds=STOP_SECONDS))
 
     def find(self, egress_id: str) -> EgressSnapshot:
-        """Look an egress up in LiveKit's record. Raises EgressNotFoundError or EgressUnansweredError."""
         return _result(self.find_many([egress_id], seconds=FIND_SECONDS))
 
     def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
-        """Look several egress up, a few at a time; each gets what `find` would return or raise.
-
-        These are answered, or not, within so many seconds for all of them; for whom that is too short gets an
-        EgressNotAskedError.
-        """
 
         async def find(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.ListEgressRequest(egress_id=egress_id)
@@ -158,11 +145,6 @@ class LiveKitEgress:
         return self._many(egress_ids, find, seconds)
 
     def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
-        """Stop several egress, a few at a time; each gets what `stop` would return or raise.
-
-        These are answered, or not, within so many seconds for all of them; for whom that is too short gets an
-        EgressNotAskedError.
-        """
 
         async def stop(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.StopEgressRequest(egress_id=egress_id)
@@ -171,15 +153,12 @@ class LiveKitEgress:
         return self._many(egress_ids, stop, seconds)
 
     def list_active(self) -> list[EgressSnapshot]:
-        """Return every egress that LiveKit's record has as not ended, also those of others."""
         return self._list(protocol.ListEgressRequest(active=True))
 
     def list_room(self, room_name: str) -> list[EgressSnapshot]:
-        """Return every egress of a room that LiveKit remembers: those that ended, for 24 hours."""
         return self._list(protocol.ListEgressRequest(room_name=room_name))
 
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
-        """Return those of these rooms that exist. Raises EgressUnansweredError."""
         answer = self._run(
             lambda client: _bounded(
                 client.room.list_rooms(ListRoomsRequest(names=room_names)), LIST_SECONDS, _NONE
@@ -188,7 +167,6 @@ class LiveKitEgress:
         return {room.name: OpenRoom(sid=room.sid, recorded=room.active_recording) for room in answer.rooms}
 
     def recorders(self, room_name: str) -> frozenset[str]:
-        """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""
         request = ListParticipantsRequest(room=room_name)
         try:
             answer = self._run(

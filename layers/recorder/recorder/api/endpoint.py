@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from . import errors
-from .authorization import allows_room, claims_in, has_claim, has_scope
-from .bootstrap import api_settings
-from .telemetry import Code, count, log, place_of
-from .untrusted import printable
+from recorder import errors
+from recorder.api.authorization import allows_room, claims_in, has_claim, has_scope
+from recorder.bootstrap import current
+from recorder.telemetry import Code, count, log, place_of
+from recorder.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from .schemas import ErrorJson
+    from recorder.contract.answers import ErrorJson
 
 type Event = dict[str, object]
 type Answer = dict[str, object]
@@ -169,7 +169,7 @@ class Request:
     @property
     def public_url(self) -> str:
         """The address under which this API is reached, without a slash at its end."""
-        configured = api_settings().public_url
+        configured = current().api_settings.public_url
         if configured:
             return configured
         scheme = "http" if self.header("x-forwarded-proto") == "http" else "https"
@@ -188,7 +188,7 @@ class Request:
 
     def require_scope(self) -> None:
         """Raise ForbiddenError unless the token has the scope, or the claim=value, that this function requires."""
-        required = api_settings().required_scope
+        required = current().api_settings.required_scope
         if not required or has_scope(self.claims, required):
             return
         path, is_claim, value = required.partition("=")
@@ -197,7 +197,7 @@ class Request:
 
     def require_room(self, room_name: str) -> None:
         """Raise ForbiddenError unless each of the token's room claims, if any are configured, allows this room."""
-        paths = api_settings().room_claim
+        paths = current().api_settings.room_claim
         if paths and not all(allows_room(self._token, path, room_name) for path in paths.split(",")):
             raise errors.ForbiddenError("the token does not allow recording this room")
 

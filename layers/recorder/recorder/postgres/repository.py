@@ -7,19 +7,22 @@ index that serves each statement.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
-from .domain import EventType, Recording, Source, Status, StopReason, event_of
-from .schemas import EventJson, recording_json, time_json
+from recorder.domain.events import EventType, event_of
+from recorder.domain.recording import Recording, Status, StopReason
+from recorder.domain.sources import Source
+from recorder.usecases.ports import Backlog, Owner, StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from .database import Database, Parameter, Row
-    from .domain import Event
+    from recorder.domain.events import Event
+    from recorder.postgres.database import Database, Parameter, Row
+    from recorder.usecases.ports import Page
 
 _COLUMNS: Final = """
     id, user_id, room_name, source, status, created_at, updated_at, status_at, layout, resolution, codec,
@@ -109,7 +112,7 @@ returning {_RECORDING}"""
 
 OWNERS: Final = "select id, status, egress_id from recordings where id = any(cast(:ids as uuid[]))"
 
-ARM: Final = """
+MAKE_DUE: Final = """
 update recordings set due_at = :now
 where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
 
@@ -136,59 +139,21 @@ select (select min(due_at) from recordings where due_at <= :now),
        (select count(*) from (select from recording_events order by position limit :most) as unpublished)"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Which of a user's recordings to list; `after` is the last one of the page before."""
-
-    user_id: str
-    limit: int
-    oldest_first: bool = False
-    room_name: str | None = None
-    status: Status | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    after: tuple[datetime, UUID] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """What a sweep needs to know of the recording in whose folder an egress writes."""
-
-    id: UUID
-    status: Status
-    egress_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
-    """An event that waits to be published: `body` is the JSON of `schemas.EventJson`."""
-
-    position: int
-    type: EventType
-    body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """How far the sweep is behind: `events` counts up to 10,000."""
-
-    oldest_due_at: datetime | None
-    events: int
-
-
 class Repository:
-    """The recordings of this deployment. Every method raises DatabaseUnavailableError."""
+    """The recordings of this deployment, as `usecases.ports.Recordings`."""
 
-    def __init__(self, database: Database, *, emit_events: bool) -> None:
+    def __init__(
+        self, database: Database, *, event_json: Callable[[Event, Recording], Mapping[str, object]] | None
+    ) -> None:
+        """Take the JSON that an event is stored as; None switches events off."""
         self._database = database
-        self._emit_events = emit_events
+        self._event_json = event_json
+
+    def close(self) -> None:
+        """Close the connection; the next statement opens a new one."""
+        self._database.close()
 
     def insert(self, recording: Recording) -> Recording | None:
-        """Store a new recording and its event.
-
-        Returns None when it is stored, or the recording that stands in its way: the one that has the same
-        idempotency key, else the live one of the same target.
-        """
         while True:
             parameters = _parameters(recording) | self._event(None, recording)
             [[inserted, found]] = self._database.run(INSERT, **parameters)
@@ -201,25 +166,20 @@ class Repository:
                 return existing
 
     def save(self, before: Recording, after: Recording) -> bool:
-        """Write a change and its event if the row is still `before`; False means that somebody was faster."""
         parameters = _parameters(after) | self._event(before, after)
         [[written]] = self._database.run(SAVE, **parameters, expected_version=before.version)
         return bool(written)
 
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
-        """Note that LiveKit was asked of a recording and had nothing new to say."""
         self._database.run(REFRESHED, id=recording_id, now=now)
 
     def get(self, recording_id: UUID) -> Recording | None:
-        """Return a recording, whoever owns it, deleted or not."""
         return _first(self._database.run(GET, id=recording_id))
 
     def get_by_egress_id(self, egress_id: str) -> Recording | None:
-        """Return the recording that an egress belongs to."""
         return _first(self._database.run(GET_BY_EGRESS_ID, egress_id=egress_id))
 
     def page(self, page: Page, now: datetime) -> list[Recording]:
-        """Return a page of a user's recordings that are neither deleted nor expired."""
         after_at, after_id = page.after or (None, None)
         rows = self._database.run(
             LIST_OLDEST_FIRST if page.oldest_first else LIST_NEWEST_FIRST,
@@ -238,17 +198,12 @@ class Repository:
     def lease(
         self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
     ) -> list[Recording]:
-        """Take the recordings that are due longest, for nobody else to take until `until`; a second sweep skips them.
-
-        Returns those first at which the fewest attempts have failed, in the order in which they were made.
-        """
         rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
         return sorted(
             (_recording(row[0]) for row in rows), key=lambda each: (each.attempts, each.created_at, each.id)
         )
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
-        """Return who owns these folders; an id without a row is missing from the answer."""
         rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])
         owners = (
             Owner(
@@ -258,17 +213,14 @@ class Repository:
         )
         return {owner.id: owner for owner in owners}
 
-    def arm(self, recording_ids: Sequence[UUID], now: datetime) -> None:
-        """Make final recordings due at once, but for those at which the last attempt failed: they have their time."""
-        self._database.run(ARM, ids=[str(each) for each in recording_ids], now=now)
+    def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
+        self._database.run(MAKE_DUE, ids=[str(each) for each in recording_ids], now=now)
 
     def remove(self, recording: Recording) -> bool:
-        """Remove the row if nobody changed it meanwhile."""
         [[removed]] = self._database.run(REMOVE, id=recording.id, version=recording.version)
         return bool(removed)
 
     def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
-        """Take unpublished events, at most one of each recording, and that its first: so order is kept."""
         rows = self._database.run(LEASE_EVENTS, now=now, until=until, limit=limit)
         return [
             StoredEvent(
@@ -278,34 +230,22 @@ class Repository:
         ]
 
     def delete_events(self, positions: Sequence[int]) -> None:
-        """Forget events that were published."""
         self._database.run(DELETE_EVENTS, positions=list(positions))
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return how far the sweep is behind."""
         [[oldest, events]] = self._database.run(BACKLOG, now=now, most=10_000)
         return Backlog(oldest_due_at=cast("datetime | None", oldest), events=cast("int", events))
 
     def _event(self, before: Recording | None, after: Recording) -> dict[str, Parameter]:
-        event = event_of(before, after) if self._emit_events else None
+        event = event_of(before, after)
+        if event is None or self._event_json is None:
+            return dict.fromkeys(("event_id", "event_type", "event_at", "event_body"))
         return {
-            "event_id": event.id if event else None,
-            "event_type": event.type.value if event else None,
-            "event_at": event.occurred_at if event else None,
-            "event_body": json.dumps(_event_json(event, after)) if event else None,
+            "event_id": event.id,
+            "event_type": event.type.value,
+            "event_at": event.occurred_at,
+            "event_body": json.dumps(self._event_json(event, after)),
         }
-
-
-def _event_json(event: Event, recording: Recording) -> EventJson:
-    return {
-        "version": 1,
-        "id": event.id,
-        "type": event.type,
-        "recordingId": str(event.recording_id),
-        "sequence": event.sequence,
-        "occurredAt": time_json(event.occurred_at) or "",
-        "recording": recording_json(recording),
-    }
 
 
 def _parameters(recording: Recording) -> dict[str, Parameter]:

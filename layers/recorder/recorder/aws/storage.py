@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from .aws import AwsError, host, presigned_get
-from .domain import Recording, StoredFile
-from .errors import StorageUnavailableError
+from recorder.aws.calls import host, presigned_get
+from recorder.domain.recording import Recording, StoredFile
+from recorder.errors import AwsError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-    from .settings import AwsSettings
+    from recorder.settings import AwsSettings
 
 _PAGE: Final = 1000
 _MANIFEST: Final = ".json"
 
 
 class S3Storage:
-    """The objects of recordings in one bucket."""
+    """The objects of recordings in one bucket, as `usecases.ports.Storage`."""
 
     def __init__(self, bucket: str, settings: AwsSettings, connect: Callable[[], S3Client]) -> None:
         """Take `connect`, which is called when S3 is first needed for more than a link."""
@@ -35,10 +35,6 @@ class S3Storage:
     def download_url(
         self, key: str, *, file_name: str, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
-        """Return a link to an object that a browser saves under `file_name`; Range requests work.
-
-        With it comes for how many seconds it is good: those given, or fewer. Raises StorageUnavailableError.
-        """
         parameters = {"response-content-disposition": content_disposition(file_name)}
         if mime_type:
             parameters["response-content-type"] = mime_type
@@ -48,7 +44,6 @@ class S3Storage:
             raise StorageUnavailableError("the storage is not available") from error
 
     def find(self, recording: Recording) -> StoredFile | None:
-        """Return the media file in a recording's folder, if there is one. Raises StorageUnavailableError."""
         prefix = (
             recording.storage_key if _taken_over(recording) and recording.storage_key else recording.prefix
         )
@@ -58,7 +53,6 @@ class S3Storage:
         return None
 
     def delete(self, recording: Recording) -> None:
-        """Remove every object of a recording. Raises StorageUnavailableError; what is gone by then stays gone."""
         keys = [file.key for file in self._list(recording.prefix)]
         if recording.storage_key is not None and _taken_over(recording):
             keys.append(recording.storage_key)

@@ -11,15 +11,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
-from .domain import PREFIX, EgressFile, EgressSnapshot, EgressStatus
-from .untrusted import cleaned
+from recorder.domain.egress import EgressFile, EgressSnapshot, EgressStatus
+from recorder.domain.recording import PREFIX
+from recorder.untrusted import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from livekit.protocol import egress as protocol
 
-    from .settings import StorageSettings
+    from recorder.settings import StorageSettings
 
 DEPLOYMENT_METADATA: Final = "deployment"
 """S3 metadata of every upload, echoed in EgressInfo: tells apart the stacks that share a LiveKit project."""

@@ -11,11 +11,11 @@ import pytest
 from google.protobuf import json_format
 from livekit.protocol import egress as protocol
 
-from recorder.domain import EgressStatus
-from recorder.egress import LiveKitEgress, connect
-from recorder.egress_info import info_in, infos_in, snapshot_of
-from recorder.egress_record import EgressRecord
+from recorder.domain.egress import EgressStatus
 from recorder.errors import EgressNotFoundError, EgressUnansweredError
+from recorder.livekit.egress import LiveKitEgress, connect
+from recorder.livekit.info import info_in, infos_in, snapshot_of
+from recorder.livekit.lookup import EgressLookup
 from recorder.settings import StorageSettings
 from tests.livekit.recorded import FOLDER, load
 from tests.support.livekit import API_KEY, API_SECRET
@@ -28,8 +28,8 @@ RECORDING: Final = UUID(int=7)
 CASES: Final = sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != "python_client_errors")
 
 
-def record_of(livekit: LiveKit, *, secret: str = API_SECRET, url: str | None = None) -> EgressRecord:
-    return EgressRecord(url or livekit.url, api_key=API_KEY, api_secret=secret, storage=STORAGE)
+def record_of(livekit: LiveKit, *, secret: str = API_SECRET, url: str | None = None) -> EgressLookup:
+    return EgressLookup(url or livekit.url, api_key=API_KEY, api_secret=secret, storage=STORAGE)
 
 
 def started(livekit: LiveKit) -> str:

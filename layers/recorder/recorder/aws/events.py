@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .telemetry import Code, log
+from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mypy_boto3_events import EventBridgeClient
 
-    from .repository import StoredEvent
+    from recorder.usecases.ports import StoredEvent
 
 SOURCE: Final = "recorder"
 _ENTRIES: Final = 10
@@ -19,7 +19,7 @@ _ENTRIES: Final = 10
 
 
 class EventBridge:
-    """One EventBridge bus."""
+    """One EventBridge bus, as `usecases.ports.Events`."""
 
     def __init__(self, bus_name: str, connect: Callable[[], EventBridgeClient]) -> None:
         """Take `connect`, which is called when there is first something to publish."""
@@ -28,7 +28,6 @@ class EventBridge:
         self._client: EventBridgeClient | None = None
 
     def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
-        """Publish events; returns the positions of those that the bus has taken."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where a client is used
 
         if self._client is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from .settings import AwsSettings
+    from recorder.settings import AwsSettings
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 EMPTY_PAYLOAD: Final = hashlib.sha256(b"").hexdigest()

@@ -12,24 +12,24 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from .egress_info import infos_in, snapshot_of
-from .errors import EgressNotFoundError, EgressUnansweredError
-from .https import post
-from .untrusted import json_value
+from recorder.errors import EgressNotFoundError, EgressUnansweredError
+from recorder.livekit.info import infos_in, snapshot_of
+from recorder.outbound import post
+from recorder.untrusted import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from livekit.protocol import egress as protocol
 
-    from .domain import EgressSnapshot
-    from .settings import StorageSettings
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.settings import StorageSettings
 
 FIND_SECONDS: Final = 3.0
 _TOKEN_SECONDS: Final = 600
 
 
-class EgressRecord:
+class EgressLookup:
     """LiveKit's record of the egress that run, or ended in the last 24 hours."""
 
     def __init__(self, url: str, *, api_key: str, api_secret: str, storage: StorageSettings) -> None:

@@ -1,0 +1,1 @@
+"""API Gateway's HTTP API on one side, the use cases on the other."""

@@ -1,0 +1,1 @@
+"""AWS: signed calls, the bucket, the event bus."""

@@ -1,0 +1,1 @@
+"""A recording and its rules: pure, without I/O and without a clock."""

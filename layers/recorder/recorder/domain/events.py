@@ -1,0 +1,70 @@
+"""The events that changes of a recording emit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain.recording import Recording, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+
+class EventType(StrEnum):
+    """The events that a change of a recording emits."""
+
+    STARTED = "RecordingStarted"
+    ACTIVE = "RecordingActive"
+    STOPPING = "RecordingStopping"
+    COMPLETED = "RecordingCompleted"
+    FAILED = "RecordingFailed"
+    DELETED = "RecordingDeleted"
+
+
+EVENTS: Final[Mapping[Status, EventType]] = MappingProxyType(
+    {
+        Status.STARTING: EventType.STARTED,
+        Status.ACTIVE: EventType.ACTIVE,
+        Status.STOPPING: EventType.STOPPING,
+        Status.COMPLETED: EventType.COMPLETED,
+        Status.FAILED: EventType.FAILED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One state change to tell the world: `sequence` orders the events of a recording, `id` never changes."""
+
+    id: str
+    type: EventType
+    recording_id: UUID
+    sequence: int
+    occurred_at: datetime
+
+
+def event_of(before: Recording | None, after: Recording) -> Event | None:
+    """Return the event that this change emits, or None.
+
+    A deletion is the last event of a recording: what happens to its egress afterwards is nobody's news.
+    """
+    if after.deleted_at is not None:
+        if before is None or before.deleted_at is not None:
+            return None
+        kind = EventType.DELETED
+    elif before is not None and before.status == after.status:
+        return None
+    else:
+        kind = EVENTS[after.status]
+    return Event(
+        id=f"{after.id}-{after.version}",
+        type=kind,
+        recording_id=after.id,
+        sequence=after.version,
+        occurred_at=after.updated_at,
+    )

@@ -1,0 +1,278 @@
+"""The state machine of a recording: pure, without I/O and without a clock.
+
+`TRANSITIONS` is the table. Webhooks, sweeps, reads and the answers of Start and Stop all go through
+`apply_snapshot`; what the product decides by itself goes through `request_stop`, `mark_deleted`, `give_up` and
+`complete_from_file`. Each returns the changed recording, or None where there is nothing to change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain.egress import END_REASONS, EgressSnapshot, EgressStatus
+from recorder.domain.recording import (
+    LIVE,
+    OWN_VERDICTS,
+    FailureCode,
+    Recording,
+    Status,
+    StopReason,
+    StoredFile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from recorder.domain.schedule import Policy
+
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.STARTING: frozenset({Status.ACTIVE, Status.STOPPING, Status.COMPLETED, Status.FAILED}),
+        Status.ACTIVE: frozenset({Status.STOPPING, Status.COMPLETED, Status.FAILED}),
+        Status.STOPPING: frozenset({Status.COMPLETED, Status.FAILED}),
+        Status.COMPLETED: frozenset(),
+        Status.FAILED: frozenset(),
+    }
+)
+
+
+RUNNING: Final = frozenset({Status.STARTING, Status.ACTIVE})
+"""What nobody has asked to end."""
+
+
+OBSERVED: Final[Mapping[EgressStatus, Status]] = MappingProxyType(
+    {
+        EgressStatus.STARTING: Status.STARTING,
+        EgressStatus.ACTIVE: Status.ACTIVE,
+        EgressStatus.ENDING: Status.STOPPING,
+        EgressStatus.COMPLETE: Status.COMPLETED,
+        EgressStatus.LIMIT_REACHED: Status.COMPLETED,
+        EgressStatus.FAILED: Status.FAILED,
+        EgressStatus.ABORTED: Status.FAILED,
+    }
+)
+
+
+GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
+    {
+        FailureCode.START_LOST: "LiveKit never answered the start, and no egress of this recording exists",
+        FailureCode.START_TIMEOUT: "the recording did not begin in time",
+        FailureCode.STOP_TIMEOUT: "the recording was stopped, but no file arrived in time",
+        FailureCode.WORKER_LOST: "the egress worker vanished from the room without a last word",
+        FailureCode.EGRESS_LOST: "LiveKit no longer knows the egress, and it left no file",
+    }
+)
+
+
+FAILURE_REASON_LENGTH: Final = 500
+
+
+URGENT_ATTEMPTS: Final = 2
+"""So many count at most where an egress runs, and bills, that ought to have ended: it is asked every two minutes."""
+
+
+def apply_snapshot(
+    recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
+) -> Recording | None:
+    """Bring what LiveKit says into a recording.
+
+    Live statuses only move forward, a final status never changes, an unknown one changes nothing, and a snapshot
+    of another egress than the recording's own is ignored. Facts about the file are taken over where they are real,
+    and nothing is completed without a file: LIMIT_REACHED, which comes without ENDING, may be said before.
+    """
+    if snapshot.status is EgressStatus.UNKNOWN or recording.egress_id not in {None, snapshot.egress_id}:
+        return None
+    observed = OBSERVED[snapshot.status]
+    if observed is Status.COMPLETED and not snapshot.has_file:
+        observed = Status.STOPPING
+    changed = _with_file(recording, snapshot, final=observed not in LIVE)
+    if observed in TRANSITIONS[recording.status]:
+        changed = _with_status(changed, snapshot, observed)
+        if observed is Status.FAILED and not changed.downloadable:
+            # A worker that was killed reports no file, nor does a failure that follows a success, and a second
+            # egress may have stored one: look for it.
+            changed = replace(changed, late_upload_until=now + policy.upload_grace)
+    elif (
+        observed in RUNNING
+        and recording.failure_code in OWN_VERDICTS
+        and not recording.reported_after_failure
+    ):
+        # LiveKit may have it on no record, so it is remembered here.
+        changed = replace(
+            changed, stop_reason=StopReason.SURVIVOR, late_upload_until=now + policy.upload_grace
+        )
+    room_sid = recording.room_sid or snapshot.room_sid
+    # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
+    if (changed.egress_id, changed.room_sid) != (snapshot.egress_id, room_sid):
+        changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
+    return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
+
+
+def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
+    file = snapshot.file
+    if recording.live and file.started_at not in {None, recording.started_at}:
+        recording = replace(recording, started_at=file.started_at)
+    if recording.downloadable:
+        # What was completed from the file itself learns the rest when LiveKit remembers.
+        if final and file.key == recording.storage_key and recording.duration is None:
+            return replace(recording, duration=file.duration, file_url=file.location)
+        return recording
+    if snapshot.backup_storage_used:
+        return replace(recording, storage_key=None, file_url=file.location, duration=file.duration)
+    if final and snapshot.has_file:
+        return replace(
+            recording,
+            storage_key=file.key or recording.storage_key,
+            file_size=file.size or 0,
+            file_url=file.location,
+            duration=file.duration,
+        )
+    if recording.live and file.key not in {None, recording.storage_key}:
+        return replace(recording, storage_key=file.key)
+    return recording
+
+
+def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status) -> Recording:
+    if status in LIVE:
+        return replace(recording, status=status)
+    ended = replace(
+        recording,
+        status=status,
+        stopped_at=snapshot.ended_at,
+        end_reason=_end_reason(recording, snapshot),
+        absent_since=None,
+    )
+    if status is Status.COMPLETED:
+        return ended
+    reason = snapshot.error or snapshot.details or "LiveKit gave no reason"
+    return replace(
+        ended,
+        failure_code=_failure_code(recording, snapshot),
+        failure_reason=reason[:FAILURE_REASON_LENGTH],
+    )
+
+
+def _failure_code(recording: Recording, snapshot: EgressSnapshot) -> str:
+    if recording.stop_reason is StopReason.START_TIMEOUT:
+        return FailureCode.START_TIMEOUT
+    if snapshot.error_code:
+        return str(snapshot.error_code)
+    if snapshot.status is EgressStatus.ABORTED:
+        return FailureCode.EGRESS_ABORTED
+    return FailureCode.EGRESS_FAILED
+
+
+def _end_reason(recording: Recording, snapshot: EgressSnapshot) -> str | None:
+    if snapshot.status is EgressStatus.LIMIT_REACHED:
+        return "limit_reached"
+    return recording.stop_reason or END_REASONS.get(snapshot.details)
+
+
+def request_stop(recording: Recording, reason: StopReason, now: datetime) -> Recording | None:
+    """Store the wish that a live recording ends; who carries it out is the caller, or the sweep."""
+    if not recording.live or recording.stop_requested_at is not None:
+        return None
+    status = Status.STOPPING if Status.STOPPING in TRANSITIONS[recording.status] else recording.status
+    return next_version(
+        recording, replace(recording, status=status, stop_reason=reason, stop_requested_at=now), now
+    )
+
+
+def mark_deleted(recording: Recording, now: datetime) -> Recording | None:
+    """Make a recording invisible; a live one is asked to stop. Its objects and its row go afterwards."""
+    if recording.deleted_at is not None:
+        return None
+    stopping = request_stop(recording, StopReason.DELETED, now) or recording
+    return next_version(recording, replace(stopping, deleted_at=now, idempotency_key=None), now)
+
+
+def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) -> Recording | None:
+    """End a recording whose Start was refused; one that got an egress all the same stays as it is.
+
+    A refusal that a second try may lift forgets the idempotency key, so that the second try is one.
+    """
+    if recording.egress_id is not None or Status.FAILED not in TRANSITIONS[recording.status]:
+        return None
+    retriable = code in {FailureCode.EGRESS_UNAVAILABLE, FailureCode.EGRESS_MISCONFIGURED}
+    failed = replace(
+        recording,
+        status=Status.FAILED,
+        failure_code=code,
+        failure_reason=reason[:FAILURE_REASON_LENGTH],
+        stopped_at=now,
+        idempotency_key=None if retriable else recording.idempotency_key,
+    )
+    return next_version(recording, failed, now)
+
+
+def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Policy) -> Recording | None:
+    """End a recording by our own verdict. A file that arrives all the same is looked for until the grace ends."""
+    if Status.FAILED not in TRANSITIONS[recording.status]:
+        return None
+    failed = replace(
+        recording,
+        status=Status.FAILED,
+        failure_code=code,
+        failure_reason=GIVEN_UP[code],
+        stopped_at=now,
+        late_upload_until=now + policy.upload_grace,
+    )
+    return next_version(recording, failed, now)
+
+
+def complete_from_file(recording: Recording, file: StoredFile, now: datetime) -> Recording | None:
+    """Take a file that lies in the recording's folder as what is left of an egress that LiveKit forgot.
+
+    A live recording is completed by it; a failed one stays failed and becomes downloadable.
+    """
+    if recording.downloadable:
+        return None
+    found = replace(recording, storage_key=file.key, file_size=file.size)
+    if Status.COMPLETED in TRANSITIONS[recording.status]:
+        found = replace(
+            found,
+            status=Status.COMPLETED,
+            stopped_at=file.modified_at,
+            end_reason=recording.stop_reason,
+            late_upload_until=None,
+        )
+    return next_version(recording, found, now)
+
+
+def next_version(before: Recording, after: Recording, now: datetime) -> Recording:
+    """Return `after` as the next version of `before`, written at `now`."""
+    status_at = now if before.status is not after.status else before.status_at
+    return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)
+
+
+def clear_reminders(
+    recording: Recording,
+    policy: Policy,
+    now: datetime,
+    *,
+    running: bool,
+    settled: bool,
+    urgent: bool = False,
+) -> Recording:
+    """Return a final recording without the reminders that are over.
+
+    As long as an egress of it may run (`running`), a file may still arrive. Where something could not be done (not
+    `settled`), the sweep's next look waits longer each time; not for long, where an egress has to end (`urgent`).
+    """
+    late = now + policy.upload_grace if running else recording.late_upload_until
+    key_over = recording.created_at + policy.idempotency_life <= now
+    attempts = recording.attempts + 1
+    return next_version(
+        recording,
+        replace(
+            recording,
+            late_upload_until=None if settled and late is not None and late <= now else late,
+            idempotency_key=None if key_over else recording.idempotency_key,
+            attempts=0 if settled else min(attempts, URGENT_ATTEMPTS) if urgent else attempts,
+        ),
+        now,
+    )

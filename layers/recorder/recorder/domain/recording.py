@@ -1,0 +1,203 @@
+"""A recording: one row of the table `recordings`, and what follows from its columns alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from recorder.domain.sources import Source
+
+
+class Status(StrEnum):
+    """A recording's status: the first three are live, the last two final."""
+
+    STARTING = "starting"
+    ACTIVE = "active"
+    STOPPING = "stopping"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED})
+LIVE: Final = frozenset(Status) - FINAL
+
+
+class StopReason(StrEnum):
+    """Why this product asked LiveKit to stop an egress."""
+
+    USER = "stopped"
+    DELETED = "deleted"
+    MAX_DURATION = "max_duration"
+    START_TIMEOUT = "start_timeout"
+    ORPHAN = "orphan"
+    SURVIVOR = "survivor"
+    """It runs although we have called its recording failed."""
+
+
+class FailureCode(StrEnum):
+    """Why a recording failed, where the reason is not an error code of LiveKit's own."""
+
+    ROOM_NOT_FOUND = "room_not_found"
+    EGRESS_REFUSED = "egress_refused"
+    EGRESS_UNAVAILABLE = "egress_unavailable"
+    EGRESS_MISCONFIGURED = "egress_misconfigured"
+    EGRESS_FAILED = "egress_failed"
+    EGRESS_ABORTED = "egress_aborted"
+    START_LOST = "start_lost"
+    START_TIMEOUT = "start_timeout"
+    STOP_TIMEOUT = "stop_timeout"
+    WORKER_LOST = "worker_lost"
+    EGRESS_LOST = "egress_lost"
+
+
+CLIENT_FAULTS: Final = frozenset({FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED})
+"""What a client can mend; everything else needs an operator's eye."""
+
+
+OWN_VERDICTS: Final = frozenset(FailureCode) - {FailureCode.EGRESS_FAILED, FailureCode.EGRESS_ABORTED}
+"""What LiveKit did not say of an egress: one may run all the same."""
+
+
+MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"mp4": "video/mp4", "webm": "video/webm", "ogg": "audio/ogg", "mp3": "audio/mpeg"}
+)
+
+
+PREFIX: Final = "recordings/"
+
+
+FILE_NAME_BYTES: Final = 200
+"""What a room may give to a file's name: most file systems take 255 in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One row of the table `recordings`.
+
+    Times are aware datetimes in UTC, durations seconds, sizes bytes, bitrates kbit/s.
+    """
+
+    id: UUID
+    user_id: str
+    room_name: str
+    source: Source
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    status_at: datetime
+    """When the status last changed: the deadlines of starting and stopping count from here."""
+    layout: str | None = None
+    resolution: str | None = None
+    codec: str | None = None
+    audio_codec: str | None = None
+    audio_bitrate: int | None = None
+    video_bitrate: int | None = None
+    track_sid: str | None = None
+    room_sid: str | None = None
+    egress_id: str | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    storage_key: str | None = None
+    file_url: str | None = None
+    file_size: int | None = None
+    duration: float | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+    end_reason: str | None = None
+    max_duration: int | None = None
+    expires_at: datetime | None = None
+    target: str | None = None
+    """What may be recorded once at a time; None for rows taken over from another table that collide."""
+    idempotency_key: str | None = None
+    idempotency_fingerprint: str | None = None
+    stop_reason: StopReason | None = None
+    stop_requested_at: datetime | None = None
+    deleted_at: datetime | None = None
+    late_upload_until: datetime | None = None
+    """Until when a file may still arrive although the recording is final: set where we, not LiveKit, ended it."""
+    recorder_seen_at: datetime | None = None
+    """When the room first showed the egress among its participants."""
+    absent_since: datetime | None = None
+    """When record and room first agreed that the egress is not there."""
+    refreshed_at: datetime | None = None
+    due_at: datetime | None = None
+    """When the sweep has to look at this row again; None: never."""
+    attempts: int = 0
+    """How often in a row the sweep has failed to do what this row needs."""
+    version: int = 0
+    """Counts the writes: compare-and-set compares it, and it numbers the events."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the recording holds its target."""
+        return self.status in LIVE
+
+    @property
+    def prefix(self) -> str:
+        """The folder in the bucket that holds every object of this recording."""
+        return object_prefix(self.id)
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether a file of this recording is known to be in the bucket."""
+        return not self.live and self.storage_key is not None and self.file_size is not None
+
+    def awaits_upload(self, now: datetime) -> bool:
+        """Whether a file may still arrive in the folder."""
+        return self.live or (self.late_upload_until is not None and self.late_upload_until > now)
+
+    @property
+    def reported_after_failure(self) -> bool:
+        """Whether the egress was heard of after our own verdict, perhaps on nobody's record."""
+        return self.stop_reason is StopReason.SURVIVOR and self.late_upload_until is not None
+
+    @property
+    def extension(self) -> str | None:
+        """The file's extension, lower case, without the dot."""
+        if self.storage_key is None:
+            return None
+        _, dot, extension = self.storage_key.rpartition("/")[2].rpartition(".")
+        return extension.lower() if dot else None
+
+    @property
+    def mime_type(self) -> str | None:
+        """The file's media type, where its extension tells."""
+        return MIME_TYPES.get(self.extension or "")
+
+    @property
+    def file_name(self) -> str | None:
+        """A name for the downloaded file: the room and when the recording was asked for."""
+        extension = self.extension
+        if extension is None:
+            return None
+        room = self.room_name.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
+        # A date and a time as file systems take them; strftime would take three times as long.
+        asked_at = (
+            self.created_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds").replace(":", "-")
+        )
+        return f"{room} {asked_at}.{extension}"
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the retention is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """An object that is in the bucket."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+def object_prefix(recording_id: UUID) -> str:
+    """Return the folder that belongs to a recording."""
+    return f"{PREFIX}{recording_id}/"

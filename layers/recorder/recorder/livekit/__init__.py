@@ -1,0 +1,1 @@
+"""LiveKit: its egress, its rooms, its webhooks."""

@@ -1,0 +1,1 @@
+"""Postgres: the connection and every statement."""

@@ -1,0 +1,1 @@
+"""The sweep: settles whatever webhooks missed, and leaves nothing unowned."""

@@ -1,0 +1,230 @@
+"""The ports: what use cases and sweep need of the outside, and the values that pass through them.
+
+The adapters in `recorder.postgres`, `recorder.livekit` and `recorder.aws` implement these protocols;
+`recorder.bootstrap` chooses them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from uuid import UUID
+
+    from recorder.domain.egress import EgressSnapshot, OpenRoom
+    from recorder.domain.events import EventType
+    from recorder.domain.recording import Recording, Status, StoredFile
+    from recorder.domain.schedule import Policy
+    from recorder.errors import RecorderError
+
+
+type Outcome = EgressSnapshot | RecorderError
+"""One answer of several that LiveKit was asked for together: a snapshot, or the error that a single call raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which of a user's recordings to list; `after` is the last one of the page before."""
+
+    user_id: str
+    limit: int
+    oldest_first: bool = False
+    room_name: str | None = None
+    status: Status | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The recording in whose folder an egress writes, as far as the sweep has to know it."""
+
+    id: UUID
+    status: Status
+    egress_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event that waits to be published: `body` is the JSON of `contract.event.EventJson`."""
+
+    position: int
+    type: EventType
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How far the sweep is behind: `events` counts up to 10,000."""
+
+    oldest_due_at: datetime | None
+    events: int
+
+
+class Recordings(Protocol):
+    """The tables. Every method raises DatabaseUnavailableError, and each is one transaction."""
+
+    def insert(self, recording: Recording) -> Recording | None:
+        """Store a new recording and its event.
+
+        Returns None when it is stored, or the recording that stands in its way: the one that has the same
+        idempotency key, else the live one of the same target.
+        """
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        """Write a change and its event if the row is still `before`; False means that another writer was faster."""
+
+    def refreshed(self, recording_id: UUID, now: datetime) -> None:
+        """Note that LiveKit was asked of a recording and had nothing new to say."""
+
+    def get(self, recording_id: UUID) -> Recording | None:
+        """Return a recording of any user, deleted or not."""
+
+    def get_by_egress_id(self, egress_id: str) -> Recording | None:
+        """Return the recording that an egress belongs to."""
+
+    def page(self, page: Page, now: datetime) -> list[Recording]:
+        """Return a page of a user's recordings that are neither deleted nor expired."""
+
+    def lease(
+        self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
+    ) -> list[Recording]:
+        """Take the recordings that are due longest; a second sweep skips them until `until`.
+
+        Those at which the fewest attempts have failed come first, then the order in which they were made.
+        """
+
+    def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
+        """Return the owners of these folders; an id without a row is missing from the answer."""
+
+    def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
+        """Make final recordings due at once, except those that wait after a failed attempt."""
+
+    def remove(self, recording: Recording) -> bool:
+        """Remove the row if nobody changed it meanwhile."""
+
+    def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
+        """Take unpublished events, at most one of each recording, and that its first: so order is kept."""
+
+    def delete_events(self, positions: Sequence[int]) -> None:
+        """Forget events that were published."""
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return how far the sweep is behind."""
+
+
+class Listing(Protocol):
+    """LiveKit's listing of single egress."""
+
+    def find(self, egress_id: str) -> EgressSnapshot:
+        """Look an egress up. Raises EgressNotFoundError or EgressUnansweredError."""
+
+
+class Egress(Protocol):
+    """LiveKit's egress and rooms.
+
+    Where a call has no usable answer, EgressUnansweredError is raised: its effect is then unknown.
+    """
+
+    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
+        """Start the egress of a recording. LiveKit reports its progress to `webhook_url`.
+
+        Raises a StartRefusedError where nothing was started, EgressUnansweredError where that is not known.
+        """
+
+    def stop(self, egress_id: str) -> EgressSnapshot:
+        """Stop an egress. Raises EgressEndedError, EgressNotFoundError or EgressUnansweredError."""
+
+    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+        """Look several egress up, a few at a time; each gets what `Listing.find` would return or raise.
+
+        The whole call takes at most `seconds`. An egress for which that is too short gets EgressNotAskedError.
+        """
+
+    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+        """Stop several egress, a few at a time; each gets what `stop` would return or raise.
+
+        The whole call takes at most `seconds`. An egress for which that is too short gets EgressNotAskedError.
+        """
+
+    def list_active(self) -> Sequence[EgressSnapshot]:
+        """Return every egress that LiveKit lists as not ended, also those of others."""
+
+    def list_room(self, room_name: str) -> Sequence[EgressSnapshot]:
+        """Return every egress of a room that LiveKit remembers: an ended one for 24 hours."""
+
+    def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
+        """Return those of these rooms that exist. Raises EgressUnansweredError."""
+
+    def recorders(self, room_name: str) -> frozenset[str]:
+        """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""
+
+
+class Storage(Protocol):
+    """The bucket. Every method raises StorageUnavailableError."""
+
+    def download_url(
+        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    ) -> tuple[str, int]:
+        """Return a link to an object that a browser saves under `file_name`; Range requests work.
+
+        The second value is for how many seconds the link is good: at most those given.
+        """
+
+    def find(self, recording: Recording) -> StoredFile | None:
+        """Return the media file in a recording's folder, if there is one."""
+
+    def delete(self, recording: Recording) -> None:
+        """Remove every object of a recording. An error may leave some; the removed ones stay removed."""
+
+
+class Events(Protocol):
+    """The event bus."""
+
+    def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
+        """Publish events; returns the positions of those that the bus has taken."""
+
+
+class Adapters(Protocol):
+    """The outside as a whole, made as far as it is used: `recorder.bootstrap.Environment`, or a test's."""
+
+    @property
+    def repository(self) -> Recordings:
+        """The tables."""
+
+    @property
+    def listing(self) -> Listing:
+        """LiveKit's listing of single egress. Raises EgressNotAskedError where LiveKit's key cannot be read."""
+
+    @property
+    def egress(self) -> Egress:
+        """LiveKit's egress and rooms. Raises EgressNotAskedError where LiveKit's key cannot be read."""
+
+    @property
+    def storage(self) -> Storage:
+        """The bucket."""
+
+    @property
+    def events(self) -> Events | None:
+        """The event bus, if there is one."""
+
+    @property
+    def policy(self) -> Policy:
+        """The time limits."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, and waiting for it."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
