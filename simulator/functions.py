@@ -11,7 +11,8 @@ from recorder.livekit.egress import LiveKitEgress
 from recorder.livekit.lookup import EgressLookup
 from recorder.livekit.webhook import snapshot_in, verify
 from recorder.settings import StorageSettings, UploadSettings
-from recorder.sweep.sweep import Reconciler
+from recorder.sweep.sweep import Sweep
+from recorder.usecases.ledger import Ledger
 from recorder.usecases.ports import Clock
 from recorder.usecases.recordings import RecordingService
 from simulator import ports
@@ -44,7 +45,8 @@ class Environment:
     """A warm execution environment: one invocation at a time."""
 
     service: RecordingService
-    reconciler: Reconciler
+    ledger: Ledger
+    sweep: Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Functions:
 
         def work(environment: Environment) -> None:
             try:
-                environment.reconciler.sweep(lambda: (over_ns - kernel.now_ns) / SECOND)
+                environment.sweep.run(lambda: (over_ns - kernel.now_ns) / SECOND)
             except DatabaseUnavailableError:
                 return
 
@@ -127,7 +129,7 @@ class Functions:
             snapshot = snapshot_in(webhook.body, STORAGE)
             try:
                 if snapshot is not None:
-                    environment.service.receive(snapshot, named)
+                    environment.ledger.receive(snapshot, named)
                 status = 200
             except RecorderError as error:
                 status = next(code.value for kind, code, _ in ERRORS if isinstance(error, kind))
@@ -144,5 +146,4 @@ class Functions:
             policy=self._policy,
             clock=Clock(self._kernel.now, self._kernel.sleep),
         )
-        service = RecordingService(adapters)
-        return Environment(service=service, reconciler=Reconciler(adapters, service))
+        return Environment(service=RecordingService(adapters), ledger=Ledger(adapters), sweep=Sweep(adapters))

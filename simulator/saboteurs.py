@@ -14,13 +14,12 @@ from recorder.domain.verdict import Judgement, Step
 from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
 from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
-from recorder.sweep.sweep import EVENTS, Reconciler
+from recorder.sweep import live, outbox
 from recorder.usecases.recordings import RecordingService, Started, _replay
 from simulator.memory import MemoryRepository
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
     from recorder.domain.schedule import Policy
     from recorder.domain.verdict import Presence
     from recorder.settings import StorageSettings
-    from recorder.sweep.sweep import _Record, _Sweep
-    from recorder.usecases.ports import Outcome, StoredEvent
+    from recorder.sweep.context import ActiveListing, Context
+    from recorder.usecases.ports import Answer, StoredEvent
 
 _apply_snapshot = lifecycle.apply_snapshot
 _judge_absent = verdict._judge_absent
 _judge_deadlines = verdict._judge_deadlines
 _recording_id = egress_info._recording_id
-_evidence = Reconciler._evidence
+_reports = live._reports
 _own = RecordingService._own
 _start = LiveKitEgress.start
 _save = MemoryRepository.save
@@ -69,7 +68,7 @@ def _start_before_insert(
     existing = self._adapters.repository.insert(recording)
     if existing is not None:
         return _replay(recording, existing)
-    self.apply(recording, snapshot)
+    self._ledger.apply(recording, snapshot)
     return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
 
 
@@ -94,10 +93,10 @@ def _nothing_is_leased(
 
 
 def _nothing_is_adopted(
-    self: Reconciler, live: list[Recording], sweep: _Sweep, record: _Record
-) -> Mapping[UUID, Outcome]:
-    unknown = {each.id: EgressNotFoundError() for each in live if each.egress_id is None}
-    return _evidence(self, live, sweep, record) | unknown
+    context: Context, recordings: Sequence[Recording], listing: ActiveListing
+) -> Mapping[UUID, Answer]:
+    unknown = {each.id: EgressNotFoundError() for each in recordings if each.egress_id is None}
+    return {**_reports(context, recordings, listing), **unknown}
 
 
 def _one_witness_is_enough(
@@ -139,16 +138,13 @@ def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> 
     )
 
 
-def _events_are_forgotten_first(
-    self: Reconciler, _seconds_left: Callable[[], float], _outcomes: Counter[str]
-) -> None:
-    now = self._adapters.clock.now()
-    while self._adapters.events is not None:
-        events = self._adapters.repository.lease_events(now, now, EVENTS)
-        if not events:
-            return
-        self._adapters.repository.delete_events([each.position for each in events])
-        self._adapters.events.publish(events)
+def _events_are_forgotten_first(context: Context) -> None:
+    repository, events = context.adapters.repository, context.adapters.events
+    while events is not None and (
+        waiting := repository.lease_events(context.now, context.now, outbox.EVENTS)
+    ):
+        repository.delete_events([each.position for each in waiting])
+        events.publish(waiting)
 
 
 def _writes_do_not_compare(self: MemoryRepository, before: Recording, after: Recording) -> bool:
@@ -177,12 +173,12 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
         _instead, RecordingService, "_bury", _row_before_objects
     ),
     "events are not leased": partial(_instead, MemoryRepository, "lease_events", _nothing_is_leased),
-    "nothing is adopted": partial(_instead, Reconciler, "_evidence", _nothing_is_adopted),
+    "nothing is adopted": partial(_instead, live, "_reports", _nothing_is_adopted),
     "one witness is enough": partial(_instead, verdict, "judge", _one_witness_is_enough),
     "a stop is tried only once": partial(_instead, verdict, "_judge_deadlines", _a_stop_is_tried_once),
     "what others record is ours": partial(_instead, egress_info, "_recording_id", _everything_is_ours),
     "events are forgotten before they are told": partial(
-        _instead, Reconciler, "_publish", _events_are_forgotten_first
+        _instead, outbox, "publish", _events_are_forgotten_first
     ),
     "writes do not compare": partial(_instead, MemoryRepository, "save", _writes_do_not_compare),
     "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),

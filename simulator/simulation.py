@@ -12,9 +12,10 @@ from uuid import UUID
 
 from livekit_standin.faults import Faults as LiveKitFaults
 from livekit_standin.world import World
-from recorder.sweep import sweep as reconciler
+from recorder.sweep import finals
+from recorder.sweep.context import Context
 from recorder.telemetry import log
-from recorder.usecases import recordings as service
+from recorder.usecases import ledger, recordings
 from simulator import plan
 from simulator.faults import Faults, every
 from simulator.functions import API_KEY, API_SECRET, Functions
@@ -211,8 +212,7 @@ def simulator() -> Iterator[VirtualLoops]:
         level = log.logger.log_level
         undo.callback(lambda: log.logger.setLevel(level))
         log.logger.setLevel("CRITICAL")
-        for module in (service, reconciler):
-            if hasattr(module, "count"):
-                undo.enter_context(patch.object(module, "count", _no_metric))
-        undo.enter_context(patch.object(reconciler._Sweep, "each", lambda *_: nullcontext()))
+        for module in (ledger, recordings, finals):
+            undo.enter_context(patch.object(module, "count", _no_metric))
+        undo.enter_context(patch.object(Context, "each", lambda *_: nullcontext()))
         yield undo.enter_context(virtual_loops())

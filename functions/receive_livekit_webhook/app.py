@@ -26,7 +26,7 @@ def lambda_handler(request: Request) -> Answer:
         raise
     recording_id = request.named_recording_id
     if snapshot is not None:
-        current().recordings.receive(snapshot, recording_id)
+        current().ledger.receive(snapshot, recording_id)
     return answer(HTTPStatus.OK, {"success": True})
 
 

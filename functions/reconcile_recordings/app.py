@@ -24,8 +24,8 @@ def lambda_handler(_event: dict[str, object], context: "LambdaContext") -> dict[
     def seconds_left() -> float:
         return context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
 
-    summary = current().reconciler.sweep(seconds_left)
-    outcomes = dict(sorted(summary.outcomes.items()))
+    summary = current().sweep.run(seconds_left)
+    outcomes = {outcome.value: number for outcome, number in sorted(summary.outcomes.items())}
     for outcome, number in outcomes.items():
         count("RecordingsReconciled", number, outcome=outcome)
     count("OldestUnsettledSeconds", summary.oldest_due_seconds, unit=MetricUnit.Seconds)

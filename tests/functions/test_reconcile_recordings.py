@@ -11,7 +11,7 @@ import pytest
 from livekit.protocol import egress as protocol
 
 from livekit_standin.timing import SECOND
-from recorder.sweep.sweep import BATCH
+from recorder.sweep.context import BATCH
 from tests.support.events import EVENTS, event
 
 if TYPE_CHECKING:

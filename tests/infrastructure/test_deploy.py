@@ -108,10 +108,10 @@ def assert_roles_suffice(account: Account) -> None:
         )
 
     # The functions reach the emulator over plain HTTP, which the bucket refuses.
-    assert sweep(account) == {"list_unanswered": 1, "postponed": 1, "tidied": 1}
+    assert sweep(account) == {"list_unanswered": 1, "postponed": 1, "cleared": 1}
     account.aws.s3.delete_bucket_policy(Bucket=bucket)
     account.query("update recordings set due_at = now() where deleted_at is not null")
-    assert sweep(account) == {"list_unanswered": 1, "buried": 1}
+    assert sweep(account) == {"list_unanswered": 1, "removed": 1}
     request = http_event("get_recording_completed", claims={"sub": "alice"}, recording_id=str(kept))
     answer = account.invoke(f"{account.functions()['GetRecording']}:live", request)
     link = json.loads(str(answer["body"]))["downloadUrl"]

@@ -73,8 +73,8 @@ def test_sweep_out_of_time_leaves_the_rest_to_the_next(deployment: Deployment) -
     reports = [cast("dict[str, object]", each) for each in (slow, _sweep(deployment))]
     assert [report["finished"] for report in reports] == [False, True]
     outcomes = [cast("dict[str, int]", report["outcomes"]) for report in reports]
-    assert 0 < outcomes[0]["tidied"] < 1000
-    assert sum(each["tidied"] for each in outcomes) == 1100
+    assert 0 < outcomes[0]["cleared"] < 1000
+    assert sum(each["cleared"] for each in outcomes) == 1100
     assert cast("float", reports[0]["oldestDueSeconds"]) > 3600
     assert reports[1]["oldestDueSeconds"] == 0
     assert deployment.rows("select id from recordings where due_at is not null") == []

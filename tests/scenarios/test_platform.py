@@ -356,3 +356,18 @@ def test_t38_events_of_the_folder_behave_as_their_names_say(deployment: Deployme
         assert isinstance(answer, dict)
         assert answer["statusCode"] == status, name
     assert http_event("receive_livekit_webhook_ended")["rawPath"].startswith("/api/video/livekit/webhook/")
+
+
+def test_t48_change_that_a_foreign_trigger_undoes_is_a_named_error_and_no_loop(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = alice.record(sweep=True)
+    deployment.execute(
+        """create function undo() returns trigger language plpgsql as $$ begin return null; end $$;
+           create trigger undo before update on recordings for each row execute function undo()"""
+    )
+    answer = alice.stop(recording_id)
+    assert (answer.status, answer["code"]) == (503, "database_unavailable")
+    assert len(logs.of("RECORDING_CONTENDED")) == 1
+    deployment.execute("drop function undo() cascade")
+    assert alice.stop(recording_id)["status"] == "stopping"

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from recorder.domain.schedule import Policy
     from recorder.postgres.database import Connection
-    from recorder.sweep.sweep import Reconciler
+    from recorder.sweep.sweep import Sweep
+    from recorder.usecases.ledger import Ledger
     from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
     from recorder.usecases.recordings import RecordingService
 
@@ -133,11 +134,18 @@ class Environment:
         return RecordingService(self)
 
     @cached_property
-    def reconciler(self) -> Reconciler:
-        """The sweep."""
-        from recorder.sweep.sweep import Reconciler
+    def ledger(self) -> Ledger:
+        """Every change of a stored recording."""
+        from recorder.usecases.ledger import Ledger
 
-        return Reconciler(self, self.recordings)
+        return Ledger(self)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """The sweep."""
+        from recorder.sweep.sweep import Sweep
+
+        return Sweep(self)
 
     def _livekit_keys(self) -> Mapping[str, str]:
         try:

@@ -104,6 +104,13 @@ class DatabaseUnavailableError(RecorderError):
     """Postgres did not answer, also not on a fresh connection."""
 
 
+class RecordingContendedError(DatabaseUnavailableError):
+    """A change of one recording was lost to other writers too often, or something in the database undoes it."""
+
+    def __init__(self) -> None:
+        super().__init__("the recording could not be changed: try again in a moment")
+
+
 class StorageUnavailableError(RecorderError):
     """S3 did not do what was asked."""
 

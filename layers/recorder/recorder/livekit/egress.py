@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from recorder.domain.recording import Recording
     from recorder.settings import StorageSettings, UploadSettings
-    from recorder.usecases.ports import Outcome
+    from recorder.usecases.ports import Answer
 
 START_SECONDS: Final = 25.0
 """No worker is answered after 20 to 24 s, and API Gateway waits 29 s for all of it."""
@@ -132,7 +132,7 @@ class LiveKitEgress:
     def find(self, egress_id: str) -> EgressSnapshot:
         return _result(self.find_many([egress_id], seconds=FIND_SECONDS))
 
-    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
 
         async def find(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.ListEgressRequest(egress_id=egress_id)
@@ -144,7 +144,7 @@ class LiveKitEgress:
 
         return self._many(egress_ids, find, seconds)
 
-    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
 
         async def stop(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.StopEgressRequest(egress_id=egress_id)
@@ -192,12 +192,12 @@ class LiveKitEgress:
         egress_ids: Iterable[str],
         call: Callable[[LiveKit, str], Awaitable[protocol.EgressInfo]],
         seconds: float,
-    ) -> dict[str, Outcome]:
-        async def call_all(client: LiveKit) -> list[tuple[str, Outcome]]:
+    ) -> dict[str, Answer]:
+        async def call_all(client: LiveKit) -> list[tuple[str, Answer]]:
             places = asyncio.Semaphore(CONCURRENCY)
             over = asyncio.get_running_loop().time() + seconds
 
-            async def one(egress_id: str) -> tuple[str, Outcome]:
+            async def one(egress_id: str) -> tuple[str, Answer]:
                 async with places:
                     try:
                         if asyncio.get_running_loop().time() >= over:
@@ -291,7 +291,7 @@ class LiveKitEgress:
         )
 
 
-def _result(outcomes: dict[str, Outcome]) -> EgressSnapshot:
+def _result(outcomes: dict[str, Answer]) -> EgressSnapshot:
     [outcome] = outcomes.values()
     if isinstance(outcome, RecorderError):
         raise outcome

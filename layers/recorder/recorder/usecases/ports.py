@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recorder.errors import RecorderError
 
 
-type Outcome = EgressSnapshot | RecorderError
+type Answer = EgressSnapshot | RecorderError
 """One answer of several that LiveKit was asked for together: a snapshot, or the error that a single call raises."""
 
 
@@ -140,13 +140,13 @@ class Egress(Protocol):
     def stop(self, egress_id: str) -> EgressSnapshot:
         """Stop an egress. Raises EgressEndedError, EgressNotFoundError or EgressUnansweredError."""
 
-    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+    def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
         """Look several egress up, a few at a time; each gets what `Listing.find` would return or raise.
 
         The whole call takes at most `seconds`. An egress for which that is too short gets EgressNotAskedError.
         """
 
-    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Outcome]:
+    def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
         """Stop several egress, a few at a time; each gets what `stop` would return or raise.
 
         The whole call takes at most `seconds`. An egress for which that is too short gets EgressNotAskedError.

@@ -1,4 +1,4 @@
-"""The use cases: start, stop, get, list, delete, and taking in what LiveKit reports.
+"""The use cases: start, stop, get, list, delete.
 
 The handlers call these, and so may any other Lambda code of the team: `from recorder import recordings`.
 """
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule
-from recorder.domain.egress import EgressStatus
-from recorder.domain.recording import CLIENT_FAULTS, FailureCode, Recording, Status, StopReason
+from recorder.domain.recording import FailureCode, Recording, Status, StopReason
 from recorder.domain.sources import Source
 from recorder.errors import (
     DatabaseUnavailableError,
@@ -34,6 +33,7 @@ from recorder.errors import (
     UnsupportedCodecError,
 )
 from recorder.telemetry import Code, count, log
+from recorder.usecases.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +92,7 @@ class RecordingService:
 
     def __init__(self, adapters: Adapters) -> None:
         self._adapters = adapters
+        self._ledger = Ledger(adapters)
 
     def start(
         self,
@@ -116,7 +117,7 @@ class RecordingService:
             snapshot = self._start_egress(recording, webhook_url)
         except StartRefusedError as error:
             code, reason = _REFUSALS[type(error)], str(error)
-            refused = self._change(
+            refused = self._ledger.change(
                 recording, lambda current: lifecycle.refuse(current, code, reason, self._adapters.clock.now())
             )
             if refused.status is Status.FAILED:
@@ -128,7 +129,7 @@ class RecordingService:
             log.warning(Code.START_UNANSWERED, recording_id=recording.id)
             return Started(recording_id=recording.id, egress_id=None)
         try:
-            started = self.apply(recording, snapshot)
+            started = self._ledger.apply(recording, snapshot)
         except DatabaseUnavailableError:
             # The egress runs, and that is what the caller must hear: webhook and sweep will store it.
             log.error(Code.STARTED_UNSTORED, recording_id=recording.id, egress_id=snapshot.egress_id)
@@ -183,7 +184,7 @@ class RecordingService:
         """
         until = self._until(wait)
         recording = self._own(recording_id, user_id)
-        stopping = self._change(
+        stopping = self._ledger.change(
             recording,
             lambda current: lifecycle.request_stop(current, StopReason.USER, self._adapters.clock.now()),
         )
@@ -199,7 +200,7 @@ class RecordingService:
         does where StorageUnavailableError is raised: the recording is gone for its owner, but not yet its files.
         """
         recording = self._own(recording_id, user_id)
-        deleted = self._change(
+        deleted = self._ledger.change(
             recording, lambda current: lifecycle.mark_deleted(current, self._adapters.clock.now())
         )
         if deleted.live:
@@ -217,21 +218,6 @@ class RecordingService:
             raise
         if not recording.awaits_upload(self._adapters.clock.now()):
             self._adapters.repository.remove(recording)
-
-    def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
-        """Take in what LiveKit reports of an egress; returns the recording that it belongs to, if one.
-
-        `recording_id` is the one in the webhook's address: it correlates, and proves nothing by itself.
-        """
-        named = snapshot.recording_id or recording_id
-        if named is not None:
-            recording = self._adapters.repository.get(named)
-        else:
-            recording = self._adapters.repository.get_by_egress_id(snapshot.egress_id)
-        if recording is None or not _belongs(snapshot, recording, recording_id):
-            log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
-            return None
-        return self.apply(recording, snapshot)
 
     def _new_recording(self, request: StartRequest, user_id: str, idempotency_key: str | None) -> Recording:
         if request.codec == "vp8" and not request.track_based:
@@ -286,7 +272,7 @@ class RecordingService:
         )
         if not recording.live or recording.egress_id is None or fresh:
             return recording
-        found = self.find(recording)
+        found = self._find(recording)
         if found.version == recording.version:
             # Whoever polls must not make LiveKit be asked at every poll.
             self._adapters.repository.refreshed(recording.id, now)
@@ -296,63 +282,22 @@ class RecordingService:
         if recording.egress_id is None:
             return recording
         try:
-            return self.apply(recording, self._adapters.egress.stop(recording.egress_id))
+            return self._ledger.apply(recording, self._adapters.egress.stop(recording.egress_id))
         except (EgressEndedError, EgressNotFoundError):
-            return self.find(recording)
+            return self._find(recording)
         except EgressUnansweredError:
             log.warning(Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=recording.egress_id)
             return recording
 
-    def find(self, recording: Recording) -> Recording:
-        """Ask LiveKit's record for a recording's egress and take in the answer, if there is one."""
+    def _find(self, recording: Recording) -> Recording:
+        """Look a recording's egress up in LiveKit's listing and apply the answer, if there is one."""
         if recording.egress_id is None:
             return recording
         try:
-            return self.apply(recording, self._adapters.listing.find(recording.egress_id))
+            return self._ledger.apply(recording, self._adapters.listing.find(recording.egress_id))
         except (EgressNotFoundError, EgressUnansweredError):
-            # One negative answer says nothing: the sweep has the second witness.
+            # One negative answer says nothing: the sweep has further witnesses.
             return recording
-
-    def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
-        """Bring what LiveKit says of its egress into a recording; returns it as it then is."""
-        if snapshot.status is EgressStatus.UNKNOWN:
-            log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
-        return self._change(
-            recording,
-            lambda current: lifecycle.apply_snapshot(
-                current, snapshot, self._adapters.clock.now(), self._adapters.policy
-            ),
-        )
-
-    def save(self, before: Recording, after: Recording) -> bool:
-        """Write a change if the row is still `before`, and tell the operators of it."""
-        if not self._adapters.repository.save(before, after):
-            return False
-        if after.status is not before.status:
-            log.info(
-                Code.STATUS_CHANGED,
-                recording_id=after.id,
-                egress_id=after.egress_id,
-                status=after.status.value,
-            )
-            _measure(after)
-        return True
-
-    def _change(self, recording: Recording, rule: Callable[[Recording], Recording | None]) -> Recording:
-        """Apply a rule to the row as it is: where somebody else was faster, to what they made of it."""
-        while True:
-            changed = rule(recording)
-            if changed is None:
-                return recording
-            changed = schedule.reschedule(
-                recording, changed, self._adapters.policy, self._adapters.clock.now()
-            )
-            if self.save(recording, changed):
-                return changed
-            current = self._adapters.repository.get(recording.id)
-            if current is None:
-                raise RecordingNotFoundError
-            recording = current
 
     def _until(self, wait: int) -> datetime:
         """Return when a wait that begins now ends: what LiveKit takes to answer is part of it."""
@@ -363,20 +308,6 @@ class RecordingService:
             self._adapters.clock.sleep(_POLL_SECONDS)
             recording = self._refreshed(self._own(recording.id, recording.user_id))
         return recording
-
-
-def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:
-    same_room = recording.room_name == snapshot.room_name
-    return recording_id in {None, recording.id} and (snapshot.recording_id is not None or same_room)
-
-
-def _measure(recording: Recording) -> None:
-    if recording.status is Status.COMPLETED:
-        count("RecordingsCompleted", end_reason=recording.end_reason or "unknown")
-        count("EgressMinutes", (recording.duration or 0.0) / 60)
-    elif recording.status is Status.FAILED:
-        code = recording.failure_code or "unknown"
-        count("RecordingsFailed", failure_code=code, fault="client" if code in CLIENT_FAULTS else "server")
 
 
 def _replay(recording: Recording, existing: Recording) -> Started:

@@ -1,0 +1,184 @@
+"""What the phases of one sweep share: its time, LiveKit's listing, the ledger, and stopping egress."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Self
+
+from recorder.errors import (
+    DatabaseUnavailableError,
+    EgressNotAskedError,
+    EgressUnansweredError,
+    RecordingContendedError,
+)
+from recorder.telemetry import Code, log, place_of
+from recorder.usecases.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from recorder.domain.egress import EgressSnapshot, OpenRoom
+    from recorder.domain.recording import Recording
+    from recorder.usecases.ports import Adapters, Answer
+
+BATCH: Final = 1000
+"""How many rows or egress are handled at a time."""
+_RESERVE_SECONDS: Final = 12.0
+"""What is kept for orphans and events, and for the one call that is on its way when time runs short."""
+
+
+class Outcome(StrEnum):
+    """What a sweep did with one recording, egress or event, or why it could not."""
+
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    COMPLETED = "completed"
+    COMPLETED_FROM_FILE = "completed_from_file"
+    DOUBTED = "doubted"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    OVERTAKEN = "overtaken"
+    CLEARED = "cleared"
+    EMPTIED = "emptied"
+    REMOVED = "removed"
+    LATE_FILE_FOUND = "late_file_found"
+    POSTPONED = "postponed"
+    ORPHAN = "orphan"
+    SECOND_EGRESS = "second_egress"
+    PUBLISHED = "published"
+    UNPUBLISHED = "unpublished"
+    LIST_UNANSWERED = "list_unanswered"
+    LOOKUP_UNANSWERED = "lookup_unanswered"
+    LOOK_UNANSWERED = "look_unanswered"
+    STOP_UNANSWERED = "stop_unanswered"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveListing:
+    """LiveKit's listing of every egress that has not ended."""
+
+    by_id: Mapping[str, EgressSnapshot]
+    by_recording: Mapping[UUID, Sequence[EgressSnapshot]]
+    """Those that write into the folder of a recording of this deployment; hardly ever more than one."""
+    rooms: Counter[str]
+    """How many there are in each room."""
+
+    @classmethod
+    def of(cls, snapshots: Sequence[EgressSnapshot]) -> Self:
+        """Sort a listing."""
+        by_recording: defaultdict[UUID, list[EgressSnapshot]] = defaultdict(list)
+        for each in snapshots:
+            if each.recording_id is not None:
+                by_recording[each.recording_id].append(each)
+        return cls(
+            by_id={each.egress_id: each for each in snapshots},
+            by_recording=by_recording,
+            rooms=Counter(each.room_name for each in snapshots),
+        )
+
+
+@dataclass
+class Context:
+    """One sweep: the time it has, what it knows, what came out."""
+
+    adapters: Adapters
+    seconds_left: Callable[[], float]
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    matched: set[str] = field(default_factory=set)
+    """The egress that live recordings of this sweep own."""
+    storage_failed: bool = False
+    """The bucket has refused once: it is not asked again, since each try may take as long as it can."""
+    cut_short: bool = False
+    """Something that is due had no time, and waits for the next sweep."""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where changes are written."""
+        return Ledger(self.adapters)
+
+    @cached_property
+    def listing(self) -> ActiveListing | None:
+        """LiveKit's listing; None where LiveKit did not give all of it, which is no evidence of anything."""
+        try:
+            return ActiveListing.of(self.adapters.egress.list_active())
+        except EgressUnansweredError:
+            log.warning(Code.LIST_UNANSWERED)
+            self.outcomes[Outcome.LIST_UNANSWERED] += 1
+            return None
+
+    @property
+    def now(self) -> datetime:
+        """The time."""
+        return self.adapters.clock.now()
+
+    @property
+    def seconds(self) -> float:
+        """What is left for the rows that are due."""
+        return self.seconds_left() - _RESERVE_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether what is due has to wait for the next sweep."""
+        return self.seconds <= 0
+
+    @contextmanager
+    def each(self, recording: Recording) -> Iterator[None]:
+        """Handle one recording: the others come next, also where this one cannot be handled."""
+        try:
+            yield
+        except RecordingContendedError:
+            self.outcomes[Outcome.OVERTAKEN] += 1
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it would end every sweep from now on
+            log.error(
+                Code.SWEEP_FAILED,
+                recording_id=recording.id,
+                reason=type(error).__name__,
+                where=place_of(error),
+            )
+            self.outcomes[Outcome.ERROR] += 1
+
+    def open_rooms(self, names: Iterable[str]) -> Mapping[str, OpenRoom] | None:
+        """Return those of these rooms that exist; None where LiveKit does not say, or there is no time to ask."""
+        if self.over:
+            return None
+        try:
+            return self.adapters.egress.open_rooms(sorted(names))
+        except EgressUnansweredError:
+            return None
+
+    def recorders(self, room: str) -> frozenset[str] | None:
+        """Return the egress that a room shows; None where LiveKit does not say, or there is no time to ask."""
+        if self.over:
+            return None
+        try:
+            return self.adapters.egress.recorders(room)
+        except EgressUnansweredError:
+            return None
+
+    def stop(self, wanted: Mapping[str, UUID], dead: frozenset[str] = frozenset()) -> Mapping[str, Answer]:
+        """Stop egress that ought to have ended, and warn of those that give no answer: they run on, and bill.
+
+        `wanted` are the recordings by egress. Of the `dead`, which are only listed, no answer is expected. All of it
+        takes at most half of the time that is left, since there is more to do.
+        """
+        if not wanted:
+            return {}
+        answers = self.adapters.egress.stop_many(wanted, seconds=self.seconds_left() / 2)
+        for egress_id, answer in answers.items():
+            if isinstance(answer, EgressNotAskedError):
+                self.cut_short = True
+            elif isinstance(answer, EgressUnansweredError) and egress_id not in dead:
+                log.warning(Code.STOP_UNANSWERED, recording_id=wanted[egress_id], egress_id=egress_id)
+                self.outcomes[Outcome.STOP_UNANSWERED] += 1
+        return answers

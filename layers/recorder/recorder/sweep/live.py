@@ -1,0 +1,245 @@
+"""Live recordings: what LiveKit's listing and the rooms say of them is gathered, judged and carried out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain import lifecycle, verdict
+from recorder.domain.egress import ENDING, EgressSnapshot
+from recorder.domain.recording import Status
+from recorder.domain.verdict import Judgement, Presence, Step
+from recorder.errors import (
+    EgressEndedError,
+    EgressNotAskedError,
+    EgressNotFoundError,
+    EgressUnansweredError,
+    StorageUnavailableError,
+)
+from recorder.sweep.context import Outcome
+from recorder.telemetry import Code, log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from recorder.domain.egress import EgressStatus, OpenRoom
+    from recorder.domain.recording import Recording
+    from recorder.sweep.context import ActiveListing, Context
+    from recorder.usecases.ports import Answer
+
+type _Standing = tuple[Recording, EgressStatus | None]
+"""A recording that its report leaves live, with the status that the report gives; None where none exists."""
+
+_ENDED: Final = {Status.COMPLETED: Outcome.COMPLETED, Status.FAILED: Outcome.FAILED}
+
+
+def settle(context: Context, recordings: Sequence[Recording], listing: ActiveListing) -> None:
+    """Bring LiveKit's reports into live recordings, and judge those that are live afterwards."""
+    standing = _apply_reports(context, recordings, listing)
+    presences = _presences(context, standing, listing)
+    stops: list[Recording] = []
+    verdicts: list[tuple[Recording, Judgement]] = []
+    for recording, status in standing:
+        with context.each(recording):
+            judgement = _judge(context, recording, status, presences[recording.id])
+            if judgement.final and recording.egress_id is not None and status not in ENDING:
+                verdicts.append((recording, judgement))
+                continue
+            saved = _carry_out(context, recording, judgement)
+            if judgement.step is Step.STOP and saved is not None:
+                stops.append(saved)
+    _stop(context, stops)
+    _conclude(context, verdicts)
+
+
+def _apply_reports(
+    context: Context, recordings: Sequence[Recording], listing: ActiveListing
+) -> list[_Standing]:
+    reports = _reports(context, recordings, listing)
+    standing: list[_Standing] = []
+    for recording in recordings:
+        with context.each(recording):
+            report = reports[recording.id]
+            if isinstance(report, EgressSnapshot):
+                applied = context.ledger.apply(recording, report)
+                context.matched.add(report.egress_id)
+                if recording.egress_id is None:
+                    context.outcomes[Outcome.ADOPTED] += 1
+                if applied.live:
+                    standing.append((applied, report.status))
+                else:
+                    context.outcomes[_ENDED[applied.status]] += 1
+            elif isinstance(report, EgressNotFoundError):
+                standing.append((recording, None))
+            else:
+                context.outcomes[Outcome.LOOKUP_UNANSWERED] += 1
+    return standing
+
+
+def _reports(
+    context: Context, recordings: Sequence[Recording], listing: ActiveListing
+) -> Mapping[UUID, Answer]:
+    """Return LiveKit's report of each recording's egress, from the listing or else by a look-up."""
+    reports: dict[UUID, Answer] = {}
+    missing: dict[UUID, str] = {}
+    for recording in recordings:
+        if recording.egress_id is None:
+            known = listing.by_recording.get(recording.id)
+            reports[recording.id] = known[0] if known else _search_room(context, recording)
+        elif recording.egress_id in listing.by_id:
+            reports[recording.id] = listing.by_id[recording.egress_id]
+        else:
+            missing[recording.id] = recording.egress_id
+    if missing:
+        # Rows that were taken over may share an egress.
+        found = context.adapters.egress.find_many(set(missing.values()), seconds=context.seconds)
+        reports |= {recording_id: found[egress_id] for recording_id, egress_id in missing.items()}
+    return reports
+
+
+def _search_room(context: Context, recording: Recording) -> Answer:
+    """Look for the egress of a recording that lost Start's answer: it may have ended by now."""
+    if context.over:
+        return EgressNotAskedError(recording.room_name)
+    try:
+        for snapshot in context.adapters.egress.list_room(recording.room_name):
+            if snapshot.recording_id == recording.id:
+                return snapshot
+    except EgressUnansweredError as error:
+        return error
+    return EgressNotFoundError(recording.room_name)
+
+
+def _presences(
+    context: Context, standing: Sequence[_Standing], listing: ActiveListing
+) -> Mapping[UUID, Presence]:
+    presences = {recording.id: Presence.SILENT for recording, _ in standing}
+    asked = [
+        recording
+        for recording, status in standing
+        if recording.egress_id is not None and status not in ENDING
+    ]
+    ours = Counter(recording.room_name for recording in asked)
+    rooms = context.open_rooms(ours) if ours else None
+    if rooms is None:
+        return presences
+    shown: dict[str, frozenset[str] | None] = {}
+    for recording in asked:
+        room = recording.room_name
+        if not _same(rooms.get(room), recording):
+            presences[recording.id] = Presence.GONE
+        elif not rooms[room].recorded:
+            presences[recording.id] = Presence.DENIED
+        elif max(ours[room], listing.rooms[room]) == 1:
+            presences[recording.id] = Presence.SHOWN
+        else:
+            if room not in shown:
+                shown[room] = context.recorders(room)
+            presences[recording.id] = _presence(shown[room], recording.egress_id)
+    return presences
+
+
+def _same(room: OpenRoom | None, recording: Recording) -> bool:
+    return room is not None and recording.room_sid in {None, room.sid}
+
+
+def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presence:
+    if recorders is None:
+        return Presence.SILENT
+    return Presence.SHOWN if egress_id in recorders else Presence.DENIED
+
+
+def _judge(
+    context: Context,
+    recording: Recording,
+    status: EgressStatus | None,
+    presence: Presence,
+    *,
+    worker_denies: bool = False,
+) -> Judgement:
+    policy = context.adapters.policy
+    return verdict.judge(recording, status, presence, context.now, policy, worker_denies=worker_denies)
+
+
+def _carry_out(context: Context, before: Recording, judgement: Judgement) -> Recording | None:
+    """Write a judgement, after the look at the file that it asks for; None means that the row has moved on."""
+    after, outcome = judgement.recording, Outcome.UNCHANGED
+    if judgement.step is Step.LOOK:
+        after, outcome = _look(context, judgement)
+    elif judgement.step is Step.STOP:
+        outcome = Outcome.STOPPING
+    saved = before if after is before else context.ledger.save(before, after)
+    context.outcomes[outcome if saved is not None else Outcome.OVERTAKEN] += 1
+    return saved
+
+
+def _look(context: Context, judgement: Judgement) -> tuple[Recording, Outcome]:
+    recording, now = judgement.recording, context.now
+    if context.storage_failed or context.over:
+        return recording, Outcome.LOOK_UNANSWERED
+    try:
+        file = context.adapters.storage.find(recording)
+    except StorageUnavailableError:
+        context.storage_failed = True
+        return recording, Outcome.LOOK_UNANSWERED
+    if file is not None:
+        completed = lifecycle.complete_from_file(recording, file, now)
+        return completed or recording, Outcome.COMPLETED_FROM_FILE
+    if not judgement.final:
+        return recording, Outcome.DOUBTED
+    failed = lifecycle.give_up(recording, judgement.code, now, context.adapters.policy)
+    log.warning(
+        Code.GIVEN_UP, recording_id=recording.id, egress_id=recording.egress_id, reason=judgement.code
+    )
+    return failed or recording, Outcome.GIVEN_UP
+
+
+def _stop(context: Context, recordings: Sequence[Recording]) -> None:
+    """Stop the egress of recordings whose end was wished."""
+    stopping = [each for each in recordings if each.egress_id is not None and each.live]
+    answers = context.stop({each.egress_id: each.id for each in stopping if each.egress_id is not None})
+    ended: list[Recording] = []
+    for recording in stopping:
+        with context.each(recording):
+            answer = answers[recording.egress_id or ""]
+            if isinstance(answer, EgressSnapshot):
+                context.ledger.apply(recording, answer)
+                context.outcomes[Outcome.STOPPED] += 1
+            elif isinstance(answer, EgressEndedError):
+                ended.append(recording)
+            elif isinstance(answer, EgressNotFoundError):
+                judgement = _judge(context, recording, None, Presence.DENIED, worker_denies=True)
+                _carry_out(context, recording, judgement)
+    _apply_ends(context, ended)
+
+
+def _conclude(context: Context, verdicts: Sequence[tuple[Recording, Judgement]]) -> None:
+    """Give up what listing and room deny, once it was asked to end: should both be wrong, nothing runs on."""
+    wanted = {each.egress_id: each.id for each, _ in verdicts if each.egress_id is not None}
+    answers = context.stop(wanted, dead=frozenset(wanted))
+    ended: list[Recording] = []
+    for recording, judgement in verdicts:
+        with context.each(recording):
+            answer = answers[recording.egress_id or ""]
+            if isinstance(answer, EgressSnapshot):
+                context.ledger.apply(recording, answer)
+                context.outcomes[Outcome.STOPPED] += 1
+            elif isinstance(answer, EgressEndedError):
+                ended.append(recording)
+            elif not isinstance(answer, EgressNotAskedError):
+                _carry_out(context, recording, judgement)
+    _apply_ends(context, ended)
+
+
+def _apply_ends(context: Context, recordings: Sequence[Recording]) -> None:
+    """Look up egress of which Stop said that they have ended, and apply how they did."""
+    wanted = {each.egress_id for each in recordings if each.egress_id is not None}
+    if not wanted:
+        return
+    found = context.adapters.egress.find_many(wanted, seconds=context.seconds)
+    for recording in recordings:
+        with context.each(recording):
+            report = found[recording.egress_id or ""]
+            if isinstance(report, EgressSnapshot):
+                context.ledger.apply(recording, report)

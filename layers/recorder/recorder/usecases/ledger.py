@@ -1,0 +1,108 @@
+"""The ledger: every change of a stored recording goes through it.
+
+A change reads the row, applies a pure rule and writes compare-and-set. Where another writer was faster, the rule is
+applied again to what that writer stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain import lifecycle, schedule
+from recorder.domain.egress import EgressStatus
+from recorder.domain.recording import CLIENT_FAULTS, Status
+from recorder.errors import RecordingContendedError, RecordingNotFoundError
+from recorder.telemetry import Code, count, log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.domain.recording import Recording
+    from recorder.usecases.ports import Adapters
+
+TRIES: Final = 20
+"""Each lost try is another writer's success, and one recording never has so many writers at a time."""
+
+
+class Ledger:
+    """Changes recordings. Every method may raise DatabaseUnavailableError."""
+
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+
+    def change(self, recording: Recording, rule: Callable[[Recording], Recording | None]) -> Recording:
+        """Apply a rule to a recording as it is stored; returns what is stored then.
+
+        `rule` returns the changed recording, or None where there is nothing to change. Raises
+        RecordingNotFoundError where the row is gone, RecordingContendedError after too many lost tries.
+        """
+        for _ in range(TRIES):
+            changed = rule(recording)
+            if changed is None:
+                return recording
+            saved = self.save(recording, changed)
+            if saved is not None:
+                return saved
+            current = self._adapters.repository.get(recording.id)
+            if current is None:
+                raise RecordingNotFoundError
+            recording = current
+        log.error(Code.RECORDING_CONTENDED, recording_id=recording.id)
+        raise RecordingContendedError
+
+    def save(self, before: Recording, after: Recording) -> Recording | None:
+        """Write a change once, with the time of the sweep's next look; None where the row is no longer `before`."""
+        after = schedule.reschedule(before, after, self._adapters.policy, self._adapters.clock.now())
+        if not self._adapters.repository.save(before, after):
+            return None
+        if after.status is not before.status:
+            log.info(
+                Code.STATUS_CHANGED,
+                recording_id=after.id,
+                egress_id=after.egress_id,
+                status=after.status.value,
+            )
+            _measure(after)
+        return after
+
+    def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
+        """Bring what LiveKit reports of an egress into a recording; returns what is stored then."""
+        if snapshot.status is EgressStatus.UNKNOWN:
+            log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
+        return self.change(
+            recording,
+            lambda current: lifecycle.apply_snapshot(
+                current, snapshot, self._adapters.clock.now(), self._adapters.policy
+            ),
+        )
+
+    def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
+        """Find the recording that a report belongs to, if there is one, and apply the report to it.
+
+        `recording_id` is the one in the webhook's address: it correlates, and proves nothing by itself.
+        """
+        named = snapshot.recording_id or recording_id
+        if named is not None:
+            recording = self._adapters.repository.get(named)
+        else:
+            recording = self._adapters.repository.get_by_egress_id(snapshot.egress_id)
+        if recording is None or not _belongs(snapshot, recording, recording_id):
+            log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
+            return None
+        return self.apply(recording, snapshot)
+
+
+def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:
+    same_room = recording.room_name == snapshot.room_name
+    return recording_id in {None, recording.id} and (snapshot.recording_id is not None or same_room)
+
+
+def _measure(recording: Recording) -> None:
+    if recording.status is Status.COMPLETED:
+        count("RecordingsCompleted", end_reason=recording.end_reason or "unknown")
+        count("EgressMinutes", (recording.duration or 0.0) / 60)
+    elif recording.status is Status.FAILED:
+        code = recording.failure_code or "unknown"
+        count("RecordingsFailed", failure_code=code, fault="client" if code in CLIENT_FAULTS else "server")
