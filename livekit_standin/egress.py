@@ -13,7 +13,9 @@ from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
 from livekit_standin.twirp import (
     EGRESS_NOT_FOUND,
+    HANDLER_NOT_FOUND,
     NO_WORKER,
+    NOT_STREAMING,
     ROOM_NOT_FOUND,
     TIMED_OUT,
     Answer,
@@ -69,16 +71,11 @@ class EgressService:
         """StopEgress: at once where the handler answers, slow otherwise."""
         timing, draw = self._environment.timing, self._environment.draw
         found = self._records.find(request.egress_id)
-        if found is None or (found.record is None and not found.alive):
-            return Answer(EGRESS_NOT_FOUND, draw(timing.stop_unreachable))
-        if found.ended:
-            status = egress.EgressStatus.Name(found.info.status)
-            error = failed_precondition(f"egress with status {status} cannot be stopped")
+        if found is None or not found.reachable:
+            error = _explained(found, TIMED_OUT, "stopped")
             return Answer(error, draw(timing.stop_unreachable))
-        if not found.alive:
-            return Answer(TIMED_OUT, draw(timing.stop_unreachable))
-        if found.waiting:
-            return Answer(TIMED_OUT, draw(timing.stop_waiting))
+        if found.silent:
+            return Answer(_explained(found, TIMED_OUT, "stopped"), draw(timing.silence))
         if found.info.status == egress.EGRESS_STARTING:
             delay = draw(timing.stop if found.joined else timing.stop_early)
             return Answer(self._workers.stop_early(found, delay), delay)
@@ -105,9 +102,28 @@ class EgressService:
         return self._update(request.egress_id, act)
 
     def update_stream(self, request: egress.UpdateStreamRequest) -> Answer:
-        """UpdateStream: refused, since every egress here writes a file."""
-        error = invalid_argument("UpdateStream called on non-streaming egress")
-        return self._update(request.egress_id, lambda _: error)
+        """UpdateStream: the handler itself answers, and where it refuses, the record tells why."""
+        environment = self._environment
+        timing, draw = environment.timing, environment.draw
+        found = self._records.find(request.egress_id)
+        if found is not None and found.ended_at is not None:
+            lingers = environment.now() < found.ended_at + draw(timing.linger)
+            after = draw(timing.ping if lingers else timing.stop_unreachable)
+            return Answer(_explained(found, NO_WORKER, "updated"), after)
+        if found is None or not found.reachable:
+            return Answer(_explained(found, NO_WORKER, "updated"), draw(timing.stop_unreachable))
+        if found.silent:
+            return self._unanswered(found)
+        early = found.info.status == egress.EGRESS_STARTING and not found.joined
+        after = draw(timing.ping_early if early else timing.ping)
+        return Answer(_explained(found, NOT_STREAMING, "updated"), after)
+
+    def _unanswered(self, found: Egress) -> Answer:
+        after = self._environment.draw(self._environment.timing.silence)
+        ends_after = None if found.gives_up_at is None else found.gives_up_at - self._environment.now()
+        if ends_after is not None and ends_after < after:
+            return Answer(HANDLER_NOT_FOUND, ends_after)
+        return Answer(_explained(found, TIMED_OUT, "updated"), after)
 
     def _update(self, egress_id: str, act: Callable[[Egress], Message | TwirpError]) -> Answer:
         timing, draw = self._environment.timing, self._environment.draw
@@ -137,3 +153,13 @@ class EgressService:
             identifier = job.room_name or "web"
             file.filename = files.name(job.filepath, job.container, identifier, replacements, taken_at)
         return snapshot(info)
+
+
+def _explained(found: Egress | None, error: TwirpError, verb: str) -> TwirpError:
+    """Say why a call to a handler failed with `error`: LiveKit looks into its record before it says so."""
+    if found is None or found.record is None:
+        return EGRESS_NOT_FOUND
+    if found.record.status in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
+        return error
+    status = egress.EgressStatus.Name(found.record.status)
+    return failed_precondition(f"egress with status {status} cannot be {verb}")

@@ -75,8 +75,14 @@ class Faults:
     """LIMIT_REACHED at `Timing.session_limit`."""
     host_dies: Fault = field(default_factory=Fault)
     """The worker's host dies `Timing.death` after the start."""
+    host_suspended: Fault = field(default_factory=Fault)
+    """The worker's host seems to die `Timing.death` after the start, and goes on after `Timing.standstill`."""
     handler_dies: Fault = field(default_factory=Fault)
     """The egress's process dies `Timing.death` after the start."""
+    handler_frozen: Fault = field(default_factory=Fault)
+    """The egress's process stands still `Timing.death` after the start, and goes on after `Timing.standstill`."""
+    worker_ends_it: Fault = field(default_factory=Fault)
+    """The worker ends the egress `Timing.death` after the start: COMPLETE, "End reason: CPU exhausted"."""
     record_lost: Fault = field(default_factory=Fault)
     """The server forgets the egress `Timing.death` after the start, as when Redis was emptied."""
     recorders_hidden: Fault = field(default_factory=Fault)

@@ -1,7 +1,7 @@
 """Every egress with what its handler knows of it, and what the server has on record."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from google.protobuf.message import Message
 from livekit.protocol import egress
@@ -23,18 +23,23 @@ class Egress:
 
     __slots__ = (
         "alive",
-        "ended",
+        "ended_at",
         "file_ended_at",
+        "frozen",
+        "gives_up_at",
         "info",
         "job",
         "joined",
         "layout",
         "limited",
         "never_active",
+        "postponed",
         "publisher",
         "record",
         "room",
         "started",
+        "still_since",
+        "suspended",
         "uploading",
         "urls",
         "waiting",
@@ -56,11 +61,21 @@ class Egress:
         self.layout = job.layout
         self.alive = True
         """Its handler process runs."""
-        self.ended = False
+        self.ended_at: int | None = None
+        """When it ended, by the server's clock."""
         self.joined = False
         """Its recorder has been in the room."""
         self.waiting = False
         """For its track or participant: it cannot be stopped."""
+        self.gives_up_at: int | None = None
+        """When it stops waiting."""
+        self.frozen = False
+        """Its handler stands still; the worker's service answers."""
+        self.suspended = False
+        """Its host stands still, or is cut off."""
+        self.still_since: int | None = None
+        self.postponed: list[Callable[[], None]] = []
+        """What it will do when it goes on."""
         self.uploading = False
         self.never_active = False
         """By a fault."""
@@ -69,6 +84,26 @@ class Egress:
         self.publisher = ""
         """Whose departure ends it."""
         self.file_ended_at = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.ended_at is not None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a handler for whom somebody answers."""
+        return self.alive and not self.suspended
+
+    @property
+    def silent(self) -> bool:
+        """Whether its handler lets its callers wait."""
+        return self.waiting or self.frozen
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing happens in it."""
+        return self.frozen or self.suspended
 
     @property
     def id(self) -> str:

@@ -27,7 +27,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Every delay of the stand-in. The defaults are as measured, but for the last six, which are those of faults."""
+    """Every delay of the stand-in. The defaults are as measured, but for the last seven, which are those of faults."""
 
     accept: Delay = Delay(0.505, 0.520)
     """From a start request to the moment when a worker has taken it: the egress exists from then on."""
@@ -63,10 +63,16 @@ class Timing:
     """A stop that reaches the handler."""
     stop_unreachable: Delay = Delay(3.003, 3.008)
     """A stop of an egress that ended, died or never existed."""
-    stop_waiting: Delay = Delay(15.005, 15.010)
-    """A stop of an egress that still waits for its track or participant."""
+    silence: Delay = Delay(15.005, 15.010)
+    """A call to a handler that is there and does not answer: it waits for its track or participant, or stands still."""
     stop_early: Delay = Delay(0.065, 0.075)
     """A stop that comes before the recorder has joined the room."""
+    ping: Delay = Delay(0.004, 0.046)
+    """An update of streams that reaches the handler."""
+    ping_early: Delay = Delay(0.45, 0.55)
+    """The same before the recorder has joined the room."""
+    linger: Delay = Delay(0.050)
+    """How long the process of an egress that has ended still answers updates of streams."""
     publish: Delay = Delay(0.015, 0.025)
     """From the handler's change by a stop or a closed room to the server's record and the webhook."""
     leave: Delay = Delay(0.020, 0.030)
@@ -87,7 +93,9 @@ class Timing:
     session_limit: Delay = Delay(10)
     """From ACTIVE to LIMIT_REACHED where that fault is on."""
     death: Delay = Delay(1, 60)
-    """From the taking to the host's or handler's death, or the loss of the record, where such a fault is on."""
+    """From the taking to what strikes a host, a handler or a record, where such a fault is on."""
+    standstill: Delay = Delay(30, 600)
+    """How long the faults `host_suspended` and `handler_frozen` last."""
     late_upload: Delay = Delay(120)
     """What the fault `upload_late` adds before the upload."""
     late_webhook: Delay = Delay(60)

@@ -48,6 +48,8 @@ def failed_precondition(text: str) -> TwirpError:
 
 
 EGRESS_NOT_FOUND = not_found("egress does not exist")
+HANDLER_NOT_FOUND = not_found("egress not found")
+NOT_STREAMING = invalid_argument("UpdateStream called on non-streaming egress")
 ROOM_NOT_FOUND = not_found("requested room does not exist")
 PARTICIPANT_NOT_FOUND = not_found("participant does not exist")
 NO_WORKER = TwirpError("unavailable", _PREFIX + "no response from servers", 503)

@@ -94,7 +94,10 @@ class Workers:
         self._after(active, self._activate, taken)
         for fault, strike in (
             (faults.host_dies, self.kill_host),
+            (faults.host_suspended, partial(self._pause, self.suspend_host)),
             (faults.handler_dies, self.kill_handler),
+            (faults.handler_frozen, partial(self._pause, self.freeze_handler)),
+            (faults.worker_ends_it, partial(self.end_by_itself, reason="CPU exhausted")),
             (faults.record_lost, self._records.lose),
         ):
             if environment.fires(fault):
@@ -158,6 +161,39 @@ class Workers:
             self._die(found)
             self._fail_as_started(found, "signal: killed")
 
+    def freeze_handler(self, egress_id: str) -> None:
+        """Let the process of an egress stand still until `go_on`: who calls it waits in vain."""
+        found = self._records.alive(egress_id)
+        if found is not None:
+            found.frozen = True
+            self._stand_still(found)
+
+    def suspend_host(self, egress_id: str) -> None:
+        """Let the host under an egress stand still, or be cut off, until `go_on`: as if it were dead."""
+        found = self._records.alive(egress_id)
+        if found is not None:
+            found.suspended = True
+            self._stand_still(found)
+
+    def go_on(self, egress_id: str) -> None:
+        """Let a handler or a host that stood still go on: its recorder is in the room again."""
+        found = self._records.alive(egress_id)
+        if found is None or found.still_since is None:
+            return
+        found.frozen = found.suspended = False
+        found.still_since = None
+        postponed, found.postponed = found.postponed, []
+        if found.joined:
+            self._join(found)
+        for step in postponed:
+            step()
+
+    def end_by_itself(self, egress_id: str, reason: str) -> None:
+        """Let the worker end an egress for a reason of its own, such as "CPU exhausted": COMPLETE."""
+        found = self._records.alive(egress_id)
+        if found is not None and found.info.status == egress.EGRESS_ACTIVE:
+            self._do(lambda each: self._end(each, f"End reason: {reason}"), found)
+
     def shut_down_host(self, egress_id: str) -> None:
         """Let the worker be interrupted: FAILED 403 with an uploaded file."""
         found = self._records.alive(egress_id)
@@ -171,9 +207,11 @@ class Workers:
             found.info.ended_at = self._environment.now()
 
     def _join(self, taken: Egress) -> None:
-        if taken.room is not None and taken.info.status in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
+        room = taken.room
+        if room is not None and taken.info.status in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
             taken.joined = True
-            self._rooms.recorder_joins(taken.room, taken.id)
+            if taken.id not in room.recorders:
+                self._rooms.recorder_joins(room, taken.id)
 
     def _activate(self, taken: Egress) -> None:
         info = taken.info
@@ -199,7 +237,9 @@ class Workers:
         # A room composite waits for ever, and can be stopped meanwhile.
         if not taken.waiting and (taken.job.tracks or taken.job.identity):
             taken.waiting = True
-            self._after(self._timing.source_missing, self._give_up, taken)
+            patience = self._environment.draw(self._timing.source_missing)
+            taken.gives_up_at = self._environment.now() + patience
+            self._later(patience, self._give_up, taken)
 
     def _give_up(self, taken: Egress) -> None:
         if not taken.waiting:
@@ -296,20 +336,35 @@ class Workers:
 
     def _finish(self, found: Egress) -> None:
         found.alive = found.waiting = found.uploading = False
-        found.ended = True
+        found.ended_at = self._environment.now()
         self._records.end(found)
         self._publish(found, "egress_ended", found.info)
 
     def _publish(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
-        if found.ended and event != "egress_ended":
+        if found.ended_at is not None and event != "egress_ended":
             return
         found.record = snapshot(info)
         self._notify(event, found.record, found.urls)
 
     def _die(self, found: Egress) -> None:
         found.alive = False
-        leave = partial(self._leave, found, timed_out=True)
-        self._environment.after(self._timing.recorder_timeout, leave)
+        self._time_out(found, lambda: True)
+
+    def _time_out(self, found: Egress, silent: Callable[[], bool]) -> None:
+        def act() -> None:
+            if silent():
+                self._leave(found, timed_out=True)
+
+        self._environment.after(self._timing.recorder_timeout, act)
+
+    def _pause(self, strike: Callable[[str], None], egress_id: str) -> None:
+        strike(egress_id)
+        self._environment.after(self._timing.standstill, partial(self.go_on, egress_id))
+
+    def _stand_still(self, found: Egress) -> None:
+        if found.still_since is None:
+            since = found.still_since = self._environment.now()
+            self._time_out(found, lambda: found.still_since == since)
 
     def _leave_soon(self, found: Egress) -> None:
         self._environment.after(self._timing.leave, partial(self._leave, found))
@@ -320,12 +375,12 @@ class Workers:
 
     def _room_closed(self, room: Room) -> None:
         for found in self._records.in_room(room):
-            self._lose_source(found)
+            self._do(self._lose_source, found)
 
     def _participant_left(self, room: Room, identity: str) -> None:
         for found in self._records.in_room(room):
             if found.publisher == identity and found.info.status == egress.EGRESS_ACTIVE:
-                self._end(found, _SOURCE_CLOSED)
+                self._do(self._lose_source, found)
 
     def _participant_joined(self, room: Room) -> None:
         for found in self._records.in_room(room):
@@ -335,7 +390,7 @@ class Workers:
     def _recorder_removed(self, egress_id: str) -> None:
         found = self._records.alive(egress_id)
         if found is not None:
-            self._lose_source(found)
+            self._do(self._lose_source, found)
 
     def _lose_source(self, found: Egress) -> None:
         if found.info.status == egress.EGRESS_STARTING:
@@ -344,11 +399,16 @@ class Workers:
             self._end(found, _SOURCE_CLOSED)
 
     def _after(self, delay: Delay, step: Callable[[Egress], None], found: Egress, *, plus: int = 0) -> None:
-        def act() -> None:
-            if found.alive:
-                step(found)
+        self._later(self._environment.draw(delay) + plus, step, found)
 
-        self._environment.schedule.after(self._environment.draw(delay) + plus, act)
+    def _later(self, delay: int, step: Callable[[Egress], None], found: Egress) -> None:
+        self._environment.schedule.after(delay, partial(self._do, step, found))
+
+    def _do(self, step: Callable[[Egress], None], found: Egress) -> None:
+        if found.still_since is not None:
+            found.postponed.append(partial(self._do, step, found))
+        elif found.alive:
+            step(found)
 
 
 def _source_present(taken: Egress) -> bool:

@@ -117,6 +117,26 @@ class World:
         self._run_due()
         self._workers.kill_handler(egress_id)
 
+    def suspend_host(self, egress_id: str) -> None:
+        """Let the host under an egress stand still, or be cut off: it seems to be dead until `go_on`."""
+        self._run_due()
+        self._workers.suspend_host(egress_id)
+
+    def freeze_handler(self, egress_id: str) -> None:
+        """Let the process of an egress stand still until `go_on`, while the worker's service answers."""
+        self._run_due()
+        self._workers.freeze_handler(egress_id)
+
+    def go_on(self, egress_id: str) -> None:
+        """Let a host or a handler that stood still go on, its recorder back in the room."""
+        self._run_due()
+        self._workers.go_on(egress_id)
+
+    def end_by_itself(self, egress_id: str, reason: str) -> None:
+        """Let the worker end an ACTIVE egress by itself: COMPLETE with the details `End reason: {reason}`."""
+        self._run_due()
+        self._workers.end_by_itself(egress_id, reason)
+
     def shut_down_host(self, egress_id: str) -> None:
         """Let the worker of an egress be interrupted: FAILED 403 with an uploaded file."""
         self._run_due()

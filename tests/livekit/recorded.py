@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, BeforeValidator, JsonValue
 
 FOLDER = Path(__file__).parent / "captures"
 KEY = "devkey"
@@ -12,10 +13,19 @@ SECRET = "throwaway-dev-secret-of-forty-characters"
 
 class StoredObject(BaseModel):
     key: str
+    size: int = 0
     content_type: str = ""
     content_disposition: str = ""
     metadata: dict[str, str] = {}
     body: str = ""
+
+
+def _spread(stored: JsonValue) -> JsonValue:
+    """Read the short form of an object: its key and its size."""
+    if not isinstance(stored, str):
+        return stored
+    key, _, size = stored.rpartition(" ")
+    return {"key": key, "size": size}
 
 
 class Step(BaseModel):
@@ -28,7 +38,7 @@ class Step(BaseModel):
     path: str = ""
     request: dict[str, JsonValue] = {}
     request_headers: dict[str, str] = {}
-    status: int | str | None = None
+    status: JsonValue = None
     took_s: float = 0.0
     response_headers: dict[str, str] = {}
     response_body: str = ""
@@ -46,7 +56,7 @@ class Step(BaseModel):
     filename: list[str] = []
     location: list[str] = []
     manifest_location: str = ""
-    objects: list[StoredObject] = []
+    objects: list[Annotated[StoredObject, BeforeValidator(_spread)]] = []
 
     when: str = ""
     active_recording: bool = False
