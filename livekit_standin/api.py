@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from livekit.protocol import egress, room
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from livekit_standin.auth import UnauthorizedError, may, video_grants
 from livekit_standin.protojson import twirp_json
@@ -25,6 +26,7 @@ from livekit_standin.world import World
 
 _JSON, _PROTOBUF = "application/json", "application/protobuf"
 _VARY = {"Vary": "Origin"}
+_HTTP_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 # Every method with its request and the grant it needs.
 _METHODS: Mapping[tuple[str, str], tuple[type[Message], str]] = {
@@ -66,6 +68,11 @@ class Api:
         self._api_key = api_key
         self._api_secret = api_secret
 
+    def routes(self) -> list[Route]:
+        """Give the routes; a doubled slash in front counts as one."""
+        path = "/twirp/livekit.{service}/{method}"
+        return [Route(slash + path, self.handle, methods=_HTTP_METHODS) for slash in ("", "/")]
+
     async def handle(self, request: Request) -> Response:
         """Answer `POST /twirp/livekit.{service}/{method}`, as late as the World says."""
         try:
@@ -93,8 +100,11 @@ def _media_type(request: Request) -> str:
 
 
 async def _read(request: Request) -> Message | TwirpError:
-    path, media_type = request.url.path, _media_type(request)
+    path, media_type = request.url.path.replace("//", "/", 1), _media_type(request)
     method = _METHODS.get(_method_of(request))
+    if request.method != "POST":
+        text = f'unsupported method "{request.method}" (only POST is allowed)'
+        return bad_route(path, text, request.method)
     if method is None:
         return no_handler(path)
     if media_type not in {_JSON, _PROTOBUF}:

@@ -6,7 +6,7 @@ from functools import partial
 from google.protobuf.message import Message
 from livekit.protocol import egress
 
-from livekit_standin import files, jobs
+from livekit_standin import files, jobs, paging
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
 from livekit_standin.records import Egress, Records, copy_of, snapshot
@@ -81,12 +81,17 @@ class EgressService:
             return Answer(self._workers.stop_early(found, delay), delay)
         return Answer(self._workers.stop(found), draw(timing.stop))
 
-    def list(self, request: egress.ListEgressRequest) -> Answer:
-        """ListEgress from the server's records; an unknown id is a 404."""
+    def list(self, request: egress.ListEgressRequest, page_size: int | None) -> Answer:
+        """ListEgress from the server's records; an unknown id is a 404.
+
+        Without `page_size` the list is whole and page tokens are ignored, as in LiveKit's own server; with it a list
+        goes on where `next_page_token` says.
+        """
         after = self._environment.draw(self._environment.timing.lookup)
         if not request.egress_id:
             records = self._records.select(request.room_name, active=request.active)
-            return Answer(egress.ListEgressResponse(items=records), after)
+            whole = egress.ListEgressResponse(items=records)
+            return Answer(whole if page_size is None else paging.page(whole, request, page_size), after)
         found = self._records.find(request.egress_id)
         if found is None or found.record is None:
             return Answer(EGRESS_NOT_FOUND, after)

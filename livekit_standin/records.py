@@ -160,7 +160,7 @@ class Records:
             and (not room_name or found.record.room_name == room_name)
             and (not active or found.record.status not in _ENDED)
         ]
-        records.sort(key=lambda record: -record.started_at)
+        records.sort(key=lambda record: (-record.started_at, record.egress_id))
         return records
 
     def lose(self, egress_id: str) -> None:

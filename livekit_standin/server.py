@@ -60,7 +60,7 @@ def build(options: Options) -> Starlette:
     return Starlette(
         routes=[
             Route("/", _alive, methods=["GET"]),
-            Route("/twirp/livekit.{service}/{method}", api.handle, methods=["POST"]),
+            *api.routes(),
             Mount("/_control", routes=Control(world, driver).routes()),
         ],
         lifespan=lifespan,

@@ -60,9 +60,9 @@ MALFORMED_JSON = TwirpError("malformed", "the json request could not be decoded"
 MALFORMED_PROTOBUF = TwirpError("malformed", "the protobuf request could not be decoded", 400)
 
 
-def bad_route(path: str, text: str) -> TwirpError:
-    """404 for a path or a content type that twirp does not serve."""
-    return TwirpError("bad_route", text, 404, (("twirp_invalid_route", f"POST {path}"),))
+def bad_route(path: str, text: str, method: str = "POST") -> TwirpError:
+    """404 for a path, a method or a content type that twirp does not serve."""
+    return TwirpError("bad_route", text, 404, (("twirp_invalid_route", f"{method} {path}"),))
 
 
 def no_handler(path: str) -> TwirpError:

@@ -44,6 +44,8 @@ class World:
     ) -> None:
         self.timing = timing or Timing()
         self.faults = faults or Faults()
+        self.page_size: int | None = None
+        """How many egresses ListEgress gives at once; None: all, as LiveKit's own server does."""
         self._clock = clock
         self._identities = identities
         self._schedule = Schedule(clock)
@@ -186,7 +188,7 @@ class World:
         service, faults = self._egress, self.faults
         match request:
             case egress.ListEgressRequest():
-                return self._answer(faults.list, lambda: service.list(request))
+                return self._answer(faults.list, lambda: service.list(request, self.page_size))
             case egress.StopEgressRequest():
                 return self._answer(faults.stop, lambda: service.stop(request))
             case egress.UpdateLayoutRequest():

@@ -325,6 +325,26 @@ def _body(step: Step) -> bytes:
     return json.dumps(step.request).encode()
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_post_is_served(method: str, url: str) -> None:
+    path = "/twirp/livekit.Egress/ListEgress"
+    answer = httpx.request(method, url + path, headers={"Authorization": f"Bearer {token(roomRecord=True)}"})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.json() == {
+        "code": "bad_route",
+        "msg": f'unsupported method "{method}" (only POST is allowed)',
+        "meta": {"twirp_invalid_route": f"{method} {path}"},
+    }
+
+
+def test_a_doubled_slash_in_front_counts_as_one(url: str) -> None:
+    headers = {"Authorization": f"Bearer {token(roomRecord=True)}"}
+    answer = httpx.post(url + "//twirp/livekit.Egress/ListEgress", json={}, headers=headers)
+    assert (answer.status_code, answer.json()["next_page_token"]) == (200, None)
+    refused = httpx.post(url + "//twirp/livekit.Egress/Nothing", json={}, headers=headers)
+    assert refused.json()["meta"] == {"twirp_invalid_route": "POST /twirp/livekit.Egress/Nothing"}
+
+
 def test_an_administrator_administers_the_room_of_the_token_only(url: str) -> None:
     path = f"{url}/twirp/livekit.RoomService/ListParticipants"
     statuses = []

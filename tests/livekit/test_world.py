@@ -123,6 +123,30 @@ def test_a_removed_recorder_has_lost_its_source() -> None:
     assert life.status(egress_id) == "COMPLETE"
 
 
+def test_a_list_can_come_in_pages() -> None:
+    life = Life()
+    ids = {life.active().egress_id for _ in range(5)}
+    whole = life.ids(active=True)
+    life.world.page_size = 2
+    request = egress.ListEgressRequest(active=True)
+    pages: list[list[str]] = []
+    while not pages or request.page_token.token:
+        outcome = life.world.call("Egress", "ListEgress", request).outcome
+        assert isinstance(outcome, egress.ListEgressResponse)
+        pages.append([info.egress_id for info in outcome.items])
+        request.page_token.CopyFrom(outcome.next_page_token)
+        # One that ends between two pages moves nothing.
+        life.stop(pages[0][-1])
+        life.wait(SECOND)
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [egress_id for page in pages for egress_id in page] == whole
+    assert set(whole) == ids
+    request.page_token.token = "not one"
+    refused = life.world.call("Egress", "ListEgress", request).outcome
+    assert isinstance(refused, TwirpError)
+    assert refused.status == 400
+
+
 def test_an_ended_egress_is_forgotten_after_a_day() -> None:
     life = Life()
     egress_id = life.active().egress_id
