@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from livekit_standin.driver import Driver
 from livekit_standin.faults import Fault
+from livekit_standin.knobs import change_settings, reset_settings, shown_settings
 from livekit_standin.world import World
 
 
@@ -29,6 +30,12 @@ class _Identity(BaseModel):
     identity: str
 
 
+class _Reason(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = "CPU exhausted"
+
+
 class Control:
     """Shows and changes a World from outside."""
 
@@ -42,8 +49,12 @@ class Control:
             Route("/faults", self._get_faults, methods=["GET"]),
             Route("/faults", self._set_faults, methods=["PATCH"]),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
+            Route("/settings", self._get_settings, methods=["GET"]),
+            Route("/settings", self._change_settings, methods=["PATCH"]),
+            Route("/settings", self._reset_settings, methods=["DELETE"]),
             Route("/egress", self._list_egress, methods=["GET"]),
             Route("/egress/lose-records", self._lose_records, methods=["POST"]),
+            Route("/egress/{egress_id}/end", self._end, methods=["POST"]),
             Route("/egress/{egress_id}/{action}", self._strike, methods=["POST"]),
             Route("/rooms/{name:path}/leave", self._leave, methods=["POST"]),
             Route("/rooms/{name:path}/join", self._join, methods=["POST"]),
@@ -71,6 +82,20 @@ class Control:
         self._world.faults.off()
         return await self._get_faults(request)
 
+    async def _get_settings(self, _: Request) -> Response:
+        return Response(shown_settings(self._world.settings), media_type="application/json")
+
+    async def _change_settings(self, request: Request) -> Response:
+        try:
+            change_settings(self._world.settings, await request.body())
+        except ValueError as error:
+            return _invalid(str(error))
+        return await self._get_settings(request)
+
+    async def _reset_settings(self, request: Request) -> Response:
+        reset_settings(self._world.settings)
+        return await self._get_settings(request)
+
     async def _list_egress(self, _: Request) -> Response:
         return JSONResponse(
             [
@@ -87,7 +112,10 @@ class Control:
         world = self._world
         actions: dict[str, Callable[[str], None]] = {
             "kill-host": world.kill_host,
+            "suspend-host": world.suspend_host,
             "kill-handler": world.kill_handler,
+            "freeze-handler": world.freeze_handler,
+            "go-on": world.go_on,
             "shut-down-host": world.shut_down_host,
             "lose-record": world.lose_record,
         }
@@ -96,6 +124,14 @@ class Control:
             return Response(status_code=404)
         egress_id = request.path_params["egress_id"]
         return self._done(lambda: action(egress_id))
+
+    async def _end(self, request: Request) -> Response:
+        try:
+            reason = _Reason.model_validate_json(await request.body() or b"{}").reason
+        except ValidationError as error:
+            return _invalid(str(error))
+        egress_id = request.path_params["egress_id"]
+        return self._done(lambda: self._world.end_by_itself(egress_id, reason))
 
     async def _lose_records(self, _: Request) -> Response:
         return self._done(self._world.lose_records)
