@@ -1,4 +1,29 @@
-"""The stand-in's own controls over HTTP, for tests and demonstrations. LiveKit has nothing like it."""
+"""The stand-in's own controls over HTTP, for tests and demonstrations. LiveKit has nothing like it.
+
+All paths are below /_control; answers and bodies are JSON:
+
+  GET    /egress                        what has not ended
+  POST   /egress/ID/kill-host           its worker's host dies: ACTIVE for ever
+  POST   /egress/ID/suspend-host        the host seems to be dead until go-on
+  POST   /egress/ID/kill-handler        its process dies: FAILED 500 at once
+  POST   /egress/ID/freeze-handler      its process stands still until go-on
+  POST   /egress/ID/go-on
+  POST   /egress/ID/shut-down-host      its worker is interrupted: FAILED 403, with its file
+  POST   /egress/ID/end                 its worker ends it, {"reason": "CPU exhausted"}
+  POST   /egress/ID/lose-record         the server forgets it
+  POST   /egress/lose-records           the server forgets all, as when Redis was emptied
+  POST   /server/stop                   the server dies
+  POST   /server/start                  it comes back, without {"gone": ["identity"]}
+  POST   /rooms/NAME/join               {"identity": "ada"}
+  POST   /rooms/NAME/leave              {"identity": "ada"}, without a body everybody
+  DELETE /rooms/NAME                    the room closes
+  GET    /faults                        what can go wrong by itself
+  PATCH  /faults                        {"no_worker": {"times": 1}, "webhook_lost": {"probability": 0.1}}
+  DELETE /faults                        nothing goes wrong any more
+  GET    /settings                      of the server and the workers
+  PATCH  /settings                      {"page_size": 10, "worker": {"storage_prefix": "pre"}}
+  DELETE /settings                      as in the beginning
+"""
 
 from collections.abc import Callable
 
@@ -30,6 +55,12 @@ class _Identity(BaseModel):
     identity: str
 
 
+class _Gone(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    gone: list[str] = []
+
+
 class _Reason(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -56,6 +87,8 @@ class Control:
             Route("/egress/lose-records", self._lose_records, methods=["POST"]),
             Route("/egress/{egress_id}/end", self._end, methods=["POST"]),
             Route("/egress/{egress_id}/{action}", self._strike, methods=["POST"]),
+            Route("/server/stop", self._stop_server, methods=["POST"]),
+            Route("/server/start", self._start_server, methods=["POST"]),
             Route("/rooms/{name:path}/leave", self._leave, methods=["POST"]),
             Route("/rooms/{name:path}/join", self._join, methods=["POST"]),
             Route("/rooms/{name:path}", self._close_room, methods=["DELETE"]),
@@ -132,6 +165,16 @@ class Control:
             return _invalid(str(error))
         egress_id = request.path_params["egress_id"]
         return self._done(lambda: self._world.end_by_itself(egress_id, reason))
+
+    async def _stop_server(self, _: Request) -> Response:
+        return self._done(self._world.stop_server)
+
+    async def _start_server(self, request: Request) -> Response:
+        try:
+            gone = _Gone.model_validate_json(await request.body() or b"{}").gone
+        except ValidationError as error:
+            return _invalid(str(error))
+        return self._done(lambda: self._world.start_server(gone))
 
     async def _lose_records(self, _: Request) -> Response:
         return self._done(self._world.lose_records)

@@ -50,6 +50,8 @@ class Workers:
         self._records = records
         self._notify = notifier.about_egress
         self._uploads = uploads
+        self._untold: list[Callable[[], None]] | None = None
+        """What the server has to be told when it is back; None while it is there."""
         rooms.hooks.closed = self._room_closed
         rooms.hooks.left = self._participant_left
         rooms.hooks.joined = self._participant_joined
@@ -57,6 +59,8 @@ class Workers:
 
     def take(self, taken: Egress) -> None:
         """Take an egress on: it exists from now on."""
+        if self._untold is not None:
+            return
         timing, faults, environment = self._timing, self._faults, self._environment
         taken.never_active = environment.fires(faults.never_active)
         taken.limited = environment.fires(faults.limit_reached)
@@ -82,6 +86,44 @@ class Workers:
         ):
             if environment.fires(fault):
                 environment.after(timing.death, partial(strike, taken.id))
+
+    def server_stopped(self) -> None:
+        """Let the server die: every egress goes on for some time, and gives up unless it comes back."""
+        self._untold = []
+        patience = self._environment.draw(self._timing.patience)
+        for found in self._records.unended():
+            if found.room is not None:
+                self._later(patience, partial(self._lose_server, self._untold), found)
+
+    def server_started(self) -> None:
+        """Let the server come back: it hears what it missed, and recorders connect again."""
+        untold, self._untold = self._untold or [], None
+        for tell in untold:
+            self._environment.after(self._timing.catch_up, tell)
+        for found in self._records.unended():
+            if found.room is not None and found.joined:
+                self._after(self._timing.reconnect, self._reconnect, found)
+
+    def _lose_server(self, outage: list[Callable[[], None]], found: Egress) -> None:
+        if self._untold is outage:
+            found.end_error = (503, "recording ended early: connection to room failed")
+            self._lose_source(found)
+
+    def _reconnect(self, found: Egress) -> None:
+        room, status = found.room, found.info.status
+        if room is None or status not in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
+            return
+        # Who is back has published anew; of one who is not, silence is recorded.
+        gone = found.publisher in room.participants and not _source_present(found)
+        self._rooms.back_again(room, found.id, aborted=gone)
+        if gone:
+            self._lose_source(found)
+
+    def _tell_server(self, tell: Callable[[], None]) -> None:
+        if self._untold is None:
+            tell()
+        else:
+            self._untold.append(tell)
 
     def stop(self, found: Egress) -> egress.EgressInfo:
         """Stop one that is ACTIVE, or on its way to the end already, and say how it is then."""
@@ -314,14 +356,17 @@ class Workers:
     def _finish(self, found: Egress) -> None:
         found.alive = found.waiting = False
         found.ended_at = self._environment.now()
-        self._records.end(found)
+        self._tell_server(partial(self._records.end, found))
         self._publish(found, "egress_ended", found.info)
 
     def _publish(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
         if found.ended_at is not None and event != "egress_ended":
             return
-        found.record = snapshot(info)
-        self._notify(event, found.record, found.urls)
+        self._tell_server(partial(self._record, found, event, snapshot(info)))
+
+    def _record(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
+        found.record = info
+        self._notify(event, info, found.urls)
 
     def _die(self, found: Egress) -> None:
         found.alive = False

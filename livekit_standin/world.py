@@ -1,6 +1,6 @@
 """A whole LiveKit in memory: pure, synchronous, by a clock and a random generator that its driver owns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -16,7 +16,7 @@ from livekit_standin.records import Egress, Records
 from livekit_standin.rooms import IDENTITIES, Room, Rooms
 from livekit_standin.schedule import Schedule
 from livekit_standin.timing import Timing
-from livekit_standin.twirp import REDIS_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
+from livekit_standin.twirp import REDIS_DOWN, SERVER_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
 from livekit_standin.uploads import Upload, Uploads
 from livekit_standin.webhooks import DeliverWebhook, WebhookQueues
 from livekit_standin.workers import Workers
@@ -53,6 +53,7 @@ class World:
         self._environment = Environment(self._schedule, random, self.timing, self.faults, self.settings)
         self._queues = WebhookQueues(self._schedule.now)
         self._effects: list[Effect] = []
+        self._running = True
         notifier = Notifier(
             self._environment, self._queues, tuple(webhook_urls), api_key=api_key, api_secret=api_secret
         )
@@ -68,6 +69,8 @@ class World:
     def call(self, service: str, method: str, request: Message) -> Answer:
         """Make an API call, such as ("Egress", "StopEgress", StopEgressRequest(…))."""
         self._run_due()
+        if not self._running:
+            return Answer(SERVER_DOWN, 0)
         if service == "Egress":
             return self._call_egress(method, request)
         if service == "RoomService":
@@ -159,6 +162,23 @@ class World:
         self._run_due()
         self._records.lose_all()
 
+    def stop_server(self) -> None:
+        """Let LiveKit's server die: no call is answered, no webhook sent, until `start_server`."""
+        self._run_due()
+        if self._running:
+            self._running = False
+            self._queues.clear()
+            self._rooms.server_stopped()
+            self._workers.server_stopped()
+
+    def start_server(self, gone: Collection[str] = ()) -> None:
+        """Let the server come back: rooms keep their SIDs, everybody but the identities in `gone` reconnects."""
+        self._run_due()
+        if not self._running:
+            self._running = True
+            self._rooms.server_started(gone)
+            self._workers.server_started()
+
     def open_room(
         self, name: str, *, permanent: bool = False, identities: tuple[str, ...] | None = None
     ) -> Room:
@@ -175,10 +195,10 @@ class World:
             self._rooms.close(found)
 
     def join(self, room_name: str, identity: str) -> None:
-        """Let a participant with camera and microphone join an open room."""
+        """Let a participant with camera and microphone join an open room; nobody can while the server is down."""
         self._run_due()
         found = self._rooms.find(room_name)
-        if found is not None:
+        if found is not None and self._running:
             self._rooms.join(found, identity)
 
     def leave(self, room_name: str, identity: str | None = None) -> None:

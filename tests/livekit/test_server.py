@@ -391,6 +391,20 @@ def test_the_controls_change_the_world(url: str, endpoint: str) -> None:
     run(control, url)
 
 
+def test_the_server_can_be_away(url: str) -> None:
+    headers = {"Authorization": f"Bearer {token(roomRecord=True)}"}
+
+    def ask() -> httpx.Response:
+        return httpx.post(f"{url}/twirp/livekit.Egress/ListEgress", json={}, headers=headers)
+
+    with httpx.Client(base_url=f"{url}/_control/server") as controls:
+        assert controls.post("/stop").status_code == 204
+        assert (ask().status_code, ask().headers["Content-Type"]) == (502, "text/plain; charset=utf-8")
+        assert controls.post("/start", json={"back": []}).status_code == 400
+        assert controls.post("/start", json={"gone": ["nobody"]}).status_code == 204
+        assert ask().status_code == 200
+
+
 def test_faults_are_named_and_switched_by_http(url: str) -> None:
     with httpx.Client(base_url=f"{url}/_control") as controls:
         names = controls.get("/faults").json()
