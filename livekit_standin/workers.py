@@ -317,8 +317,8 @@ class Workers:
     def _put_manifest(self, found: Egress, store: Store) -> None:
         info = found.info
         unwanted = found.job.disable_manifest and not info.backup_storage_used
-        # A worker that is interrupted writes none.
-        if unwanted or info.details == _PROCESS_KILLED:
+        # What had failed before its end gets none.
+        if unwanted or (info.status == egress.EGRESS_FAILED and found.end_error is None):
             self._settle(found)
             return
 
