@@ -1,4 +1,8 @@
-"""Run the LiveKit stand-in: `python -m livekit_standin --port 7880`."""
+"""Run the LiveKit stand-in: `python -m livekit_standin --port 7880`.
+
+It speaks LiveKit's API for rooms and egress, records test pictures in the room `demo`, stores them in the S3 of each
+request and sends webhooks, all as a real server and worker do.
+"""
 
 import argparse
 import os
@@ -6,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from livekit_standin import control
 from livekit_standin.server import Options, build
 from livekit_standin.timing import Timing
 
@@ -14,7 +19,12 @@ _TIMINGS = {"real": Timing(), "fast": Timing().scaled(0.1)}
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m livekit_standin", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m livekit_standin",
+        description=__doc__,
+        epilog=control.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7880)
     parser.add_argument("--state-dir", type=Path, default=Path(".local/livekit"))

@@ -18,6 +18,7 @@ from livekit_standin.twirp import (
     MALFORMED_JSON,
     MALFORMED_PROTOBUF,
     PERMISSION_DENIED,
+    SERVER_DOWN,
     TwirpError,
     bad_route,
     no_handler,
@@ -134,6 +135,9 @@ def _write(outcome: Message | TwirpError, media_type: str) -> Response:
 
 
 def _refuse(error: TwirpError) -> Response:
+    if error is SERVER_DOWN:
+        # There is no LiveKit any more that could answer: what stands in front of it does.
+        return PlainTextResponse(error.message, error.status)
     content: dict[str, object] = {"code": error.code, "msg": error.message}
     if error.meta:
         content["meta"] = dict(error.meta)

@@ -1,4 +1,29 @@
-"""The stand-in's own controls over HTTP, for tests and demonstrations. LiveKit has nothing like it."""
+"""The stand-in's own controls over HTTP, for tests and demonstrations. LiveKit has nothing like it.
+
+All paths are below /_control; answers and bodies are JSON:
+
+  GET    /egress                        what has not ended
+  POST   /egress/ID/kill-host           its worker's host dies: ACTIVE for ever
+  POST   /egress/ID/suspend-host        the host seems to be dead until go-on
+  POST   /egress/ID/kill-handler        its process dies: FAILED 500 at once
+  POST   /egress/ID/freeze-handler      its process stands still until go-on
+  POST   /egress/ID/go-on
+  POST   /egress/ID/shut-down-host      its worker is interrupted: FAILED 403, with its file
+  POST   /egress/ID/end                 its worker ends it, {"reason": "CPU exhausted"}
+  POST   /egress/ID/lose-record         the server forgets it
+  POST   /egress/lose-records           the server forgets all, as when Redis was emptied
+  POST   /server/stop                   the server dies
+  POST   /server/start                  it comes back, without {"gone": ["identity"]}
+  POST   /rooms/NAME/join               {"identity": "ada"}
+  POST   /rooms/NAME/leave              {"identity": "ada"}, without a body everybody
+  DELETE /rooms/NAME                    the room closes
+  GET    /faults                        what can go wrong by itself
+  PATCH  /faults                        {"no_worker": {"times": 1}, "webhook_lost": {"probability": 0.1}}
+  DELETE /faults                        nothing goes wrong any more
+  GET    /settings                      of the server and the workers
+  PATCH  /settings                      {"page_size": 10, "worker": {"storage_prefix": "pre"}}
+  DELETE /settings                      as in the beginning
+"""
 
 from collections.abc import Callable
 
@@ -10,6 +35,7 @@ from starlette.routing import Route
 
 from livekit_standin.driver import Driver
 from livekit_standin.faults import Fault
+from livekit_standin.knobs import change_settings, reset_settings, shown_settings
 from livekit_standin.world import World
 
 
@@ -29,6 +55,18 @@ class _Identity(BaseModel):
     identity: str
 
 
+class _Gone(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    gone: list[str] = []
+
+
+class _Reason(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = "CPU exhausted"
+
+
 class Control:
     """Shows and changes a World from outside."""
 
@@ -42,9 +80,15 @@ class Control:
             Route("/faults", self._get_faults, methods=["GET"]),
             Route("/faults", self._set_faults, methods=["PATCH"]),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
+            Route("/settings", self._get_settings, methods=["GET"]),
+            Route("/settings", self._change_settings, methods=["PATCH"]),
+            Route("/settings", self._reset_settings, methods=["DELETE"]),
             Route("/egress", self._list_egress, methods=["GET"]),
             Route("/egress/lose-records", self._lose_records, methods=["POST"]),
+            Route("/egress/{egress_id}/end", self._end, methods=["POST"]),
             Route("/egress/{egress_id}/{action}", self._strike, methods=["POST"]),
+            Route("/server/stop", self._stop_server, methods=["POST"]),
+            Route("/server/start", self._start_server, methods=["POST"]),
             Route("/rooms/{name:path}/leave", self._leave, methods=["POST"]),
             Route("/rooms/{name:path}/join", self._join, methods=["POST"]),
             Route("/rooms/{name:path}", self._close_room, methods=["DELETE"]),
@@ -71,6 +115,20 @@ class Control:
         self._world.faults.off()
         return await self._get_faults(request)
 
+    async def _get_settings(self, _: Request) -> Response:
+        return Response(shown_settings(self._world.settings), media_type="application/json")
+
+    async def _change_settings(self, request: Request) -> Response:
+        try:
+            change_settings(self._world.settings, await request.body())
+        except ValueError as error:
+            return _invalid(str(error))
+        return await self._get_settings(request)
+
+    async def _reset_settings(self, request: Request) -> Response:
+        reset_settings(self._world.settings)
+        return await self._get_settings(request)
+
     async def _list_egress(self, _: Request) -> Response:
         return JSONResponse(
             [
@@ -87,7 +145,10 @@ class Control:
         world = self._world
         actions: dict[str, Callable[[str], None]] = {
             "kill-host": world.kill_host,
+            "suspend-host": world.suspend_host,
             "kill-handler": world.kill_handler,
+            "freeze-handler": world.freeze_handler,
+            "go-on": world.go_on,
             "shut-down-host": world.shut_down_host,
             "lose-record": world.lose_record,
         }
@@ -96,6 +157,24 @@ class Control:
             return Response(status_code=404)
         egress_id = request.path_params["egress_id"]
         return self._done(lambda: action(egress_id))
+
+    async def _end(self, request: Request) -> Response:
+        try:
+            reason = _Reason.model_validate_json(await request.body() or b"{}").reason
+        except ValidationError as error:
+            return _invalid(str(error))
+        egress_id = request.path_params["egress_id"]
+        return self._done(lambda: self._world.end_by_itself(egress_id, reason))
+
+    async def _stop_server(self, _: Request) -> Response:
+        return self._done(self._world.stop_server)
+
+    async def _start_server(self, request: Request) -> Response:
+        try:
+            gone = _Gone.model_validate_json(await request.body() or b"{}").gone
+        except ValidationError as error:
+            return _invalid(str(error))
+        return self._done(lambda: self._world.start_server(gone))
 
     async def _lose_records(self, _: Request) -> Response:
         return self._done(self._world.lose_records)

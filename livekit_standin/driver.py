@@ -7,13 +7,12 @@ from pathlib import Path
 from time import monotonic_ns, time_ns
 
 import httpx
-from livekit.protocol.egress import S3Upload
 
 from livekit_standin.media import RenderingError, render
-from livekit_standin.storage import UploadError, put_file, put_manifest
+from livekit_standin.storage import UploadError, put
 from livekit_standin.timing import SECOND
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
-from livekit_standin.workers import Upload
 from livekit_standin.world import World
 
 # The real one waits without end; a receiver that hangs must not hold the stand-in for ever.
@@ -98,27 +97,28 @@ class Driver:
             self.wake()
 
     async def _store(self, upload: Upload) -> None:
-        file = self._folder / f"{upload.egress_id}.{upload.recording.container}"
         try:
-            async with self._rendering:
-                await render(upload.recording, file)
-            size = file.stat().st_size
-            ended_at = clock()
-            if upload.s3 is not None and not upload.backup:
-                ended_at = await _send(upload, upload.s3, file)
-                file.unlink()
-            self._world.uploaded(upload.egress_id, size, ended_at)
+            size = await self._put(upload)
+            self._world.uploaded(upload.id, size)
         except UploadError as error:
-            file.unlink()
-            self._world.upload_failed(upload.egress_id, 400, str(error))
+            self._world.upload_failed(upload.id, 400, str(error), again=error.again)
         except (RenderingError, OSError) as error:
-            self._world.upload_failed(upload.egress_id, 500, str(error))
+            self._world.upload_failed(upload.id, 500, str(error))
         self.wake()
 
-
-async def _send(upload: Upload, s3: S3Upload, file: Path) -> int:
-    await asyncio.to_thread(put_file, upload, s3, file)
-    ended_at = clock()
-    if upload.manifest_key is not None:
-        await asyncio.to_thread(put_manifest, upload, s3, upload.manifest_key, ended_at)
-    return ended_at
+    async def _put(self, upload: Upload) -> int:
+        content = upload.object.content
+        if isinstance(content, bytes):
+            if upload.s3 is not None:
+                await asyncio.to_thread(put, upload, upload.s3, content)
+            return len(content)
+        file = self._folder / f"{upload.egress_id}.{content.container}"
+        if upload.attempt == 1:
+            async with self._rendering:
+                await render(content, file)
+        size = file.stat().st_size
+        if upload.s3 is not None:
+            with file.open("rb") as body:
+                await asyncio.to_thread(put, upload, upload.s3, body)
+            file.unlink()
+        return size

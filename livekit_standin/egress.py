@@ -62,8 +62,9 @@ class EgressService:
         except jobs.RefusedError as error:
             return Answer(invalid_argument(str(error)), draw(timing.refuse))
         delay = draw(timing.full_worker if environment.fires(faults.full_worker) else timing.accept)
-        started = self._starting(job, request, room, environment.now() + delay)
-        taken = Egress(job, room, started, self._urls(job))
+        worker = environment.settings.worker
+        started = self._starting(job, request, room, environment.now() + delay + worker.clock_skew)
+        taken = Egress(job, room, started, self._urls(job), worker)
         environment.schedule.after(delay, partial(self._workers.take, taken))
         return Answer(copy_of(started), delay + draw(timing.answer))
 
@@ -81,17 +82,17 @@ class EgressService:
             return Answer(self._workers.stop_early(found, delay), delay)
         return Answer(self._workers.stop(found), draw(timing.stop))
 
-    def list(self, request: egress.ListEgressRequest, page_size: int | None) -> Answer:
+    def list(self, request: egress.ListEgressRequest) -> Answer:
         """ListEgress from the server's records; an unknown id is a 404.
 
-        Without `page_size` the list is whole and page tokens are ignored, as in LiveKit's own server; with it a list
-        goes on where `next_page_token` says.
+        Without a page size the list is whole and page tokens are ignored, as in LiveKit's own server.
         """
         after = self._environment.draw(self._environment.timing.lookup)
         if not request.egress_id:
             records = self._records.select(request.room_name, active=request.active)
             whole = egress.ListEgressResponse(items=records)
-            return Answer(whole if page_size is None else paging.page(whole, request, page_size), after)
+            size = self._environment.settings.page_size
+            return Answer(whole if size is None else paging.page(whole, request, size), after)
         found = self._records.find(request.egress_id)
         if found is None or found.record is None:
             return Answer(EGRESS_NOT_FOUND, after)

@@ -1,10 +1,11 @@
-"""What everything in a World shares: its time, its chance, its delays and its faults."""
+"""What everything in a World shares: its time, its chance, its delays, faults and settings."""
 
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from livekit_standin.faults import Fault, Faults
+from livekit_standin.options import Settings
 from livekit_standin.schedule import Schedule
 from livekit_standin.timing import Delay, Timing
 
@@ -20,6 +21,7 @@ class Environment:
     random: Random
     timing: Timing
     faults: Faults
+    settings: Settings
 
     def now(self) -> int:
         """Give the time in ns."""

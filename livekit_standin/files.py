@@ -1,9 +1,11 @@
 """What an egress calls its file, where it lies, and the manifest beside it."""
 
+import hmac
+from hashlib import sha256
 from json import dumps
-from posixpath import dirname, normpath
+from posixpath import dirname, join, normpath
 from time import gmtime, strftime
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from livekit.protocol import egress
 
@@ -14,6 +16,7 @@ _KNOWN_EXTENSIONS = {".raw", ".ogg", ".ivf", ".mp4", ".ts", ".webm", ".m3u8", ".
 _CONTENT_TYPES = {"mp4": "video/mp4", "ogg": "audio/ogg", "webm": "video/webm", "mp3": "audio/mpeg"}
 # What Go's net/url leaves alone in a path.
 _PATH_SAFE = "/$&+,:;=@"
+_PRESIGNED_S = 7 * 24 * 60 * 60
 
 
 def clean(filepath: str) -> str:
@@ -59,35 +62,57 @@ def content_type(container: str) -> str:
     return _CONTENT_TYPES[container]
 
 
-def key_of(filename: str) -> str:
+def key_of(filename: str, prefix: str = "") -> str:
     """Give the S3 key of a file: `..` from a room's name takes it out of its folder."""
-    return _normalise(filename)
+    return _normalise(f"{prefix}/{filename}" if prefix else filename)
 
 
-def manifest_key(key: str, egress_id: str) -> str:
-    """Give the key of the manifest beside a file."""
-    folder = dirname(key)
-    return f"{folder}/{egress_id}.json" if folder not in {"", "/"} else f"{folder}{egress_id}.json"
+def manifest_name(filename: str, egress_id: str) -> str:
+    """Give the name of the manifest beside a file."""
+    return join(dirname(_normalise(filename)), f"{egress_id}.json")
 
 
 def location(s3: egress.S3Upload, key: str) -> str:
     """Give the URL that LiveKit calls the file's location: always https, and without the region."""
-    host = s3.endpoint.rpartition("//")[2].partition("/")[0] or "s3.amazonaws.com"
-    path = f"/{s3.bucket}/{key}"
-    if not s3.force_path_style:
-        host, path = f"{s3.bucket}.{host}", f"/{key}"
+    host, path = _place(s3, key)
     return f"https://{host}{quote(_normalise(path), safe=_PATH_SAFE)}"
 
 
-def manifest(info: egress.EgressInfo, ended_at: int) -> bytes:
-    """Write the manifest of an egress that ended at `ended_at` (ns)."""
+def presigned(s3: egress.S3Upload, key: str, now: int) -> str:
+    """Give a link by which anybody gets the file for seven days from `now` (ns) on."""
+    host, path = _place(s3, key)
+    path, region, time = quote(path), s3.region or "us-east-1", gmtime(now // SECOND)
+    scope = f"{strftime('%Y%m%d', time)}/{region}/s3/aws4_request"
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{s3.access_key}/{scope}",
+        "X-Amz-Date": strftime("%Y%m%dT%H%M%SZ", time),
+        "X-Amz-Expires": str(_PRESIGNED_S),
+        "X-Amz-SignedHeaders": "host",
+        "x-id": "GetObject",
+    }
+    if s3.session_token:
+        query["X-Amz-Security-Token"] = s3.session_token
+    parameters = urlencode(sorted(query.items()), quote_via=quote, safe="")
+    request = f"GET\n{path}\n{parameters}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
+    digest = sha256(request.encode()).hexdigest()
+    signed = "\n".join((query["X-Amz-Algorithm"], query["X-Amz-Date"], scope, digest))
+    key_bytes = f"AWS4{s3.secret}".encode()
+    for part in (*scope.split("/"), signed):
+        key_bytes = hmac.digest(key_bytes, part.encode(), "sha256")
+    scheme = s3.endpoint.partition("://")[0] if "://" in s3.endpoint else "https"
+    return f"{scheme}://{host}{path}?{parameters}&X-Amz-Signature={key_bytes.hex()}"
+
+
+def manifest(info: egress.EgressInfo) -> bytes:
+    """Write the manifest of an egress that has ended."""
     content: dict[str, object] = {
         "egress_id": info.egress_id,
         "room_id": info.room_id,
         "room_name": info.room_name,
         "url": info.web.url,
         "started_at": info.started_at,
-        "ended_at": ended_at,
+        "ended_at": info.ended_at,
         "publisher_identity": info.participant.identity,
         "track_id": info.track.track_id,
         "audio_track_id": info.track_composite.audio_track_id,
@@ -96,6 +121,13 @@ def manifest(info: egress.EgressInfo, ended_at: int) -> bytes:
     content["files"] = [{"filename": file.filename, "location": file.location} for file in info.file_results]
     kept = {key: value for key, value in content.items() if value != ""}
     return dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _place(s3: egress.S3Upload, key: str) -> tuple[str, str]:
+    host = s3.endpoint.rpartition("//")[2].partition("/")[0] or "s3.amazonaws.com"
+    if s3.force_path_style:
+        return host, f"/{s3.bucket}/{key}"
+    return f"{s3.bucket}.{host}", f"/{key}"
 
 
 def _normalise(path: str) -> str:

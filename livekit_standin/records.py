@@ -2,12 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from google.protobuf.message import Message
 from livekit.protocol import egress
 
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
+from livekit_standin.options import WorkerOptions
 from livekit_standin.rooms import Room
 
 _ENDED = {
@@ -23,6 +25,7 @@ class Egress:
 
     __slots__ = (
         "alive",
+        "end_error",
         "ended_at",
         "file_ended_at",
         "frozen",
@@ -40,13 +43,18 @@ class Egress:
         "started",
         "still_since",
         "suspended",
-        "uploading",
         "urls",
         "waiting",
+        "worker",
     )
 
     def __init__(
-        self, job: Job, room: Room | None, started: egress.EgressInfo, urls: tuple[str, ...]
+        self,
+        job: Job,
+        room: Room | None,
+        started: egress.EgressInfo,
+        urls: tuple[str, ...],
+        worker: WorkerOptions,
     ) -> None:
         self.job = job
         self.room = room
@@ -58,6 +66,7 @@ class Egress:
         """As ListEgress gives it; None before it is taken and when the server lost it."""
         self.urls = urls
         """Who is told about it."""
+        self.worker = worker
         self.layout = job.layout
         self.alive = True
         """Its handler process runs."""
@@ -76,7 +85,8 @@ class Egress:
         self.still_since: int | None = None
         self.postponed: list[Callable[[], None]] = []
         """What it will do when it goes on."""
-        self.uploading = False
+        self.end_error: tuple[int, str] | None = None
+        """Makes it FAILED although its file is whole."""
         self.never_active = False
         """By a fault."""
         self.limited = False
@@ -84,6 +94,17 @@ class Egress:
         self.publisher = ""
         """Whose departure ends it."""
         self.file_ended_at = 0
+
+    def worker_time(self, time: int) -> int:
+        """Give what its worker's clock shows at a time (ns)."""
+        return time + self.worker.clock_skew
+
+    def do(self, step: Callable[[], None]) -> None:
+        """Do something if it is alive, and not before it goes on."""
+        if self.still_since is not None:
+            self.postponed.append(partial(self.do, step))
+        elif self.alive:
+            step()
 
     @property
     def ended(self) -> bool:

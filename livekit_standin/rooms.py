@@ -1,8 +1,7 @@
 """Rooms, who is in them, and RoomService."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 
 from google.protobuf.message import Message
 from livekit.protocol import models, room
@@ -29,8 +28,12 @@ class Room:
     info: models.Room
     permanent: bool = False
     closed: bool = False
+    asleep: bool = False
+    """Nobody has been in it since the server came back."""
     participants: dict[str, models.ParticipantInfo] = field(default_factory=dict)
     recorders: dict[str, models.ParticipantInfo] = field(default_factory=dict)
+    ghosts: dict[str, models.ParticipantInfo] = field(default_factory=dict)
+    """Who left while the server was down: listed for ever, and never reported."""
 
     @property
     def name(self) -> str:
@@ -74,6 +77,8 @@ class Rooms:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._rooms: dict[str, Room] = {}
+        self._down = False
+        self._restarts = 0
         self.hooks = RoomHooks()
 
     def find(self, name: str) -> Room | None:
@@ -92,6 +97,8 @@ class Rooms:
 
         A permanent room never closes by emptiness; `empty_timeout` (seconds) closes one that nobody ever joined.
         """
+        if self._down:
+            raise RuntimeError("no room opens while the server is down")
         now = self._environment.now()
         made = Room(
             models.Room(
@@ -107,12 +114,48 @@ class Rooms:
             permanent,
         )
         self._rooms[name] = made
-        self.hooks.event(RoomEvent("room_started", made))
+        self._tell(RoomEvent("room_started", made))
         for index, identity in enumerate(identities):
             self.join(made, identity, _CAMERA_CODECS[index % 2])
         if not identities:
-            self._environment.schedule.after(empty_timeout * SECOND, partial(self._close_if_empty, made))
+            self._environment.schedule.after(empty_timeout * SECOND, self._closing(made))
         return made
+
+    def server_stopped(self) -> None:
+        """Let the server die: nothing is told any more, rooms stay as they are."""
+        self._down = True
+        self._restarts += 1
+
+    def server_started(self, gone: Collection[str]) -> None:
+        """Let the server come back, and everybody but `gone` with new SIDs of their own and of their tracks."""
+        self._down = False
+        for known in self._rooms.values():
+            known.asleep = True
+            for identity in gone:
+                if identity in known.participants:
+                    known.ghosts[identity] = known.participants.pop(identity)
+            returning = list(known.participants.values())
+            known.participants.clear()
+            for participant in returning:
+                participant.sid = new_id("PA_", self._environment.random)
+                for track in participant.tracks:
+                    track.sid = new_id(track.sid[:5], self._environment.random)
+                self._enter(known, participant)
+            self._count(known)
+
+    def back_again(self, room: Room, egress_id: str, *, aborted: bool) -> None:
+        """Let a recorder come back after the server; `aborted`: it leaves at once since its source is gone."""
+        if room.closed:
+            return
+        if not aborted:
+            self.recorder_joins(room, egress_id)
+            return
+        room.recorders.pop(egress_id, None)
+        self._count(room)
+        recorder = self._recorder(egress_id)
+        recorder.state = models.ParticipantInfo.DISCONNECTED
+        recorder.disconnect_reason = models.CLIENT_INITIATED
+        self._tell(RoomEvent("participant_connection_aborted", room, recorder))
 
     def join(self, room: Room, identity: str, camera: str = "video/VP8") -> None:
         """Let a participant join who publishes a camera (MIME type `camera`) and a microphone."""
@@ -122,9 +165,13 @@ class Rooms:
         participant.permission.can_publish = True
         participant.permission.can_publish_data = True
         participant.tracks.extend([self._camera(camera), self._microphone()])
-        room.participants[identity] = participant
+        self._enter(room, participant)
+
+    def _enter(self, room: Room, participant: models.ParticipantInfo) -> None:
+        room.ghosts.pop(participant.identity, None)
+        room.participants[participant.identity] = participant
         self._count(room)
-        self.hooks.event(RoomEvent("participant_joined", room, participant))
+        self._tell(RoomEvent("participant_joined", room, participant))
         self.hooks.joined(room)
 
     def leave(self, room: Room, identity: str) -> None:
@@ -132,45 +179,46 @@ class Rooms:
         participant = room.participants.pop(identity, None)
         if participant is None:
             return
+        if self._down:
+            room.ghosts[identity] = participant
+            return
         self._count(room)
         self._departed(room, participant, models.CLIENT_INITIATED)
         self.hooks.left(room, identity)
         if not room.participants:
-            self._environment.after(
-                self._environment.timing.room_departure, partial(self._close_if_empty, room)
-            )
+            self._environment.after(self._environment.timing.room_departure, self._closing(room))
 
     def close(self, room: Room) -> None:
         """Close a room: everybody is out, its egresses lose their source."""
-        if room.closed:
+        if room.closed or self._down:
             return
         room.closed = True
         del self._rooms[room.name]
         for participant in (*room.participants.values(), *room.recorders.values()):
             self._departed(room, participant, models.ROOM_DELETED)
-        room.participants.clear()
-        room.recorders.clear()
+        for present in (room.participants, room.recorders, room.ghosts):
+            present.clear()
         self._count(room)
-        self.hooks.event(RoomEvent("room_finished", room))
+        self._tell(RoomEvent("room_finished", room))
         self.hooks.closed(room)
 
     def recorder_joins(self, room: Room, egress_id: str) -> None:
         """Show an egress as a hidden participant."""
-        if room.closed:
+        if room.closed or self._down:
             return
-        recorder = self._participant(egress_id)
-        recorder.kind = models.ParticipantInfo.EGRESS
-        recorder.permission.can_subscribe = True
-        recorder.permission.hidden = True
-        recorder.permission.recorder = True
+        recorder = self._recorder(egress_id)
         room.recorders[egress_id] = recorder
+        room.ghosts.pop(egress_id, None)
         self._count(room)
-        self.hooks.event(RoomEvent("participant_joined", room, recorder))
+        self._tell(RoomEvent("participant_joined", room, recorder))
 
     def recorder_leaves(self, room: Room, egress_id: str, *, timed_out: bool = False) -> None:
         """Take an egress out of its room."""
         recorder = room.recorders.pop(egress_id, None)
         if recorder is None:
+            return
+        if self._down:
+            room.ghosts[egress_id] = recorder
             return
         self._count(room)
         reason = models.CONNECTION_TIMEOUT if timed_out else models.CLIENT_INITIATED
@@ -217,7 +265,12 @@ class Rooms:
         if known is None:
             return room.ListParticipantsResponse()
         recorders = () if hide_recorders else known.recorders.values()
-        return room.ListParticipantsResponse(participants=[*known.participants.values(), *recorders])
+        ghosts = (
+            ghost
+            for ghost in known.ghosts.values()
+            if not (hide_recorders and ghost.kind == models.ParticipantInfo.EGRESS)
+        )
+        return room.ListParticipantsResponse(participants=[*known.participants.values(), *recorders, *ghosts])
 
     def get_participant(
         self, request: room.RoomParticipantIdentity, *, hide_recorders: bool
@@ -251,9 +304,23 @@ class Rooms:
         self.close(known)
         return room.DeleteRoomResponse()
 
-    def _close_if_empty(self, room: Room) -> None:
-        if not room.participants and not room.permanent:
-            self.close(room)
+    def _closing(self, room: Room) -> Callable[[], None]:
+        # A timer does not outlive the server.
+        restarts = self._restarts
+
+        def act() -> None:
+            if not room.participants and not room.permanent and self._restarts == restarts:
+                self.close(room)
+
+        return act
+
+    def _tell(self, event: RoomEvent) -> None:
+        if self._down:
+            return
+        if event.room.asleep and event.name == "participant_joined":
+            event.room.asleep = False
+            self.hooks.event(RoomEvent("room_started", event.room))
+        self.hooks.event(event)
 
     def _departed(
         self, room: Room, participant: models.ParticipantInfo, reason: models.DisconnectReason
@@ -261,9 +328,9 @@ class Rooms:
         participant.state = models.ParticipantInfo.DISCONNECTED
         participant.disconnect_reason = reason
         for track in participant.tracks:
-            self.hooks.event(RoomEvent("track_unpublished", room, participant, track))
+            self._tell(RoomEvent("track_unpublished", room, participant, track))
         del participant.tracks[:]
-        self.hooks.event(RoomEvent("participant_left", room, participant))
+        self._tell(RoomEvent("participant_left", room, participant))
 
     def _count(self, room: Room) -> None:
         room.info.num_participants = len(room.participants)
@@ -280,6 +347,14 @@ class Rooms:
             joined_at_ms=now // 1_000_000,
             version=2,
         )
+
+    def _recorder(self, egress_id: str) -> models.ParticipantInfo:
+        recorder = self._participant(egress_id)
+        recorder.kind = models.ParticipantInfo.EGRESS
+        recorder.permission.can_subscribe = True
+        recorder.permission.hidden = True
+        recorder.permission.recorder = True
+        return recorder
 
     def _camera(self, mime_type: str) -> models.TrackInfo:
         return models.TrackInfo(

@@ -1,6 +1,5 @@
 """Stores what an egress recorded in S3, and fails as the real worker does."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
@@ -8,44 +7,39 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from livekit.protocol import egress
 
-from livekit_standin.workers import Upload
+from livekit_standin.uploads import Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_ATTEMPTS = 5
+_RETRIED = {409, 429}
 
 
 class UploadError(Exception):
-    """The upload failed; its text is the real worker's."""
+    """The upload failed; its text is the real worker's. `again` says whether the worker tries again."""
+
+    def __init__(self, text: str, *, again: bool) -> None:
+        super().__init__(text)
+        self.again = again
 
 
-def put_file(upload: Upload, s3: egress.S3Upload, file: Path) -> None:
-    """Store the recording; raises UploadError."""
-    with file.open("rb") as body:
-        _put(s3, upload.key, body, upload.content_type)
-
-
-def put_manifest(upload: Upload, s3: egress.S3Upload, key: str, ended_at: int) -> None:
-    """Store the manifest beside the recording; raises UploadError."""
-    _put(s3, key, upload.manifest(ended_at), "application/json")
-
-
-def _put(s3: egress.S3Upload, key: str, body: bytes | BinaryIO, content_type: str) -> None:
+def put(upload: Upload, s3: egress.S3Upload, body: bytes | BinaryIO) -> None:
+    """Try once to store an object; raises UploadError."""
     try:
         _client(s3).put_object(
             Bucket=s3.bucket,
-            Key=key,
+            Key=upload.key,
             Body=body,
-            ContentType=content_type,
+            ContentType=upload.object.content_type,
             ContentDisposition=s3.content_disposition or "inline",
             Metadata=dict(s3.metadata),
             Tagging=s3.tagging,
         )
     except ClientError as error:
-        raise UploadError(_refusal(error)) from error
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        raise UploadError(_refusal(error), again=status >= 500 or status in _RETRIED) from error
     except BotoCoreError as error:
-        raise UploadError(_breakdown(error, s3, key)) from error
+        raise UploadError(_breakdown(error, upload, s3), again=True) from error
 
 
 def _client(s3: egress.S3Upload) -> "S3Client":
@@ -62,7 +56,7 @@ def _client(s3: egress.S3Upload) -> "S3Client":
         endpoint_url=s3.endpoint or None,
         config=Config(
             signature_version="s3v4",
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"total_max_attempts": 1},
             request_checksum_calculation="when_required",
             s3={"addressing_style": "path" if s3.force_path_style else "virtual"},
         ),
@@ -98,9 +92,10 @@ def _refusal(error: ClientError) -> str:
     )
 
 
-def _breakdown(error: BotoCoreError, s3: egress.S3Upload, key: str) -> str:
+def _breakdown(error: BotoCoreError, upload: Upload, s3: egress.S3Upload) -> str:
+    attempts = upload.attempts
     return (
-        f"S3 upload failed: err: operation error S3: PutObject, exceeded maximum number of attempts, {_ATTEMPTS}, "
+        f"S3 upload failed: err: operation error S3: PutObject, exceeded maximum number of attempts, {attempts}, "
         "https response error StatusCode: 0, RequestID: , HostID: , request send failed, "
-        f'Put "{s3.endpoint}/{s3.bucket}/{key}?x-id=PutObject": {error}, status code: 0'
+        f'Put "{s3.endpoint}/{s3.bucket}/{upload.key}?x-id=PutObject": {error}, status code: 0'
     )

@@ -85,6 +85,12 @@ class Timing:
     """From the death of a worker's host to the recorder's absence from the room."""
     room_departure: Delay = Delay(20)
     """From the last participant's departure to the closing of the room."""
+    patience: Delay = Delay(61, 62)
+    """From the death of LiveKit's server to the moment when a worker gives its egresses up."""
+    reconnect: Delay = Delay(3.5, 4.1)
+    """From the server's return to that of the recorders."""
+    catch_up: Delay = Delay(0.1, 14)
+    """From the server's return to the updates that it missed."""
     keep_ended: Delay = Delay(24 * 60 * 60)
     """How long an ended egress stays on record."""
 

@@ -84,6 +84,12 @@ class WebhookQueues:
         if queue.in_flight is None and queue.wakes_at is None:
             self._wake(queue, due)
 
+    def clear(self) -> None:
+        """Forget all that is queued or under way, as when the server dies."""
+        self._queues.clear()
+        self._wakes.clear()
+        self._in_flight.clear()
+
     def next_at(self) -> int | None:
         """Say when the next request is to be made; None while nothing waits but for its answer."""
         return self._wakes[0][0] if self._wakes else None

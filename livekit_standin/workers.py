@@ -1,7 +1,7 @@
 """The life of an egress, step by step, as a worker leads it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from livekit.protocol import egress, models
@@ -13,6 +13,7 @@ from livekit_standin.recording import Encoding, Recording
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
 from livekit_standin.timing import Delay
+from livekit_standin.uploads import Object, Store, Stored, Uploads
 
 _TRACK_MEDIA = {
     "audio/opus": ("ogg", Encoding(audio_codec="opus")),
@@ -30,27 +31,6 @@ _LIMIT_REACHED = "End reason: Session limit reached"
 _FAILURE = "End reason: Failure"
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A finished recording, to be rendered and stored; its driver reports `uploaded` or `upload_failed`."""
-
-    egress_id: str
-    recording: Recording
-    s3: egress.S3Upload | None
-    """Where to, with its real credentials; None where the file stays on the worker."""
-    key: str
-    manifest_key: str | None
-    content_type: str
-    backup: bool
-    """The file goes to the worker's backup storage: the bucket gets nothing."""
-    info: egress.EgressInfo
-    """As it will be when the upload is done, but for size and end."""
-
-    def manifest(self, ended_at: int) -> bytes:
-        """Write the manifest that goes beside the file; `ended_at` (ns) is also for `uploaded`."""
-        return files.manifest(self.info, self.info.ended_at or ended_at)
-
-
 class Workers:
     """All workers; each egress has a host of its own."""
 
@@ -60,7 +40,7 @@ class Workers:
         rooms: Rooms,
         records: Records,
         notifier: Notifier,
-        upload: Callable[[Upload], None],
+        uploads: Uploads,
     ) -> None:
         self._environment = environment
         self._timing = environment.timing
@@ -69,7 +49,9 @@ class Workers:
         self._rooms = rooms
         self._records = records
         self._notify = notifier.about_egress
-        self._hand_over = upload
+        self._uploads = uploads
+        self._untold: list[Callable[[], None]] | None = None
+        """What the server has to be told when it is back; None while it is there."""
         rooms.hooks.closed = self._room_closed
         rooms.hooks.left = self._participant_left
         rooms.hooks.joined = self._participant_joined
@@ -77,6 +59,8 @@ class Workers:
 
     def take(self, taken: Egress) -> None:
         """Take an egress on: it exists from now on."""
+        if self._untold is not None:
+            return
         timing, faults, environment = self._timing, self._faults, self._environment
         taken.never_active = environment.fires(faults.never_active)
         taken.limited = environment.fires(faults.limit_reached)
@@ -103,6 +87,44 @@ class Workers:
             if environment.fires(fault):
                 environment.after(timing.death, partial(strike, taken.id))
 
+    def server_stopped(self) -> None:
+        """Let the server die: every egress goes on for some time, and gives up unless it comes back."""
+        self._untold = []
+        patience = self._environment.draw(self._timing.patience)
+        for found in self._records.unended():
+            if found.room is not None:
+                self._later(patience, partial(self._lose_server, self._untold), found)
+
+    def server_started(self) -> None:
+        """Let the server come back: it hears what it missed, and recorders connect again."""
+        untold, self._untold = self._untold or [], None
+        for tell in untold:
+            self._environment.after(self._timing.catch_up, tell)
+        for found in self._records.unended():
+            if found.room is not None and found.joined:
+                self._after(self._timing.reconnect, self._reconnect, found)
+
+    def _lose_server(self, outage: list[Callable[[], None]], found: Egress) -> None:
+        if self._untold is outage:
+            found.end_error = (503, "recording ended early: connection to room failed")
+            self._lose_source(found)
+
+    def _reconnect(self, found: Egress) -> None:
+        room, status = found.room, found.info.status
+        if room is None or status not in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
+            return
+        # Who is back has published anew; of one who is not, silence is recorded.
+        gone = found.publisher in room.participants and not _source_present(found)
+        self._rooms.back_again(room, found.id, aborted=gone)
+        if gone:
+            self._lose_source(found)
+
+    def _tell_server(self, tell: Callable[[], None]) -> None:
+        if self._untold is None:
+            tell()
+        else:
+            self._untold.append(tell)
+
     def stop(self, found: Egress) -> egress.EgressInfo:
         """Stop one that is ACTIVE, or on its way to the end already, and say how it is then."""
         if found.info.status == egress.EGRESS_ACTIVE:
@@ -120,33 +142,6 @@ class Workers:
         if joined:
             answer.error = "Stop called before pipeline could start"
         return answer
-
-    def uploaded(self, egress_id: str, size: int, ended_at: int | None) -> None:
-        """Take note that the file of `size` bytes and its manifest are stored; too late where the host died."""
-        found = self._records.alive(egress_id)
-        if found is None or not found.uploading:
-            return
-        info = found.info
-        if info.status == egress.EGRESS_ENDING:
-            info.status = egress.EGRESS_FAILED if info.error_code else egress.EGRESS_COMPLETE
-        now = self._environment.now() if ended_at is None else ended_at
-        info.ended_at = info.updated_at = info.ended_at or now
-        file = info.file_results[0]
-        file.size = size
-        key = files.key_of(file.filename)
-        file.location = _location(found, key)
-        manifest_key = _manifest_key(found, key)
-        if manifest_key is not None:
-            info.manifest_location = _location(found, manifest_key)
-        self._finish(found)
-        if info.status == egress.EGRESS_COMPLETE and self._fires(self._faults.failed_after_complete):
-            self._environment.after(self._timing.second_end, partial(self._fail_again, found))
-
-    def upload_failed(self, egress_id: str, code: int, text: str) -> None:
-        """Take note that the file could not be stored."""
-        found = self._records.alive(egress_id)
-        if found is not None and found.uploading:
-            self._fail(found, code, text)
 
     def kill_host(self, egress_id: str) -> None:
         """Let the host under an egress die: nothing of it is heard again, its record stays as it is."""
@@ -192,7 +187,7 @@ class Workers:
         """Let the worker end an egress for a reason of its own, such as "CPU exhausted": COMPLETE."""
         found = self._records.alive(egress_id)
         if found is not None and found.info.status == egress.EGRESS_ACTIVE:
-            self._do(lambda each: self._end(each, f"End reason: {reason}"), found)
+            found.do(partial(self._end, found, f"End reason: {reason}"))
 
     def shut_down_host(self, egress_id: str) -> None:
         """Let the worker be interrupted: FAILED 403 with an uploaded file."""
@@ -204,7 +199,7 @@ class Workers:
         elif found.info.status == egress.EGRESS_ACTIVE:
             self._end(found, _PROCESS_KILLED)
             found.info.error, found.info.error_code = "server is shutting down", 403
-            found.info.ended_at = self._environment.now()
+            found.info.ended_at = self._time(found)
 
     def _join(self, taken: Egress) -> None:
         room = taken.room
@@ -221,7 +216,7 @@ class Workers:
             self._wait(taken)
             return
         taken.waiting = False
-        now = self._environment.now()
+        now = self._time(taken)
         _name_file(taken)
         web = taken.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB
         lead = 0 if web else self._environment.draw(self._timing.media)
@@ -260,7 +255,7 @@ class Workers:
         info = found.info
         info.status = egress.EGRESS_ABORTED
         info.error, info.error_code, info.details = "Start signal not received", 412, reason
-        info.ended_at = info.updated_at = self._environment.now()
+        info.ended_at = info.updated_at = self._time(found)
         found.waiting = False
         self._leave_soon(found)
         self._after(self._timing.publish, self._finish, found, plus=plus)
@@ -269,7 +264,7 @@ class Workers:
         info = found.info
         info.status = egress.EGRESS_ENDING
         info.details = reason
-        info.updated_at = self._environment.now()
+        info.updated_at = self._time(found)
         if not self._fires(self._faults.update_coalesced):
             ending = copy_of(info)
             self._after(self._timing.publish, lambda _: self._publish(found, "egress_updated", ending), found)
@@ -281,17 +276,16 @@ class Workers:
             return
         info.status = egress.EGRESS_LIMIT_REACHED
         info.error, info.error_code, info.details = "Session limit reached", 413, _LIMIT_REACHED
-        info.ended_at = info.updated_at = self._environment.now()
+        info.ended_at = info.updated_at = self._time(found)
         self._stop_recording(found)
 
     def _stop_recording(self, found: Egress) -> None:
-        found.file_ended_at = self._environment.now() + self._environment.draw(self._timing.drain)
+        found.file_ended_at = self._time(found) + self._environment.draw(self._timing.drain)
         self._leave_soon(found)
         self._after(self._timing.finalise, self._finalise, found)
 
     def _finalise(self, found: Egress) -> None:
         _close_file(found.info, found)
-        found.uploading = True
         if self._fires(self._faults.upload_late):
             self._after(self._timing.late_upload, self._upload, found)
         else:
@@ -301,29 +295,54 @@ class Workers:
         if self._fires(self._faults.upload_fails):
             self._fail(found, 400, _UPLOAD_DENIED)
             return
-        job, info = found.job, found.info
-        info.backup_storage_used = self._fires(self._faults.backup_storage)
-        expected = copy_of(info)
-        key = files.key_of(info.file_results[0].filename)
-        expected.file_results[0].location = _location(found, key)
-        self._hand_over(
-            Upload(
-                egress_id=found.id,
-                recording=_recording(found),
-                s3=job.upload,
-                key=key,
-                manifest_key=_manifest_key(found, key),
-                content_type=files.content_type(job.container or "mp4"),
-                backup=info.backup_storage_used,
-                info=expected,
-            )
+        store, job = self._uploads.open(found, found.job.upload), found.job
+        file = Object(
+            found.info.file_results[0].filename,
+            _recording(found),
+            files.content_type(job.container or "mp4"),
         )
+        self._uploads.put(store, file, partial(self._close, found, store), partial(self._fail, found))
+
+    def _close(self, found: Egress, store: Store, stored: Stored) -> None:
+        info = found.info
+        file = info.file_results[0]
+        file.size, file.location = stored.size, stored.location
+        if info.status == egress.EGRESS_ENDING:
+            if found.end_error is not None:
+                info.error_code, info.error = found.end_error
+            info.status = egress.EGRESS_FAILED if info.error_code else egress.EGRESS_COMPLETE
+        info.ended_at = info.updated_at = info.ended_at or self._time(found)
+        self._put_manifest(found, store)
+
+    def _put_manifest(self, found: Egress, store: Store) -> None:
+        info = found.info
+        unwanted = found.job.disable_manifest and not info.backup_storage_used
+        # What had failed before its end gets none.
+        if unwanted or (info.status == egress.EGRESS_FAILED and found.end_error is None):
+            self._settle(found)
+            return
+
+        def stored(where: Stored) -> None:
+            info.manifest_location = where.location
+            self._settle(found)
+
+        def failed(_code: int, _text: str) -> None:
+            self._settle(found)
+
+        name = files.manifest_name(info.file_results[0].filename, found.id)
+        manifest = Object(name, files.manifest(info), "application/json")
+        self._uploads.put(store, manifest, stored, failed)
+
+    def _settle(self, found: Egress) -> None:
+        self._finish(found)
+        if found.info.status == egress.EGRESS_COMPLETE and self._fires(self._faults.failed_after_complete):
+            self._environment.after(self._timing.second_end, partial(self._fail_again, found))
 
     def _fail(self, found: Egress, code: int, text: str) -> None:
         info = found.info
         info.status = egress.EGRESS_FAILED
         info.error, info.error_code = text, code
-        info.ended_at = info.updated_at = self._environment.now()
+        info.ended_at = info.updated_at = self._time(found)
         self._finish(found)
 
     def _fail_as_started(self, found: Egress, text: str) -> None:
@@ -335,16 +354,19 @@ class Workers:
             self._fail_as_started(found, "exit status 1")
 
     def _finish(self, found: Egress) -> None:
-        found.alive = found.waiting = found.uploading = False
+        found.alive = found.waiting = False
         found.ended_at = self._environment.now()
-        self._records.end(found)
+        self._tell_server(partial(self._records.end, found))
         self._publish(found, "egress_ended", found.info)
 
     def _publish(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
         if found.ended_at is not None and event != "egress_ended":
             return
-        found.record = snapshot(info)
-        self._notify(event, found.record, found.urls)
+        self._tell_server(partial(self._record, found, event, snapshot(info)))
+
+    def _record(self, found: Egress, event: str, info: egress.EgressInfo) -> None:
+        found.record = info
+        self._notify(event, info, found.urls)
 
     def _die(self, found: Egress) -> None:
         found.alive = False
@@ -375,12 +397,12 @@ class Workers:
 
     def _room_closed(self, room: Room) -> None:
         for found in self._records.in_room(room):
-            self._do(self._lose_source, found)
+            found.do(partial(self._lose_source, found))
 
     def _participant_left(self, room: Room, identity: str) -> None:
         for found in self._records.in_room(room):
             if found.publisher == identity and found.info.status == egress.EGRESS_ACTIVE:
-                self._do(self._lose_source, found)
+                found.do(partial(self._lose_source, found))
 
     def _participant_joined(self, room: Room) -> None:
         for found in self._records.in_room(room):
@@ -390,7 +412,7 @@ class Workers:
     def _recorder_removed(self, egress_id: str) -> None:
         found = self._records.alive(egress_id)
         if found is not None:
-            self._do(self._lose_source, found)
+            found.do(partial(self._lose_source, found))
 
     def _lose_source(self, found: Egress) -> None:
         if found.info.status == egress.EGRESS_STARTING:
@@ -402,13 +424,10 @@ class Workers:
         self._later(self._environment.draw(delay) + plus, step, found)
 
     def _later(self, delay: int, step: Callable[[Egress], None], found: Egress) -> None:
-        self._environment.schedule.after(delay, partial(self._do, step, found))
+        self._environment.schedule.after(delay, partial(found.do, partial(step, found)))
 
-    def _do(self, step: Callable[[Egress], None], found: Egress) -> None:
-        if found.still_since is not None:
-            found.postponed.append(partial(self._do, step, found))
-        elif found.alive:
-            step(found)
+    def _time(self, found: Egress) -> int:
+        return found.worker_time(self._environment.now())
 
 
 def _source_present(taken: Egress) -> bool:
@@ -482,16 +501,3 @@ def _close_file(info: egress.EgressInfo, found: Egress) -> None:
     if found.file_ended_at:
         file.ended_at = found.file_ended_at
         file.duration = file.ended_at - file.started_at
-
-
-def _location(found: Egress, key: str) -> str:
-    if found.info.backup_storage_used:
-        return f"https://backup.invalid/{key}"
-    return key if found.job.upload is None else files.location(found.job.upload, key)
-
-
-def _manifest_key(found: Egress, key: str) -> str | None:
-    # A worker that is interrupted writes none.
-    if found.job.disable_manifest or found.info.details == _PROCESS_KILLED:
-        return None
-    return files.manifest_key(key, found.id)

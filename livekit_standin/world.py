@@ -1,6 +1,6 @@
 """A whole LiveKit in memory: pure, synchronous, by a clock and a random generator that its driver owns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -11,13 +11,15 @@ from livekit_standin.egress import EgressService
 from livekit_standin.environment import Environment
 from livekit_standin.faults import CallFaults, Faults
 from livekit_standin.notifier import Notifier
+from livekit_standin.options import Settings
 from livekit_standin.records import Egress, Records
 from livekit_standin.rooms import IDENTITIES, Room, Rooms
 from livekit_standin.schedule import Schedule
 from livekit_standin.timing import Timing
-from livekit_standin.twirp import REDIS_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
+from livekit_standin.twirp import REDIS_DOWN, SERVER_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
+from livekit_standin.uploads import Upload, Uploads
 from livekit_standin.webhooks import DeliverWebhook, WebhookQueues
-from livekit_standin.workers import Upload, Workers
+from livekit_standin.workers import Workers
 
 type Effect = DeliverWebhook | Upload
 
@@ -27,7 +29,7 @@ class World:
 
     `clock` gives Unix time in ns and must not go back. `call` is an API call; whatever is due later happens in
     `advance`, which gives back what the driver has to do: deliver webhooks (and report `delivered`) and store
-    files (and report `uploaded` or `upload_failed`). `next_at` says when to call it again.
+    objects (and report `uploaded` or `upload_failed`). `next_at` says when to call it again.
     """
 
     def __init__(
@@ -44,21 +46,22 @@ class World:
     ) -> None:
         self.timing = timing or Timing()
         self.faults = faults or Faults()
-        self.page_size: int | None = None
-        """How many egresses ListEgress gives at once; None: all, as LiveKit's own server does."""
+        self.settings = Settings()
         self._clock = clock
         self._identities = identities
         self._schedule = Schedule(clock)
-        self._environment = Environment(self._schedule, random, self.timing, self.faults)
+        self._environment = Environment(self._schedule, random, self.timing, self.faults, self.settings)
         self._queues = WebhookQueues(self._schedule.now)
         self._effects: list[Effect] = []
+        self._running = True
         notifier = Notifier(
             self._environment, self._queues, tuple(webhook_urls), api_key=api_key, api_secret=api_secret
         )
         self._rooms = Rooms(self._environment)
         self._rooms.hooks.event = notifier.about_room
         self._records = Records(self._environment)
-        self._workers = Workers(self._environment, self._rooms, self._records, notifier, self._effects.append)
+        self._uploads = Uploads(self._environment, self._effects.append)
+        self._workers = Workers(self._environment, self._rooms, self._records, notifier, self._uploads)
         self._egress = EgressService(
             self._environment, self._rooms, self._records, self._workers, notifier.urls
         )
@@ -66,6 +69,8 @@ class World:
     def call(self, service: str, method: str, request: Message) -> Answer:
         """Make an API call, such as ("Egress", "StopEgress", StopEgressRequest(…))."""
         self._run_due()
+        if not self._running:
+            return Answer(SERVER_DOWN, 0)
         if service == "Egress":
             return self._call_egress(method, request)
         if service == "RoomService":
@@ -90,15 +95,18 @@ class World:
         """Report the HTTP status that a webhook got; None where the connection failed."""
         self._queues.delivered(delivery_id, status)
 
-    def uploaded(self, egress_id: str, size: int, ended_at: int | None = None) -> None:
-        """Report that a file of `size` bytes is stored; `ended_at` (ns, default now) as in its manifest."""
+    def uploaded(self, upload_id: int, size: int) -> None:
+        """Report that an object of `size` bytes is stored."""
         self._run_due()
-        self._workers.uploaded(egress_id, size, ended_at)
+        self._uploads.uploaded(upload_id, size)
 
-    def upload_failed(self, egress_id: str, code: int, text: str) -> None:
-        """Report that a file could not be stored: the egress becomes FAILED with `code` and `text`."""
+    def upload_failed(self, upload_id: int, code: int, text: str, *, again: bool = False) -> None:
+        """Report that an object could not be stored; `again`: the worker tries it as often as it may.
+
+        If it cannot be stored at all the egress becomes FAILED with `code` and `text`.
+        """
         self._run_due()
-        self._workers.upload_failed(egress_id, code, text)
+        self._uploads.failed(upload_id, code, text, again=again)
 
     def unended(self) -> dict[str, egress.EgressInfo]:
         """Give every egress that has not ended, by id, as its worker sees it, those on dead hosts included."""
@@ -154,6 +162,23 @@ class World:
         self._run_due()
         self._records.lose_all()
 
+    def stop_server(self) -> None:
+        """Let LiveKit's server die: no call is answered, no webhook sent, until `start_server`."""
+        self._run_due()
+        if self._running:
+            self._running = False
+            self._queues.clear()
+            self._rooms.server_stopped()
+            self._workers.server_stopped()
+
+    def start_server(self, gone: Collection[str] = ()) -> None:
+        """Let the server come back: rooms keep their SIDs, everybody but the identities in `gone` reconnects."""
+        self._run_due()
+        if not self._running:
+            self._running = True
+            self._rooms.server_started(gone)
+            self._workers.server_started()
+
     def open_room(
         self, name: str, *, permanent: bool = False, identities: tuple[str, ...] | None = None
     ) -> Room:
@@ -170,10 +195,10 @@ class World:
             self._rooms.close(found)
 
     def join(self, room_name: str, identity: str) -> None:
-        """Let a participant with camera and microphone join an open room."""
+        """Let a participant with camera and microphone join an open room; nobody can while the server is down."""
         self._run_due()
         found = self._rooms.find(room_name)
-        if found is not None:
+        if found is not None and self._running:
             self._rooms.join(found, identity)
 
     def leave(self, room_name: str, identity: str | None = None) -> None:
@@ -188,7 +213,7 @@ class World:
         service, faults = self._egress, self.faults
         match request:
             case egress.ListEgressRequest():
-                return self._answer(faults.list, lambda: service.list(request, self.page_size))
+                return self._answer(faults.list, lambda: service.list(request))
             case egress.StopEgressRequest():
                 return self._answer(faults.stop, lambda: service.stop(request))
             case egress.UpdateLayoutRequest():

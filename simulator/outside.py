@@ -15,7 +15,7 @@ from simulator.functions import API_KEY, STORAGE
 if TYPE_CHECKING:
     from random import Random
 
-    from livekit_standin.workers import Upload
+    from livekit_standin.uploads import Upload
     from livekit_standin.world import World
     from simulator import plan
     from simulator.faults import Faults
@@ -73,7 +73,7 @@ class Outside:
             self._truth.backed_up.add(upload.egress_id)
         else:
             self._bucket.put(upload.key, size, self._kernel.now())
-        self._world.uploaded(upload.egress_id, size)
+        self._world.uploaded(upload.id, size)
 
     def _deliver(self, delivery: DeliverWebhook) -> None:
         webhook = delivery.webhook

@@ -2,18 +2,16 @@
 
 import json
 from random import Random
-from typing import TYPE_CHECKING
 
 from livekit.protocol import egress, models, room
 
 from livekit_standin.jobs import StartRequest
+from livekit_standin.recording import Recording
 from livekit_standin.timing import SECOND, Timing
 from livekit_standin.twirp import Answer
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook, Webhook
 from livekit_standin.world import World
-
-if TYPE_CHECKING:
-    from livekit_standin.workers import Upload
 
 ROOM = "demo"
 URL = "http://receiver/hook"
@@ -21,6 +19,7 @@ START = 1_795_337_218_000_000_000
 MINUTE = 60 * SECOND
 DAY = 24 * 60 * MINUTE
 SIZE = 4711
+REFUSED = "S3 upload failed: connection refused"
 
 
 class Life:
@@ -34,6 +33,8 @@ class Life:
         self.webhooks: list[Webhook] = []
         self.times: list[int] = []
         self.uploads: list[Upload] = []
+        self.refusing: set[str] = set()
+        """Buckets that refuse connections."""
 
     def wait(self, time: int) -> None:
         """Let time (ns) pass."""
@@ -46,9 +47,22 @@ class Life:
                     self.times.append(self.now)
                     self.world.delivered(effect.delivery_id, 200)
                 else:
-                    self.uploads.append(effect)
-                    self.world.uploaded(effect.egress_id, SIZE)
+                    self._store(effect)
         self.now = end
+
+    def _store(self, upload: Upload) -> None:
+        if upload.s3 is not None and upload.s3.bucket in self.refusing:
+            self.world.upload_failed(upload.id, 400, REFUSED, again=True)
+        else:
+            self.uploads.append(upload)
+            self.world.uploaded(upload.id, SIZE)
+
+    def files(self) -> dict[str, tuple[Upload, Recording]]:
+        """Give every recording that was stored, by the id of its egress."""
+        made = ((upload, upload.object.content) for upload in self.uploads)
+        return {
+            upload.egress_id: (upload, content) for upload, content in made if isinstance(content, Recording)
+        }
 
     def start(self, request: StartRequest | None = None) -> egress.EgressInfo:
         outcome = self.ask_start(request).outcome
@@ -57,6 +71,15 @@ class Life:
 
     def ask_start(self, request: StartRequest | None = None) -> Answer:
         return self.world.call("Egress", "Start", composite() if request is None else request)
+
+    def recorded(self) -> egress.EgressInfo:
+        """Record with a composite for some seconds, and give how it ended."""
+        egress_id = self.active().egress_id
+        self.stop(egress_id)
+        self.wait(30 * SECOND)
+        info = self.read(egress_id)
+        assert info is not None
+        return info
 
     def stop(self, egress_id: str) -> Answer:
         return self.world.call("Egress", "StopEgress", egress.StopEgressRequest(egress_id=egress_id))

@@ -28,6 +28,11 @@ def _spread(stored: JsonValue) -> JsonValue:
     return {"key": key, "size": size}
 
 
+def _whole(request: JsonValue) -> JsonValue:
+    """Leave out a request that is only described."""
+    return {} if isinstance(request, str) else request
+
+
 class Step(BaseModel):
     """A call, a webhook, or what was noted in between."""
 
@@ -36,7 +41,7 @@ class Step(BaseModel):
     label: str = ""
 
     path: str = ""
-    request: dict[str, JsonValue] = {}
+    request: Annotated[dict[str, JsonValue], BeforeValidator(_whole)] = {}
     request_headers: dict[str, str] = {}
     status: JsonValue = None
     took_s: float = 0.0
@@ -60,7 +65,6 @@ class Step(BaseModel):
 
     when: str = ""
     active_recording: bool = False
-    participants: list[list[str]] = []
 
 
 class Capture(BaseModel):

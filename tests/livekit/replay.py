@@ -147,9 +147,10 @@ class Replay:
                     self.webhooks[webhook.egress_id, path].append(webhook.body.decode())
                 self.world.delivered(effect.delivery_id, 200)
             elif self.upload_error:
-                self.world.upload_failed(effect.egress_id, 400, self.upload_error)
+                again = "exceeded maximum number of attempts" in self.upload_error
+                self.world.upload_failed(effect.id, 400, self.upload_error, again=again)
             else:
-                self.world.uploaded(effect.egress_id, SIZE)
+                self.world.uploaded(effect.id, SIZE)
 
     def _call(self, step: Step) -> None:
         expected = _expected(step)

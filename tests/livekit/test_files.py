@@ -1,18 +1,23 @@
 """File names, keys, locations and manifests against those recorded."""
 
 import re
+from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from google.protobuf import json_format
 from livekit.protocol import egress
 
-from livekit_standin.files import manifest
+from livekit_standin.files import manifest, presigned
 from livekit_standin.jobs import StartRequest
 from livekit_standin.timing import SECOND
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
-from livekit_standin.workers import Upload
 from livekit_standin.world import World
 from tests.livekit.recorded import Step, load
 
@@ -30,8 +35,8 @@ def pairs(case: str) -> list[tuple[Step, Step]]:
     return [(start, end) for start, end in pairwise(steps) if start.kind == "call" and end.kind == "result"]
 
 
-def record(step: Step, identity: str) -> tuple[egress.EgressInfo, egress.EgressInfo, Upload]:
-    """Record for two seconds; give the info at the start and at the end, and the upload."""
+def record(step: Step, identity: str) -> tuple[egress.EgressInfo, egress.EgressInfo, list[Upload]]:
+    """Record for two seconds; give the info at the start and at the end, and the uploads."""
     now = 1_795_337_218_000_000_000
     world = World(lambda: now, Random(1), identities=(identity,))
     request = _request(step)
@@ -44,11 +49,13 @@ def record(step: Step, identity: str) -> tuple[egress.EgressInfo, egress.EgressI
     world.advance()
     world.call("Egress", "StopEgress", egress.StopEgressRequest(egress_id=started.egress_id))
     now += SECOND
-    (upload,) = [effect for effect in world.advance() if not isinstance(effect, DeliverWebhook)]
-    world.uploaded(started.egress_id, 100)
+    uploads: list[Upload] = []
+    while waiting := [effect for effect in world.advance() if not isinstance(effect, DeliverWebhook)]:
+        uploads += waiting
+        world.uploaded(waiting[0].id, 100)
     listed = world.call("Egress", "ListEgress", egress.ListEgressRequest(egress_id=started.egress_id)).outcome
     assert isinstance(listed, egress.ListEgressResponse)
-    return started, listed.items[0], upload
+    return started, listed.items[0], uploads
 
 
 def _request(step: Step) -> StartRequest:
@@ -70,15 +77,15 @@ def test_file_names_are_those_recorded(start: Step, end: Step) -> None:
     ("start", "end"), pairs("room_names"), ids=lambda step: str(step.request.get("room_name", ""))[:20]
 )
 def test_odd_room_names_and_identities_end_where_the_real_ones_did(start: Step, end: Step) -> None:
-    _, ended, upload = record(start, "ali/../ce")
+    _, ended, (file_upload, manifest_upload) = record(start, "ali/../ce")
     file = ended.file_results[0]
     assert alike(file.filename) == alike(end.filename[0])
     assert alike(file.location) == alike(end.location[0])
     assert alike(ended.manifest_location) == alike(end.manifest_location)
     stored = {alike(found.key) for step in load("room_names").steps for found in step.objects}
-    assert alike(upload.key) in stored
+    assert alike(file_upload.key) in stored
     # The list of what the bucket held leaves out what lay at its root.
-    manifest_key = alike(str(upload.manifest_key))
+    manifest_key = alike(manifest_upload.key)
     assert manifest_key in stored or "/" not in manifest_key
 
 
@@ -96,6 +103,32 @@ def test_manifests_are_those_recorded() -> None:
             for info in answer.items:
                 key = info.manifest_location.partition("/recordings/")[2]
                 if key in bodies:
-                    assert manifest(info, info.ended_at).decode() == bodies[key]
+                    assert manifest(info).decode() == bodies[key]
                     compared += 1
     assert compared >= 5
+
+
+def test_a_presigned_location_is_signed_as_botocore_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 11, 26, 5, 16, 19, tzinfo=UTC)
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: now)
+    s3 = egress.S3Upload(
+        access_key="local",
+        secret="word",
+        bucket="recordings",
+        endpoint="http://127.0.0.1:19300",
+        force_path_style=True,
+    )
+    link = presigned(s3, "recordings/a b/ü.ogg", int(now.timestamp()) * SECOND)
+    place, _, query = link.partition("?")
+    request = AWSRequest("GET", f"{place}?x-id=GetObject")
+    auth.S3SigV4QueryAuth(Credentials("local", "word"), "s3", "us-east-1", 604_800).add_auth(request)
+    assert parse_qs(query) == parse_qs(urlsplit(str(request.url)).query)
+    recorded = next(
+        step.response_body
+        for step in load("worker_storage_options").calls()
+        if "X-Amz-Signature" in step.response_body
+    )
+    wanted = parse_qs(recorded.partition(".ogg?")[2].partition('"')[0])
+    mine = parse_qs(query)
+    assert mine.keys() == wanted.keys()
+    assert {key for key in wanted if mine[key] != wanted[key]} == {"X-Amz-Signature"}

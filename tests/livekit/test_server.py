@@ -25,7 +25,6 @@ from livekit.protocol.models import WebhookConfig
 from moto.server import ThreadedMotoServer
 
 from livekit_standin import __main__ as command_line
-from livekit_standin import storage
 from livekit_standin.server import DEMO_ROOM, Options, build
 from livekit_standin.timing import Delay, Timing
 from recorder.livekit import egress
@@ -89,9 +88,17 @@ def endpoint() -> Generator[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_faults(url: str) -> Generator[None]:
+def as_before(url: str) -> Generator[None]:
     yield
-    httpx.delete(f"{url}/_control/faults").raise_for_status()
+    for kind in ("faults", "settings"):
+        httpx.delete(f"{url}/_control/{kind}").raise_for_status()
+
+
+def configure(url: str, **settings: object) -> dict[str, object]:
+    answer: dict[str, object] = (
+        httpx.patch(f"{url}/_control/settings", json=settings).raise_for_status().json()
+    )
+    return answer
 
 
 def _client(endpoint: str) -> "S3Client":
@@ -234,11 +241,9 @@ def test_a_track_of_the_demo_room_is_recorded_as_it_is(url: str, endpoint: str) 
 
 
 @pytest.mark.parametrize("case", ["s3_wrong_bucket", "s3_unreachable"])
-def test_a_failed_upload_has_the_real_text(
-    case: str, url: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The real number of attempts takes its time.
-    monkeypatch.setattr(storage, "_ATTEMPTS", 1)
+def test_a_failed_upload_has_the_real_text(case: str, url: str, endpoint: str) -> None:
+    # The real delays between attempts take their time.
+    configure(url, worker={"max_retry_delay_s": 0.01})
     upload = s3(endpoint, "absent") if case == "s3_wrong_bucket" else s3("http://127.0.0.1:1")
     recorded = next(json.loads(step.response_body) for step in load(case).steps if step.label == "end")[
         "items"
@@ -259,7 +264,6 @@ def test_a_failed_upload_has_the_real_text(
 def plain(text: str) -> str:
     """Take out of an upload error what each attempt has of its own."""
     text = re.sub(r"(RequestID|HostID): [^,]*", r"\1: ", text)
-    text = re.sub(r"number of attempts, \d", "number of attempts", text)
     return re.sub(r'Put "[^"]*": .*, status', 'Put "", status', text)
 
 
@@ -366,8 +370,14 @@ def test_the_controls_change_the_world(url: str, endpoint: str) -> None:
         async with httpx.AsyncClient(base_url=f"{url}/_control") as controls:
             listed = (await controls.get("/egress")).json()
             assert {"egressId": first, "roomName": "a/b", "status": "EGRESS_ACTIVE"} in listed
-            assert (await controls.post(f"/egress/{first}/kill-handler")).status_code == 204
+            for action in ("suspend-host", "go-on", "freeze-handler", "go-on", "kill-handler"):
+                assert (await controls.post(f"/egress/{first}/{action}")).status_code == 204
             await until_status(livekit, first, api.EgressStatus.EGRESS_FAILED)
+            third = (await livekit.egress.start_room_composite_egress(request)).egress_id
+            await until_status(livekit, third, api.EgressStatus.EGRESS_ACTIVE)
+            assert (await controls.post(f"/egress/{third}/end")).status_code == 204
+            ended = await until_status(livekit, third, api.EgressStatus.EGRESS_COMPLETE)
+            assert ended.details == "End reason: CPU exhausted"
             assert (await controls.post(f"/egress/{second}/lose-record")).status_code == 204
             active = await livekit.egress.list_egress(api.ListEgressRequest(active=True))
             assert second not in [info.egress_id for info in active.items]
@@ -379,6 +389,20 @@ def test_the_controls_change_the_world(url: str, endpoint: str) -> None:
             await until_status(livekit, second, api.EgressStatus.EGRESS_COMPLETE)
 
     run(control, url)
+
+
+def test_the_server_can_be_away(url: str) -> None:
+    headers = {"Authorization": f"Bearer {token(roomRecord=True)}"}
+
+    def ask() -> httpx.Response:
+        return httpx.post(f"{url}/twirp/livekit.Egress/ListEgress", json={}, headers=headers)
+
+    with httpx.Client(base_url=f"{url}/_control/server") as controls:
+        assert controls.post("/stop").status_code == 204
+        assert (ask().status_code, ask().headers["Content-Type"]) == (502, "text/plain; charset=utf-8")
+        assert controls.post("/start", json={"back": []}).status_code == 400
+        assert controls.post("/start", json={"gone": ["nobody"]}).status_code == 204
+        assert ask().status_code == 200
 
 
 def test_faults_are_named_and_switched_by_http(url: str) -> None:
@@ -394,6 +418,43 @@ def test_faults_are_named_and_switched_by_http(url: str) -> None:
         assert controls.patch("/faults", json={"no_worker": {"probability": 2}}).status_code == 400
         assert controls.post("/egress/EG_x/explode").status_code == 404
         assert controls.delete("/faults").json()["no_worker"] == {"probability": 0.0, "times": 0}
+
+
+def test_a_worker_can_be_configured_by_http(url: str, endpoint: str) -> None:
+    store = _client(endpoint)
+    store.create_bucket(Bucket="backup")
+    backup = {"endpoint": endpoint, "bucket": "backup", "access_key": "key", "secret": "word"}
+    shown = configure(url, worker={"storage_prefix": "pre", "generate_presigned_url": True, "backup": backup})
+    assert "word" not in json.dumps(shown)
+    configure(url, page_size=1)
+
+    async def record(livekit: api.LiveKitAPI, upload: api.S3Upload) -> api.EgressInfo:
+        started = await livekit.egress.start_room_composite_egress(composite(upload))
+        await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_ACTIVE)
+        await livekit.egress.stop_egress(api.StopEgressRequest(egress_id=started.egress_id))
+        return await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_COMPLETE)
+
+    async def work(livekit: api.LiveKitAPI) -> None:
+        ended = await record(livekit, s3(endpoint))
+        assert ended.file.filename.startswith("recordings/1/")
+        assert store.head_object(Bucket="recordings", Key=f"pre/{ended.file.filename}")
+        link = await asyncio.to_thread(httpx.get, ended.file.location)
+        assert (link.status_code, len(link.content)) == (200, ended.file.size)
+        ended = await record(livekit, s3(endpoint, "absent"))
+        assert ended.backup_storage_used
+        assert store.head_object(Bucket="backup", Key=ended.file.filename)["ContentLength"] == ended.file.size
+        assert ended.file.location.endswith(f"/backup/{ended.file.filename}")
+
+    run(work, url)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["[]", "no JSON", '{"page_size": 0}', '{"worker": {"speed": 1}}', '{"worker": 1}']
+)
+def test_wrong_settings_are_refused(wrong: str, url: str) -> None:
+    before = httpx.get(f"{url}/_control/settings").text
+    assert httpx.patch(f"{url}/_control/settings", content=wrong).status_code == 400
+    assert httpx.get(f"{url}/_control/settings").text == before
 
 
 def test_the_application_starts_and_stops(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_what_happens_meanwhile_reaches_a_suspended_host_when_it_goes_on() -> No
     assert (life.status(egress_id), life.uploads) == ("ACTIVE", [])
     life.world.go_on(egress_id)
     life.wait(SECOND)
-    assert (life.status(egress_id), len(life.uploads)) == ("COMPLETE", 1)
+    assert (life.status(egress_id), [*life.files()]) == ("COMPLETE", [egress_id])
 
 
 def test_a_host_can_die_while_it_is_suspended() -> None:

@@ -15,6 +15,7 @@ from livekit.protocol import egress
 from livekit_standin.environment import Environment
 from livekit_standin.faults import Faults
 from livekit_standin.notifier import Notifier
+from livekit_standin.options import Settings
 from livekit_standin.schedule import Schedule
 from livekit_standin.timing import SECOND, Timing
 from livekit_standin.webhooks import DEPTH, MAXIMUM_AGE, DeliverWebhook, Webhook, WebhookQueues
@@ -197,7 +198,8 @@ def test_a_late_event_holds_back_those_that_follow_unless_they_may_pass() -> Non
 SIGNED = [
     step
     for path in sorted(FOLDER.glob("*.json"))
-    if path.stem != "python_client_errors"
+    # In the later ones, addresses were changed after they were signed.
+    if path.stem != "python_client_errors" and load(path.stem).recorded_at.day == 22
     for step in load(path.stem).steps
     if step.kind == "webhook" and step.body and step.headers
 ]
@@ -222,5 +224,5 @@ def test_livekits_own_receiver_accepts_what_the_stand_in_signs() -> None:
 
 
 def _notifier(key: str, secret: str) -> Notifier:
-    environment = Environment(Schedule(lambda: 0), Random(0), Timing(), Faults())
+    environment = Environment(Schedule(lambda: 0), Random(0), Timing(), Faults(), Settings())
     return Notifier(environment, WebhookQueues(lambda: 0), (), api_key=key, api_secret=secret)

@@ -10,7 +10,7 @@ from livekit_standin.faults import Faults
 from livekit_standin.notifier import UNKNOWN_STATUS
 from livekit_standin.timing import SECOND, Delay, Timing
 from livekit_standin.twirp import TwirpError
-from tests.livekit.life import DAY, MINUTE, ROOM, Life, composite, s3, track
+from tests.livekit.life import DAY, MINUTE, ROOM, SIZE, Life, composite, s3, track
 from tests.livekit.recorded import load
 
 LIFE = ["", "ACTIVE", "ENDING", "COMPLETE"]
@@ -127,7 +127,7 @@ def test_a_list_can_come_in_pages() -> None:
     life = Life()
     ids = {life.active().egress_id for _ in range(5)}
     whole = life.ids(active=True)
-    life.world.page_size = 2
+    life.world.settings.page_size = 2
     request = egress.ListEgressRequest(active=True)
     pages: list[list[str]] = []
     while not pages or request.page_token.token:
@@ -169,8 +169,8 @@ def test_vp8_is_silently_h264_for_a_composite_and_kept_for_a_track() -> None:
     for egress_id in ids:
         life.stop(egress_id)
     life.wait(SECOND)
-    made = {upload.egress_id: upload for upload in life.uploads}
-    codecs = [(made[egress_id].recording.encoding.video_codec, made[egress_id].key) for egress_id in ids]
+    made = [life.files()[egress_id] for egress_id in ids]
+    codecs = [(recording.encoding.video_codec, upload.key) for upload, recording in made]
     assert codecs == [("h264", "recordings/1/file.mp4"), ("vp8", "recordings/2/file.webm")]
 
 
@@ -179,7 +179,7 @@ def test_an_upload_has_the_real_credentials_that_no_info_shows() -> None:
     started = life.active()
     life.stop(started.egress_id)
     life.wait(SECOND)
-    (upload,) = life.uploads
+    (upload, _), *_ = life.files().values()
     assert upload.s3 == s3()
     assert started.room_composite.file_outputs[0].s3.secret == "{secret}"
     assert all(b"word" not in webhook.body for webhook in life.webhooks)
@@ -195,7 +195,8 @@ def test_recorded_time_is_from_active_to_stop() -> None:
     stopped = life.now
     life.stop(started.egress_id)
     life.wait(SECOND)
-    assert life.uploads[0].recording.duration == stopped - begun
+    _, recording = life.files()[started.egress_id]
+    assert recording.duration == stopped - begun
 
 
 # Faults.
@@ -386,10 +387,14 @@ def test_backup_storage_is_somewhere_else() -> None:
 def test_a_report_about_what_is_not_uploading_changes_nothing() -> None:
     life = Life()
     egress_id = life.active().egress_id
-    life.world.uploaded(egress_id, 1)
-    life.world.upload_failed(egress_id, 400, "no")
-    life.world.uploaded("EG_unknown", 1)
-    assert life.status(egress_id) == "ACTIVE"
+    life.stop(egress_id)
+    life.wait(SECOND)
+    life.world.uploaded(life.uploads[0].id, 1)
+    life.world.upload_failed(life.uploads[0].id, 400, "no")
+    life.world.uploaded(4711, 1)
+    info = life.read(egress_id)
+    assert info is not None
+    assert (info.status, info.file.size) == (egress.EGRESS_COMPLETE, SIZE)
 
 
 def test_a_host_that_dies_while_it_uploads_never_ends() -> None:

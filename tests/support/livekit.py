@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from livekit_standin.timing import Timing
     from livekit_standin.twirp import Answer, TwirpError
+    from livekit_standin.uploads import Upload
     from livekit_standin.webhooks import Webhook
-    from livekit_standin.workers import Upload
     from livekit_standin.world import Effect
 
 API_KEY: Final = "devkey"
@@ -255,19 +255,21 @@ class LiveKit:
             return
         error = await asyncio.to_thread(self._store, effect)
         if error is None:
-            self.world.uploaded(effect.egress_id, self.file_size or len(MEDIA))
+            content = effect.object.content
+            size = len(content) if isinstance(content, bytes) else self.file_size or len(MEDIA)
+            self.world.uploaded(effect.id, size)
         else:
-            self.world.upload_failed(effect.egress_id, 400, error)
+            self.world.upload_failed(effect.id, 400, error)
 
     def _store(self, upload: Upload) -> str | None:
         if upload.s3 is None or upload.backup:
             return None
+        made = upload.object
+        body = made.content if isinstance(made.content, bytes) else MEDIA
         try:
             self._s3.put_object(
-                Bucket=upload.s3.bucket, Key=upload.key, Body=MEDIA, ContentType=upload.content_type
+                Bucket=upload.s3.bucket, Key=upload.key, Body=body, ContentType=made.content_type
             )
-            if upload.manifest_key is not None:
-                self._s3.put_object(Bucket=upload.s3.bucket, Key=upload.manifest_key, Body=b"{}")
         except (BotoCoreError, ClientError) as error:
             return f"S3 upload failed: {error}"
         return None
