@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
 from recorder.domain import lifecycle, verdict
 from recorder.domain.recording import Status
-from recorder.domain.verdict import Judgement, Step
+from recorder.domain.verdict import Handler, Judgement, Step
 from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
 from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
 from recorder.sweep import live, outbox
+from recorder.sweep.context import Context
 from recorder.usecases.recordings import RecordingService, Started, _replay
 from simulator.memory import MemoryRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
@@ -27,16 +29,15 @@ if TYPE_CHECKING:
     from livekit.protocol import egress as protocol
 
     from recorder.contract.requests import StartRequest
-    from recorder.domain.egress import EgressSnapshot, EgressStatus
+    from recorder.domain.egress import EgressSnapshot
     from recorder.domain.recording import Recording
     from recorder.domain.schedule import Policy
-    from recorder.domain.verdict import Presence
+    from recorder.domain.verdict import Evidence
     from recorder.settings import StorageSettings
-    from recorder.sweep.context import ActiveListing, Context
+    from recorder.sweep.context import ActiveListing
     from recorder.usecases.ports import Answer, StoredEvent
 
 _apply_snapshot = lifecycle.apply_snapshot
-_judge_absent = verdict._judge_absent
 _judge_deadlines = verdict._judge_deadlines
 _recording_id = egress_info._recording_id
 _reports = live._reports
@@ -99,27 +100,36 @@ def _nothing_is_adopted(
     return {**_reports(context, recordings, listing), **unknown}
 
 
-def _one_witness_is_enough(
-    recording: Recording,
-    record: EgressStatus | None,
-    presence: Presence,
-    now: datetime,
-    policy: Policy,
-    *,
-    worker_denies: bool = False,
+def _the_listing_is_enough(
+    recording: Recording, evidence: Evidence, now: datetime, policy: Policy
 ) -> Judgement:
-    if record is None and recording.egress_id is not None:
+    if evidence.listed is None and recording.egress_id is not None:
         return Judgement(recording=recording, step=Step.LOOK, final=True)
-    return _judge(recording, record, presence, now, policy, worker_denies=worker_denies)
+    return _judge(recording, evidence, now, policy)
+
+
+def _the_room_is_enough(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
+    handler = Handler.SILENT if evidence.doubtful else evidence.handler
+    return _judge(recording, replace(evidence, handler=handler), now, policy)
+
+
+def _one_silence_is_enough(
+    recording: Recording, evidence: Evidence, now: datetime, policy: Policy
+) -> Judgement:
+    return _judge(recording, evidence, now, replace(policy, witness_gap=timedelta()))
+
+
+def _handlers_are_never_asked(_context: Context, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
+    return dict.fromkeys(egress_ids, Handler.UNKNOWN)
 
 
 _judge = verdict.judge
 
 
 def _a_stop_is_tried_once(
-    recording: Recording, record: EgressStatus | None, presence: Presence, now: datetime, policy: Policy
+    recording: Recording, evidence: Evidence, now: datetime, policy: Policy
 ) -> Judgement:
-    judgement = _judge_deadlines(recording, record, presence, now, policy)
+    judgement = _judge_deadlines(recording, evidence, now, policy)
     tried = recording.stop_requested_at is not None and judgement.step is Step.STOP
     return replace(judgement, step=Step.NONE) if tried else judgement
 
@@ -174,7 +184,10 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     ),
     "events are not leased": partial(_instead, MemoryRepository, "lease_events", _nothing_is_leased),
     "nothing is adopted": partial(_instead, live, "_reports", _nothing_is_adopted),
-    "one witness is enough": partial(_instead, verdict, "judge", _one_witness_is_enough),
+    "the listing is enough": partial(_instead, verdict, "judge", _the_listing_is_enough),
+    "the room is enough": partial(_instead, verdict, "judge", _the_room_is_enough),
+    "one silence is enough": partial(_instead, verdict, "judge", _one_silence_is_enough),
+    "handlers are never asked": partial(_instead, Context, "ask_handlers", _handlers_are_never_asked),
     "a stop is tried only once": partial(_instead, verdict, "_judge_deadlines", _a_stop_is_tried_once),
     "what others record is ours": partial(_instead, egress_info, "_recording_id", _everything_is_ours),
     "events are forgotten before they are told": partial(

@@ -86,6 +86,8 @@ def full() -> Recording:
         late_upload_until=T0,
         recorder_seen_at=T0,
         absent_since=T0,
+        handler_silent_since=T0,
+        handler_answered_at=T0,
         refreshed_at=T0,
         due_at=T0,
         attempts=3,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from livekit.protocol import egress as protocol
 
-from livekit_standin.timing import Delay, Timing
+from livekit_standin.timing import SECOND, Delay, Timing
 from livekit_standin.twirp import Answer as TwirpAnswer
 from livekit_standin.twirp import TwirpError
 from tests.support.deployment import sign
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from tests.support.logs import Logs
 
 GATEWAY_SECONDS = 29
+REFUSALS = {
+    "slow": TwirpAnswer(TwirpError("deadline_exceeded", "request timed out", 408), 15 * SECOND),
+    "unreachable": TwirpAnswer(TwirpError("unavailable", "no healthy upstream", 503), 0),
+}
+"""What LiveKit, or what stands before it, answers to a call of a handler, and what says nothing."""
 
 
 # The second witness.
@@ -94,8 +99,7 @@ def test_t39_many_workers_that_die_at_once_are_all_noticed(deployment: Deploymen
     deployment.sweeps(1)
     for egress_id in list(deployment.livekit.world.unended()):
         deployment.livekit.world.kill_host(egress_id)
-    # Each is asked to end first, which takes three seconds, and here one after the other.
-    deployment.sweeps(4)
+    deployment.sweeps(3)
     assert set(alice.statuses()) == {"failed"}
 
 
@@ -163,8 +167,10 @@ def test_t39_of_several_recordings_in_a_room_only_the_dead_one_fails(
     assert statuses == {dead: "failed", alive: "active", composite: "active"}
     asked = deployment.livekit.calls[calls:]
     assert "RoomService.ListParticipants" in asked
-    # Once a sweep, and once more for what reported_after_failure the verdict.
+    # Once a sweep, and once more for what still runs after the verdict.
     assert asked.count("RoomService.ListRooms") == 4
+    # Twice, and once more after the verdict; the two that live are not asked.
+    assert asked.count("Egress.UpdateStream") == 3
 
 
 def test_t39_rooms_are_asked_in_one_call_however_many_there_are(deployment: Deployment, alice: User) -> None:
@@ -175,6 +181,145 @@ def test_t39_rooms_are_asked_in_one_call_however_many_there_are(deployment: Depl
     calls = len(deployment.livekit.calls)
     deployment.sweep()
     assert deployment.livekit.calls[calls:] == ["Egress.ListEgress", "RoomService.ListRooms"]
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["rooms_show", "rooms_hide"])
+@pytest.mark.parametrize("seconds", [2, 10, 30, 58])
+def test_t45_host_that_dies_before_any_sweep_saw_the_recorder_is_noticed_within_three_sweeps(
+    deployment: Deployment, alice: User, seconds: int, *, hidden: bool
+) -> None:
+    if hidden:
+        deployment.livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record(seconds=seconds)
+    deployment.livekit.kill_host(recording_id)
+    deployment.sweeps(3)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["failureCode"]) == ("failed", "worker_lost")
+    assert alice.start(roomName="demo").status == 201
+    deployment.livekit.world.faults.recorders_hidden.off()
+
+
+def test_t45_handlers_are_not_asked_where_their_room_shows_them(deployment: Deployment, alice: User) -> None:
+    alice.record(sweep=True)
+    deployment.sweeps(10)
+    assert "Egress.UpdateStream" not in deployment.livekit.calls
+
+
+def test_t45_livekit_that_hides_its_recorders_is_not_asked_for_each_at_each_sweep(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record()
+    deployment.sweeps(60)
+    assert alice.get(recording_id).recording["status"] == "active"
+    assert deployment.livekit.calls.count("Egress.UpdateStream") <= 7
+
+
+def test_t45_one_silence_of_a_handler_is_not_enough(deployment: Deployment, alice: User) -> None:
+    livekit = deployment.livekit
+    livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record()
+    egress_id = livekit.egress_of(recording_id)
+    for _ in range(4):
+        livekit.world.suspend_host(egress_id)
+        deployment.sweeps(1, minutes=11)
+        livekit.world.go_on(egress_id)
+        deployment.sweeps(1)
+    assert alice.get(recording_id).recording["status"] == "active"
+
+
+@pytest.mark.parametrize("answer", ["slow", "unreachable", "frozen"])
+def test_t45_handler_that_gives_no_evidence_costs_no_recording(
+    deployment: Deployment, alice: User, answer: str
+) -> None:
+    livekit = deployment.livekit
+    livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record()
+    if answer == "frozen":
+        livekit.world.freeze_handler(livekit.egress_of(recording_id))
+    else:
+        livekit.world.update_stream = REFUSALS[answer]
+    deployment.sweeps(9, minutes=10)
+    assert alice.get(recording_id).recording["status"] == "active"
+
+
+@pytest.mark.parametrize("ended_by", ["stop", "delete"])
+@pytest.mark.parametrize("hidden", [False, True], ids=["rooms_show", "rooms_hide"])
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "forgotten"])
+def test_t67_target_of_a_dead_worker_is_free_within_three_sweeps(
+    deployment: Deployment, alice: User, ended_by: str, *, hidden: bool, listed: bool
+) -> None:
+    if hidden:
+        deployment.livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record(seconds=10)
+    deployment.livekit.kill_host(recording_id)
+    if not listed:
+        deployment.livekit.world.lose_records()
+    deployment.advance(10)
+    assert (alice.stop if ended_by == "stop" else alice.delete)(recording_id).status == 200
+
+    refused = alice.start(roomName="demo")
+    assert (refused.status, refused["code"]) == (409, "recording_in_progress")
+    assert "is still being stopped" in refused["error"]
+    assert "try again" in refused["error"]
+    # It names a recording that the caller can read, or none.
+    named = refused.json.get("recordingId")
+    assert named == (recording_id if ended_by == "stop" else None)
+    assert named is None or alice.get(recording_id).status == 200
+
+    deployment.sweeps(3)
+    assert alice.start(roomName="demo").status == 201
+    deployment.livekit.world.faults.recorders_hidden.off()
+
+
+@pytest.mark.parametrize("away", [3, 20])
+@pytest.mark.parametrize("webhooks", ["arrive", "are_lost"])
+def test_t74_dead_worker_that_comes_back_is_stopped_within_two_sweeps(
+    deployment: Deployment, alice: User, away: int, webhooks: str
+) -> None:
+    livekit = deployment.livekit
+    recording_id = alice.record(sweep=True)
+    egress_id = livekit.egress_of(recording_id)
+    if webhooks == "are_lost":
+        livekit.world.faults.webhook_lost.always()
+    livekit.world.suspend_host(egress_id)
+    deployment.sweeps(away)
+    assert alice.get(recording_id).recording["failureCode"] == "worker_lost"
+    second = alice.start(roomName="demo")["recordingId"]
+    deployment.sweeps(2)
+
+    livekit.world.go_on(egress_id)
+    deployment.sweeps(2)
+    deployment.advance(2)
+
+    assert list(livekit.world.unended()) == [livekit.egress_of(second)]
+    assert alice.get(second).recording["status"] == "active"
+    # Its late file is kept where the recording is.
+    deployment.sweeps(5, minutes=15)
+    answer = alice.get(recording_id)
+    assert answer.recording["status"] == "failed"
+    assert httpx.get(answer["downloadUrl"]).content == MEDIA
+
+
+def test_t74_listed_egress_of_the_dead_costs_a_sweep_nothing(deployment: Deployment, alice: User) -> None:
+    dead = []
+    for number in range(5):
+        room = f"room {number}"
+        deployment.livekit.world.open_room(room)
+        dead.append(alice.record(room, seconds=1))
+    deployment.sweep()
+    for recording_id in dead:
+        deployment.livekit.kill_host(recording_id)
+    deployment.sweeps(3)
+    assert set(alice.statuses()) == {"failed"}
+    for recording_id in dead[:2]:
+        assert alice.delete(recording_id).status == 200
+    deployment.sweeps(12, minutes=60)
+    calls, began = len(deployment.livekit.calls), deployment.livekit.clock.now()
+    for _ in range(10):
+        assert deployment.sweep() == {}
+    assert (deployment.livekit.clock.now() - began).total_seconds() < 1
+    assert set(deployment.livekit.calls[calls:]) == {"Egress.ListEgress", "RoomService.ListRooms"}
 
 
 def test_t40_running_egress_that_livekit_forgot_stays_active(deployment: Deployment, alice: User) -> None:

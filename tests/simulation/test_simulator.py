@@ -28,7 +28,7 @@ QUICKLY_FOUND = (
     "a final status is not final",
     "LiveKit is asked before the row is stored",
     "the row is removed before the objects",
-    "one witness is enough",
+    "the listing is enough",
     "a stop is tried only once",
     "events are forgotten before they are told",
 )

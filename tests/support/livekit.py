@@ -47,6 +47,10 @@ _REAL_SECONDS: Final = 20
 """How long something that needs no waiting may really take before the test is broken."""
 
 
+_TOGETHER_SECONDS: Final = 0.02
+"""How long calls that are made at once may really be apart."""
+
+
 _PATIENCE: Final[ContextVar[int | None]] = ContextVar("patience", default=None)
 """How long (ns) the caller that is being answered waits, where no event loop tells."""
 
@@ -216,6 +220,9 @@ class LiveKit:
     async def hold(self, caller_gone: Callable[[], Awaitable[None]], after: int | None) -> None:
         """Move the clock to when the answer comes, or to when its caller gives up waiting."""
         answered_at = None if after is None else self.clock.ns() + after
+        if after is not None and after > SECOND:
+            # Calls that are made together wait together: the others are on their way.
+            await asyncio.sleep(_TOGETHER_SECONDS)
         patience = _PATIENCE.get()
         gives_up_at = self.server.loops.next_deadline() if patience is None else self.clock.ns() + patience
         if answered_at is not None and (gives_up_at is None or answered_at < gives_up_at):
@@ -276,7 +283,11 @@ class LiveKit:
 
 
 class ObservedWorld(World):
-    """Keeps the calls; `refuse_after_effect` is what the next start is answered although it has its effect."""
+    """Keeps the calls.
+
+    `refuse_after_effect` is what the next start is answered although it has its effect, `update_stream` what calls of
+    handlers are answered instead.
+    """
 
     def __init__(self, clock: VirtualClock, timing: Timing, webhooks: Sequence[str]) -> None:
         super().__init__(
@@ -285,10 +296,13 @@ class ObservedWorld(World):
         self.calls: list[str] = []
         self.requests: list[Message] = []
         self.refuse_after_effect: TwirpError | None = None
+        self.update_stream: Answer | None = None
 
     def call(self, service: str, method: str, request: Message) -> Answer:
         self.calls.append(f"{service}.{method}")
         self.requests.append(request)
+        if method == "UpdateStream" and self.update_stream is not None:
+            return self.update_stream
         answer = super().call(service, method, request)
         if method.startswith("Start") and self.refuse_after_effect is not None:
             answer, self.refuse_after_effect = replace(answer, outcome=self.refuse_after_effect), None

@@ -53,6 +53,8 @@ class Fields(TypedDict, total=False):
     late_upload_until: datetime | None
     recorder_seen_at: datetime | None
     absent_since: datetime | None
+    handler_silent_since: datetime | None
+    handler_answered_at: datetime | None
     refreshed_at: datetime | None
     due_at: datetime | None
     attempts: int

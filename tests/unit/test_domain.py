@@ -21,9 +21,8 @@ from recorder.domain.lifecycle import (
     mark_deleted,
     request_stop,
 )
-from recorder.domain.recording import LIVE, FailureCode, Status, StopReason
+from recorder.domain.recording import LIVE, Status, StopReason
 from recorder.domain.schedule import Policy, backoff, reschedule
-from recorder.domain.verdict import Presence, Step, judge
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
@@ -248,80 +247,3 @@ class TestSchedule:
     @given(st.sampled_from(sorted(FINAL)))
     def test_what_is_over_and_kept_for_ever_is_left_alone(self, status: Status) -> None:
         assert reschedule(None, recording(status=status), POLICY, T0).due_at is None
-
-
-class TestVerdicts:
-    """`seen` is a recording whose room has shown its recorder."""
-
-    seen = recording(status=Status.ACTIVE, egress_id="EG_1", recorder_seen_at=T0)
-    stopping = replace(seen, status=Status.STOPPING, stop_requested_at=T0, stop_reason=StopReason.USER)
-
-    @given(
-        st.lists(
-            st.tuples(st.sampled_from([None, *OBSERVED]), st.sampled_from([Presence.SHOWN, Presence.SILENT])),
-            min_size=1,
-        ),
-        st.integers(1, 3600),
-    )
-    def test_none_without_a_denial(
-        self, evidence: list[tuple[EgressStatus | None, Presence]], seconds: int
-    ) -> None:
-        row = self.seen
-        for number, (record, presence) in enumerate(evidence):
-            judgement = judge(row, record, presence, T0 + timedelta(seconds=number * seconds), POLICY)
-            assert not judgement.final
-            row = judgement.recording
-
-    @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
-    def test_the_second_denial_some_time_after_the_first(self, record: EgressStatus | None) -> None:
-        first = judge(self.seen, record, Presence.DENIED, T0, POLICY)
-        assert not first.final
-        too_soon = judge(first.recording, record, Presence.DENIED, T0 + MINUTE / 6, POLICY)
-        assert not too_soon.final
-        second = judge(first.recording, record, Presence.DENIED, T0 + MINUTE, POLICY)
-        code = FailureCode.EGRESS_LOST if record is None else FailureCode.WORKER_LOST
-        assert (second.step, second.final, second.code) == (Step.LOOK, True, code)
-
-    @pytest.mark.parametrize("record", [None, EgressStatus.ACTIVE])
-    def test_silence_does_not_confirm_a_denial(self, record: EgressStatus | None) -> None:
-        first = judge(self.seen, record, Presence.DENIED, T0, POLICY)
-        assert not judge(first.recording, record, Presence.SILENT, T0 + MINUTE, POLICY).final
-
-    def test_a_room_that_never_showed_its_recorder_denies_nothing_that_is_on_record(self) -> None:
-        row = replace(self.seen, recorder_seen_at=None)
-        for minutes in range(120):
-            judgement = judge(row, EgressStatus.ACTIVE, Presence.DENIED, T0 + minutes * MINUTE, POLICY)
-            assert not judgement.final
-            row = judgement.recording
-
-    def test_a_closed_room_does_in_the_end(self) -> None:
-        row = replace(self.seen, recorder_seen_at=None)
-        first = judge(row, EgressStatus.ACTIVE, Presence.GONE, T0, POLICY)
-        assert not first.final
-        later = T0 + POLICY.unseen_grace
-        assert judge(first.recording, EgressStatus.ACTIVE, Presence.GONE, later, POLICY).final
-
-    @pytest.mark.parametrize("record", [EgressStatus.ACTIVE, EgressStatus.STARTING, None])
-    def test_a_stop_that_silence_meets_is_tried_again_for_ever(self, record: EgressStatus | None) -> None:
-        late = T0 + 2 * POLICY.stopping_timeout
-        judgement = judge(self.stopping, record, Presence.SILENT, late, POLICY)
-        assert (judgement.step, judgement.final) == (Step.STOP, False)
-
-    @pytest.mark.parametrize(
-        ("presence", "code"),
-        [(Presence.DENIED, FailureCode.STOP_TIMEOUT), (Presence.GONE, FailureCode.WORKER_LOST)],
-    )
-    def test_a_stop_ends_at_its_deadline_where_the_room_denies(
-        self, presence: Presence, code: FailureCode
-    ) -> None:
-        late = T0 + POLICY.stopping_timeout
-        row = replace(self.stopping, recorder_seen_at=None)
-        once = judge(row, EgressStatus.ACTIVE, presence, late, POLICY)
-        assert (once.step, once.final) == (Step.STOP, False)
-        again = judge(once.recording, EgressStatus.ACTIVE, presence, late + POLICY.witness_gap, POLICY)
-        assert (again.final, again.code) == (True, code)
-
-    def test_an_upload_ends_at_its_deadline_although_no_room_can_tell(self) -> None:
-        late = T0 + POLICY.stopping_timeout
-        judgement = judge(self.stopping, EgressStatus.ENDING, Presence.SILENT, late, POLICY)
-        assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)

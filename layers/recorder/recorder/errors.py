@@ -46,10 +46,18 @@ class RecordingGoneError(RecorderError):
 
 
 class RecordingInProgressError(RecorderError):
-    """The target is being recorded. `recording_id` is set only where that recording is the caller's own."""
+    """The target is being recorded, or its last recording is `ending`, which frees it.
 
-    def __init__(self, recording_id: UUID | None) -> None:
-        super().__init__("this target is already being recorded")
+    `recording_id` is set only where the caller can read that recording: it is their own, and not deleted.
+    """
+
+    def __init__(self, recording_id: UUID | None, *, ending: bool = False) -> None:
+        super().__init__(
+            "the last recording of this target is still being stopped, which takes up to three minutes where its "
+            "worker was lost: try again in a minute"
+            if ending
+            else "this target is already being recorded: stop that recording first"
+        )
         self.recording_id = recording_id
 
 

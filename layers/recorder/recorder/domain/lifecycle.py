@@ -103,7 +103,7 @@ def apply_snapshot(
     ):
         # LiveKit may have it on no record, so it is remembered here.
         changed = replace(
-            changed, stop_reason=StopReason.SURVIVOR, late_upload_until=now + policy.upload_grace
+            changed, stop_reason=StopReason.STILL_RUNNING, late_upload_until=now + policy.upload_grace
         )
     room_sid = recording.room_sid or snapshot.room_sid
     # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
@@ -145,6 +145,7 @@ def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status)
         stopped_at=snapshot.ended_at,
         end_reason=_end_reason(recording, snapshot),
         absent_since=None,
+        handler_silent_since=None,
     )
     if status is Status.COMPLETED:
         return ended

@@ -37,7 +37,7 @@ class StopReason(StrEnum):
     MAX_DURATION = "max_duration"
     START_TIMEOUT = "start_timeout"
     ORPHAN = "orphan"
-    SURVIVOR = "survivor"
+    STILL_RUNNING = "survivor"
     """It runs although we have called its recording failed."""
 
 
@@ -125,7 +125,11 @@ class Recording:
     recorder_seen_at: datetime | None = None
     """When the room first showed the egress among its participants."""
     absent_since: datetime | None = None
-    """When record and room first agreed that the egress is not there."""
+    """Since when the room has denied the egress, without an answer of its handler."""
+    handler_silent_since: datetime | None = None
+    """When nobody first answered for the handler of an egress that its room denies."""
+    handler_answered_at: datetime | None = None
+    """When the handler of an egress that its room denies last answered."""
     refreshed_at: datetime | None = None
     due_at: datetime | None = None
     """When the sweep has to look at this row again; None: never."""
@@ -155,8 +159,8 @@ class Recording:
 
     @property
     def reported_after_failure(self) -> bool:
-        """Whether the egress was heard of after our own verdict, perhaps on nobody's record."""
-        return self.stop_reason is StopReason.SURVIVOR and self.late_upload_until is not None
+        """Whether the egress was heard of after our own verdict; LiveKit may not list it."""
+        return self.stop_reason is StopReason.STILL_RUNNING and self.late_upload_until is not None
 
     @property
     def extension(self) -> str | None:

@@ -21,9 +21,11 @@ class Policy:
     upload_grace: timedelta = timedelta(hours=1)
     """How long after a verdict of ours a worker that is alive after all may still upload."""
     witness_gap: timedelta = timedelta(seconds=30)
-    """How far apart two denials of a room must be: LiveKit removes a dead recorder after 21 to 25 s."""
+    """How far apart two silences of a handler must be: LiveKit removes a dead recorder after 21 to 25 s."""
     unseen_grace: timedelta = timedelta(hours=1)
-    """How long an egress that its room never showed may be missing from LiveKit's record."""
+    """How long a room may deny an egress whose handler gives no evidence."""
+    handler_interval: timedelta = timedelta(minutes=10)
+    """How long a handler's answer holds against a room that goes on denying the egress."""
     sweep_interval: timedelta = timedelta(seconds=50)
     """How long one look at a live recording lasts: just below the schedule's minute."""
     refresh_after: timedelta = timedelta(seconds=5)

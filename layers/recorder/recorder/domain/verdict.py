@@ -1,4 +1,9 @@
-"""Judging a live recording by what LiveKit's listing and the room say of its egress."""
+"""Judging a live recording by LiveKit's listing, the room, and the egress' own process, its handler.
+
+None of them is proof by itself. The listing keeps a dead worker's egress ACTIVE for ever, and loses one that runs.
+A room shows its recorders until some 25 s after their death, and some rooms never show them. A handler answers in
+milliseconds while it lives, and nobody answers for it once its host is gone.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +21,27 @@ if TYPE_CHECKING:
 
 
 class Presence(StrEnum):
-    """What a room says of an egress: the second witness beside LiveKit's record."""
+    """What a room says of an egress."""
 
     SHOWN = "shown"
-    DENIED = "denied"
-    GONE = "gone"
+    ABSENT = "absent"
+    CLOSED = "closed"
     """The room in which it recorded is closed: nothing can record there."""
-    SILENT = "silent"
+    UNKNOWN = "unknown"
     """The room could not be asked, or cannot know: a recorder leaves it before the upload."""
 
 
-DENIALS: Final = frozenset({Presence.DENIED, Presence.GONE})
+DENIALS: Final = frozenset({Presence.ABSENT, Presence.CLOSED})
+
+
+class Handler(StrEnum):
+    """What comes of a call to an egress' handler."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"
+    """LiveKit found nobody who would take the call."""
+    UNKNOWN = "unknown"
+    """It was not called, or the answer says nothing about it."""
 
 
 class Step(StrEnum):
@@ -37,6 +52,21 @@ class Step(StrEnum):
     """Ask LiveKit to stop the egress."""
     LOOK = "look"
     """Look for the file: it completes the recording, and where the judgement is final, its absence fails it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is said of a recording's egress at one moment."""
+
+    listed: EgressStatus | None
+    """LiveKit's listing; None: LiveKit does not know the egress."""
+    presence: Presence = Presence.UNKNOWN
+    handler: Handler = Handler.UNKNOWN
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the room contradicts that the egress records."""
+        return self.presence in DENIALS and self.listed not in ENDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +81,21 @@ class Judgement:
     final: bool = False
 
 
-def judge(
-    recording: Recording,
-    record: EgressStatus | None,
-    presence: Presence,
-    now: datetime,
-    policy: Policy,
-    *,
-    worker_denies: bool = False,
-) -> Judgement:
-    """Judge a live recording by what LiveKit's record (None: it has none) and the room say of its egress.
+def asks_handler(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> bool:
+    """Tell whether the handler has to be called: only it can settle what the room raises doubts about.
 
-    The record alone proves neither life nor death. A recording is lost only where the record lacks it and the room
-    denies it, or where the record has it ACTIVE and the room, which had shown it before or is closed, denies it
-    twice, some time apart. `worker_denies` says that Stop was answered with not_found: no worker has it either.
+    A room that never shows its recorders raises them for ever, so an answer holds for a while, unless somebody
+    waits for the end.
+    """
+    return evidence.doubtful and not _answered_lately(recording, now, policy)
+
+
+def judge(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
+    """Judge a live recording.
+
+    It is lost where its room denies the egress and its handler was silent twice, some time apart. Where the handler
+    cannot be asked, a denial that lasts for `unseen_grace` counts instead, but not that of an open room that has
+    never shown the egress, as long as LiveKit lists it and nobody wished its end.
     """
     if recording.egress_id is None:
         over = now >= recording.created_at + policy.start_grace
@@ -74,77 +105,82 @@ def judge(
             code=FailureCode.START_LOST,
             final=over,
         )
-    recording = _witnessed(recording, record, presence, now)
-    if recording.absent_since is not None:
-        absent = _judge_absent(recording, record, presence, now, policy, worker_denies=worker_denies)
-        if absent.final or worker_denies:
-            return absent
-        # A doubt that is no verdict yet does not put off a deadline.
-        due = _judge_deadlines(recording, record, presence, now, policy)
-        return absent if due.step is Step.NONE else due
-    return _judge_deadlines(recording, record, presence, now, policy)
+    recording = _with_evidence(recording, evidence, now, policy)
+    if _is_lost(recording, evidence, now, policy):
+        return Judgement(recording=recording, step=Step.LOOK, code=_loss(recording, evidence), final=True)
+    judgement = _judge_deadlines(recording, evidence, now, policy)
+    if judgement.step is Step.STOP and evidence.handler is Handler.SILENT:
+        # Nobody would hear it.
+        judgement = replace(judgement, step=Step.NONE)
+    if judgement.step is Step.NONE and evidence.listed is None and recording.absent_since is not None:
+        # It may have ended and been forgotten: then the file is there.
+        return replace(judgement, step=Step.LOOK)
+    return judgement
 
 
-def _witnessed(
-    recording: Recording, record: EgressStatus | None, presence: Presence, now: datetime
-) -> Recording:
-    if presence is Presence.SHOWN:
+def _answered_lately(recording: Recording, now: datetime, policy: Policy) -> bool:
+    answered_at = recording.handler_answered_at
+    return (
+        answered_at is not None
+        and now < answered_at + policy.handler_interval
+        and recording.stop_requested_at is None
+    )
+
+
+def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Recording:
+    """Note since when the witnesses deny the egress, or that one of them vouches for it."""
+    noted = recording
+    if evidence.presence is Presence.SHOWN:
         # What its room shows records, or is just about to: of a forgotten egress nobody else will say so.
-        begun = record is None and recording.status is Status.STARTING
-        if recording.recorder_seen_at is not None and recording.absent_since is None and not begun:
-            return recording
-        shown = replace(
+        begun = evidence.listed is None and recording.status is Status.STARTING
+        noted = replace(
             recording,
             status=Status.ACTIVE if begun else recording.status,
             recorder_seen_at=recording.recorder_seen_at or now,
             absent_since=None,
+            handler_silent_since=None,
+            handler_answered_at=None,
         )
-        return next_version(recording, shown, now)
-    if presence in DENIALS and _counts(recording, record, presence):
-        if recording.absent_since is not None:
-            return recording
-        return next_version(recording, replace(recording, absent_since=now), now)
-    if presence is Presence.SILENT or recording.absent_since is None:
-        return recording
-    return next_version(recording, replace(recording, absent_since=None), now)
+    elif evidence.listed in ENDING or evidence.handler is Handler.ANSWERS:
+        answered_at = now if evidence.handler is Handler.ANSWERS else recording.handler_answered_at
+        noted = replace(
+            recording, absent_since=None, handler_silent_since=None, handler_answered_at=answered_at
+        )
+    elif evidence.doubtful and not _answered_lately(recording, now, policy):
+        silent_since = recording.handler_silent_since
+        if evidence.handler is Handler.SILENT:
+            silent_since = silent_since or now
+        noted = replace(
+            recording, absent_since=recording.absent_since or now, handler_silent_since=silent_since
+        )
+    return recording if noted == recording else next_version(recording, noted, now)
 
 
-def _counts(recording: Recording, record: EgressStatus | None, denial: Presence) -> bool:
-    """Tell whether a denial counts against the record.
-
-    A room that may hide its recorders is believed where somebody waits for the end: a deadline follows, no verdict.
-    """
-    stopping = recording.stop_requested_at is not None
-    if record is EgressStatus.ACTIVE:
-        return stopping or denial is Presence.GONE or recording.recorder_seen_at is not None
-    return record is None or (record is EgressStatus.STARTING and stopping)
+def _is_lost(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> bool:
+    if not evidence.doubtful or recording.absent_since is None:
+        return False
+    if evidence.handler is Handler.SILENT:
+        since = recording.handler_silent_since
+        return since is not None and now >= since + policy.witness_gap
+    return _denial_counts(recording, evidence) and now >= recording.absent_since + policy.unseen_grace
 
 
-def _judge_absent(
-    recording: Recording,
-    record: EgressStatus | None,
-    presence: Presence,
-    now: datetime,
-    policy: Policy,
-    *,
-    worker_denies: bool,
-) -> Judgement:
-    # A room may hide its recorders, but in one that is closed nothing records.
-    seen = recording.recorder_seen_at is not None or presence is Presence.GONE or worker_denies
-    patience = policy.witness_gap if seen else policy.unseen_grace
-    waited = recording.absent_since is not None and now >= recording.absent_since + patience
-    over = waited and presence in DENIALS
-    code = FailureCode.EGRESS_LOST if record is None else FailureCode.WORKER_LOST
+def _denial_counts(recording: Recording, evidence: Evidence) -> bool:
+    return (
+        evidence.listed is None
+        or evidence.presence is Presence.CLOSED
+        or recording.recorder_seen_at is not None
+        or recording.stop_requested_at is not None
+    )
+
+
+def _loss(recording: Recording, evidence: Evidence) -> FailureCode:
     if recording.stop_reason is StopReason.START_TIMEOUT:
-        code = FailureCode.START_TIMEOUT
-    stop_first = recording.stop_requested_at is not None and not worker_denies and not over
-    look = over or (record is None and not stop_first)
-    return Judgement(recording=recording, step=Step.LOOK if look else Step.NONE, code=code, final=over)
+        return FailureCode.START_TIMEOUT
+    return FailureCode.EGRESS_LOST if evidence.listed is None else FailureCode.WORKER_LOST
 
 
-def _judge_deadlines(
-    recording: Recording, record: EgressStatus | None, presence: Presence, now: datetime, policy: Policy
-) -> Judgement:
+def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
     if recording.status is Status.STARTING and now >= recording.status_at + policy.starting_timeout:
         return _stop(recording, StopReason.START_TIMEOUT, now)
     ends_at = max_duration_ends_at(recording)
@@ -152,10 +188,10 @@ def _judge_deadlines(
         return _stop(recording, StopReason.MAX_DURATION, now)
     if recording.status is not Status.STOPPING:
         return Judgement(recording=recording)
-    ending = record in ENDING
-    denied = presence in DENIALS and _denied_twice(recording, now, policy)
+    ending = evidence.listed in ENDING
+    denied = evidence.doubtful and _denied_twice(recording, now, policy)
     over = now >= recording.status_at + policy.stopping_timeout and (ending or denied)
-    if over or (ending and record is not EgressStatus.ENDING):
+    if over or (ending and evidence.listed is not EgressStatus.ENDING):
         late = recording.stop_reason is StopReason.START_TIMEOUT
         code = FailureCode.START_TIMEOUT if late else FailureCode.STOP_TIMEOUT
         return Judgement(recording=recording, step=Step.LOOK, code=code, final=over)

@@ -19,6 +19,7 @@ from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
 from recorder.domain.egress import EgressSnapshot, OpenRoom
 from recorder.domain.sources import Source
+from recorder.domain.verdict import Handler
 from recorder.errors import (
     EgressEndedError,
     EgressMisconfiguredError,
@@ -46,6 +47,12 @@ START_SECONDS: Final = 25.0
 STOP_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 15.0
 CONCURRENCY: Final = 8
+HANDLER_SECONDS: Final = 6.0
+"""A handler that lives answers in milliseconds, LiveKit looks for one for 3.0 s, and one that is stuck takes 15 s."""
+HANDLER_CONCURRENCY: Final = 32
+"""Such a call waits and does nothing, and when a host dies, all of its handlers are silent at once."""
+_PROMPT_SECONDS: Final = 1.0
+_SOUGHT_SECONDS: Final = 2.9
 _IDLE_SECONDS: Final = 10.0
 _PREFIX: Final = "twirp error unknown: "
 
@@ -152,6 +159,27 @@ class LiveKitEgress:
 
         return self._many(egress_ids, stop, seconds)
 
+    def ask_handlers(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Handler]:
+
+        async def ask(client: LiveKit, egress_id: str) -> Handler:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            try:
+                async with asyncio.timeout(HANDLER_SECONDS):
+                    # Without URLs it changes nothing.
+                    await client.egress.update_stream(protocol.UpdateStreamRequest(egress_id=egress_id))
+            except api.ServerError as error:
+                return _handler(error, loop.time() - began)
+            except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
+                raise EgressUnansweredError(type(error).__name__) from None
+            return Handler.ANSWERS
+
+        answers = self._each(egress_ids, ask, seconds, HANDLER_CONCURRENCY)
+        return {
+            egress_id: answer if isinstance(answer, Handler) else Handler.UNKNOWN
+            for egress_id, answer in answers.items()
+        }
+
     def list_active(self) -> list[EgressSnapshot]:
         return self._list(protocol.ListEgressRequest(active=True))
 
@@ -193,17 +221,29 @@ class LiveKitEgress:
         call: Callable[[LiveKit, str], Awaitable[protocol.EgressInfo]],
         seconds: float,
     ) -> dict[str, Answer]:
-        async def call_all(client: LiveKit) -> list[tuple[str, Answer]]:
-            places = asyncio.Semaphore(CONCURRENCY)
+        async def one(client: LiveKit, egress_id: str) -> EgressSnapshot:
+            return snapshot_of(await call(client, egress_id), self._storage)
+
+        return self._each(egress_ids, one, seconds, CONCURRENCY)
+
+    def _each[T](
+        self,
+        egress_ids: Iterable[str],
+        call: Callable[[LiveKit, str], Awaitable[T]],
+        seconds: float,
+        concurrency: int,
+    ) -> dict[str, T | RecorderError]:
+        async def call_all(client: LiveKit) -> list[tuple[str, T | RecorderError]]:
+            places = asyncio.Semaphore(concurrency)
             over = asyncio.get_running_loop().time() + seconds
 
-            async def one(egress_id: str) -> tuple[str, Answer]:
+            async def one(egress_id: str) -> tuple[str, T | RecorderError]:
                 async with places:
                     try:
                         if asyncio.get_running_loop().time() >= over:
                             return egress_id, EgressNotAskedError(egress_id)
                         async with asyncio.timeout_at(over):
-                            return egress_id, snapshot_of(await call(client, egress_id), self._storage)
+                            return egress_id, await call(client, egress_id)
                     except TimeoutError:
                         return egress_id, EgressUnansweredError(egress_id)
                     except RecorderError as error:
@@ -322,6 +362,24 @@ def _translated(error: api.ServerError, errors: Mapping[str, type[RecorderError]
         code = "unauthenticated"
     kind = errors.get(code, EgressUnansweredError)
     return kind(cleaned(error.message).removeprefix(_PREFIX) or code)
+
+
+def _handler(error: api.ServerError, seconds: float) -> Handler:
+    """Tell what an error that came after so many seconds says of an egress' handler.
+
+    Some errors are the handler's own. Others LiveKit explains by its listing, and only the time tells whether a handler
+    took the call. Every other error says nothing.
+    """
+    if error.code == "invalid_argument" and "non-streaming" in error.message:
+        return Handler.ANSWERS
+    if error.code == "unavailable" and "no response" in error.message:
+        return Handler.SILENT if seconds >= _SOUGHT_SECONDS else Handler.UNKNOWN
+    unlisted = error.code == "not_found" and "does not exist" in error.message
+    if unlisted or error.code == "failed_precondition":
+        if seconds < _PROMPT_SECONDS:
+            return Handler.ANSWERS
+        return Handler.SILENT if seconds >= _SOUGHT_SECONDS else Handler.UNKNOWN
+    return Handler.UNKNOWN
 
 
 def connect(url: str, api_key: str, api_secret: str) -> LiveKit:

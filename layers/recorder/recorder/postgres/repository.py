@@ -29,7 +29,8 @@ _COLUMNS: Final = """
     audio_codec, audio_bitrate, video_bitrate, track_sid, room_sid, egress_id, started_at, stopped_at, storage_key,
     file_url, file_size, duration, failure_code, failure_reason, end_reason, max_duration, expires_at, target,
     idempotency_key, idempotency_fingerprint, stop_reason, stop_requested_at, deleted_at, late_upload_until,
-    recorder_seen_at, absent_since, refreshed_at, due_at, attempts, version"""
+    recorder_seen_at, absent_since, handler_silent_since, handler_answered_at, refreshed_at, due_at, attempts,
+    version"""
 COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 # One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not.
 _RECORDING: Final = f"json_build_array({_COLUMNS})"
@@ -73,8 +74,9 @@ with written as (
         failure_reason = :failure_reason, end_reason = :end_reason, expires_at = :expires_at,
         idempotency_key = :idempotency_key, stop_reason = :stop_reason, stop_requested_at = :stop_requested_at,
         deleted_at = :deleted_at, late_upload_until = :late_upload_until, recorder_seen_at = :recorder_seen_at,
-        absent_since = :absent_since, refreshed_at = :refreshed_at, due_at = :due_at, attempts = :attempts,
-        version = :version
+        absent_since = :absent_since, handler_silent_since = :handler_silent_since,
+        handler_answered_at = :handler_answered_at, refreshed_at = :refreshed_at, due_at = :due_at,
+        attempts = :attempts, version = :version
     where id = :id and version = :expected_version
     returning id
 ), event as ({_EVENT})

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
+from recorder.domain.verdict import Handler
 from recorder.errors import (
     DatabaseUnavailableError,
     EgressNotAskedError,
@@ -95,6 +96,8 @@ class Context:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     matched: set[str] = field(default_factory=set)
     """The egress that live recordings of this sweep own."""
+    asked: set[str] = field(default_factory=set)
+    """The egress that were asked to end, or whose handlers were asked whether they live."""
     storage_failed: bool = False
     """The bucket has refused once: it is not asked again, since each try may take as long as it can."""
     cut_short: bool = False
@@ -166,19 +169,41 @@ class Context:
         except EgressUnansweredError:
             return None
 
-    def stop(self, wanted: Mapping[str, UUID], dead: frozenset[str] = frozenset()) -> Mapping[str, Answer]:
-        """Stop egress that ought to have ended, and warn of those that give no answer: they run on, and bill.
+    def shown(self, rooms: Mapping[str, str]) -> Mapping[str, bool]:
+        """Tell which egress, given with their rooms, these show; of what LiveKit does not say nothing is told."""
+        open_rooms = self.open_rooms(set(rooms.values())) if rooms else None
+        if open_rooms is None:
+            return {}
+        recorders = {name: self.recorders(name) for name, room in open_rooms.items() if room.recorded}
+        nobody = frozenset[str]()
+        return {
+            egress_id: egress_id in found
+            for egress_id, room in rooms.items()
+            if (found := recorders.get(room, nobody)) is not None
+        }
 
-        `wanted` are the recordings by egress. Of the `dead`, which are only listed, no answer is expected. All of it
-        takes at most half of the time that is left, since there is more to do.
+    def ask_handlers(self, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
+        """Call handlers of egress that their rooms deny; takes at most half of the time that is left."""
+        wanted = set(egress_ids)
+        if not wanted or self.over:
+            return dict.fromkeys(wanted, Handler.UNKNOWN)
+        self.asked |= wanted
+        return self.adapters.egress.ask_handlers(wanted, seconds=self.seconds / 2)
+
+    def stop(self, wanted: Mapping[str, UUID]) -> Mapping[str, Answer]:
+        """Stop egress that ought to have ended, and warn of those that give no answer: they may run on, and bill.
+
+        `wanted` are the recordings by egress. All of it takes at most half of the time that is left, since there is
+        more to do.
         """
         if not wanted:
             return {}
+        self.asked |= wanted.keys()
         answers = self.adapters.egress.stop_many(wanted, seconds=self.seconds_left() / 2)
         for egress_id, answer in answers.items():
             if isinstance(answer, EgressNotAskedError):
                 self.cut_short = True
-            elif isinstance(answer, EgressUnansweredError) and egress_id not in dead:
+            elif isinstance(answer, EgressUnansweredError):
                 log.warning(Code.STOP_UNANSWERED, recording_id=wanted[egress_id], egress_id=egress_id)
                 self.outcomes[Outcome.STOP_UNANSWERED] += 1
         return answers

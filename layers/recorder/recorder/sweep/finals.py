@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recorder.domain import lifecycle
 from recorder.domain.egress import EgressSnapshot, EgressStatus
+from recorder.domain.verdict import Handler
 from recorder.errors import EgressNotAskedError, EgressUnansweredError, StorageUnavailableError
 from recorder.sweep.context import Outcome
 from recorder.telemetry import Code, count, log
@@ -25,21 +26,25 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
     Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
     """
     running = {recording.id: _running(recording, context.listing) for recording in recordings}
+    rooms = {
+        egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
+    }
+    dead = _dead(context, rooms)
     wanted: dict[str, UUID] = {}
-    rooms: dict[str, str] = {}
     for recording in recordings:
         for egress_id in running[recording.id]:
-            log.warning(Code.SURVIVOR, recording_id=recording.id, egress_id=egress_id)
-            wanted[egress_id], rooms[egress_id] = recording.id, recording.room_name
-    dead = _denied(context, rooms)
-    stopped = context.stop(wanted, dead)
+            if egress_id not in dead:
+                log.warning(Code.STILL_RUNNING, recording_id=recording.id, egress_id=egress_id)
+                wanted[egress_id] = recording.id
+    stopped = context.stop(wanted)
     for recording in recordings:
         if context.over:
             return
         with context.each(recording):
-            answers = {egress_id: stopped[egress_id] for egress_id in running[recording.id]}
+            answers = {each: stopped[each] for each in running[recording.id] if each in stopped}
             asked = not any(isinstance(answer, EgressNotAskedError) for answer in answers.values())
-            outcome = _settle(context, recording, answers, dead) if asked else Outcome.POSTPONED
+            lingers = len(answers) < len(running[recording.id])
+            outcome = _settle(context, recording, answers, lingers=lingers) if asked else Outcome.POSTPONED
             context.outcomes[outcome] += 1
 
 
@@ -52,30 +57,20 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
     return [each.egress_id for each in listed if each.status is not EgressStatus.ENDING]
 
 
-def _denied(context: Context, rooms: Mapping[str, str]) -> frozenset[str]:
-    """Return the egress, of those given with their rooms, that the rooms do not show.
+def _dead(context: Context, rooms: Mapping[str, str]) -> frozenset[str]:
+    """Return the egress, of those given with their rooms, that their rooms deny and whose handlers are silent.
 
-    A dead worker's egress stays listed for ever: it need not be asked all the time to end.
+    LiveKit lists a dead worker's egress as running for ever: it need not be asked to end.
     """
-    open_rooms = context.open_rooms(set(rooms.values())) if rooms else None
-    if open_rooms is None:
-        return frozenset()
-    shown = {
-        name: context.recorders(name) if room.recorded else frozenset[str]()
-        for name, room in open_rooms.items()
-    }
-    nobody = frozenset[str]()
-    return frozenset(
-        egress_id
-        for egress_id, room in rooms.items()
-        if (recorders := shown.get(room, nobody)) is not None and egress_id not in recorders
-    )
+    denied = [egress_id for egress_id, shown in context.shown(rooms).items() if not shown]
+    handlers = context.ask_handlers(denied)
+    return frozenset(egress_id for egress_id in denied if handlers[egress_id] is Handler.SILENT)
 
 
 def _settle(
-    context: Context, recording: Recording, answers: Mapping[str, Answer], dead: frozenset[str]
+    context: Context, recording: Recording, answers: Mapping[str, Answer], *, lingers: bool
 ) -> Outcome:
-    """`answers` are those of the egress that ought to have ended; the `dead` among them need no haste."""
+    """`answers` are those of egress that were asked to end; a dead one that `lingers` on the listing needs no haste."""
     now, policy, listing = context.now, context.adapters.policy, context.listing
     if recording.deleted_at is None and recording.expired(now):
         expired = context.ledger.save(recording, lifecycle.mark_deleted(recording, now) or recording)
@@ -85,27 +80,28 @@ def _settle(
     for answer in answers.values():
         if isinstance(answer, EgressSnapshot):
             recording = context.ledger.apply(recording, answer)
+    unanswered = any(isinstance(answer, EgressUnansweredError) for answer in answers.values())
     listed = listing is not None and recording.id in listing.by_recording
-    unanswered = {each for each, answer in answers.items() if isinstance(answer, EgressUnansweredError)}
-    settled, running = not unanswered, listed or bool(unanswered)
+    running, settled = listed or unanswered, not (unanswered or (listed and lingers))
     looks = recording.deleted_at is not None or recording.late_upload_until is not None
     if looks and context.storage_failed:
         return Outcome.POSTPONED
     after: Recording | None = recording
-    outcome = Outcome.POSTPONED
+    outcome, failed = Outcome.POSTPONED, unanswered
     try:
         after, outcome = _clear(context, recording, running=running)
     except StorageUnavailableError:
-        context.storage_failed, settled = True, False
+        context.storage_failed, settled, failed = True, False, True
         if recording.deleted_at is not None:
             count("ObjectsNotRemoved")
     if after is None:
         return outcome
-    if not settled:
+    if failed:
         log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id)
         outcome = Outcome.POSTPONED
-    urgent = bool(unanswered - dead)
-    cleared = lifecycle.clear_reminders(after, policy, now, running=running, settled=settled, urgent=urgent)
+    cleared = lifecycle.clear_reminders(
+        after, policy, now, running=running, settled=settled, urgent=unanswered
+    )
     return outcome if context.ledger.save(recording, cleared) is not None else Outcome.OVERTAKEN
 
 

@@ -1,14 +1,14 @@
-"""Live recordings: what LiveKit's listing and the rooms say of them is gathered, judged and carried out."""
+"""Live recordings: what LiveKit's listing, the rooms and the handlers say of them is judged and carried out."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, verdict
 from recorder.domain.egress import ENDING, EgressSnapshot
 from recorder.domain.recording import Status
-from recorder.domain.verdict import Judgement, Presence, Step
+from recorder.domain.verdict import Evidence, Handler, Judgement, Presence, Step
 from recorder.errors import (
     EgressEndedError,
     EgressNotAskedError,
@@ -37,20 +37,21 @@ _ENDED: Final = {Status.COMPLETED: Outcome.COMPLETED, Status.FAILED: Outcome.FAI
 def settle(context: Context, recordings: Sequence[Recording], listing: ActiveListing) -> None:
     """Bring LiveKit's reports into live recordings, and judge those that are live afterwards."""
     standing = _apply_reports(context, recordings, listing)
-    presences = _presences(context, standing, listing)
+    evidence = _evidence(context, standing, listing)
     stops: list[Recording] = []
-    verdicts: list[tuple[Recording, Judgement]] = []
-    for recording, status in standing:
+    unheard: list[tuple[Recording, Judgement]] = []
+    for recording, _ in standing:
         with context.each(recording):
-            judgement = _judge(context, recording, status, presences[recording.id])
-            if judgement.final and recording.egress_id is not None and status not in ENDING:
-                verdicts.append((recording, judgement))
+            said = evidence[recording.id]
+            judgement = verdict.judge(recording, said, context.now, context.adapters.policy)
+            if judgement.final and said.doubtful and said.handler is not Handler.SILENT:
+                unheard.append((recording, judgement))
                 continue
             saved = _carry_out(context, recording, judgement)
             if judgement.step is Step.STOP and saved is not None:
                 stops.append(saved)
     _stop(context, stops)
-    _conclude(context, verdicts)
+    _stop_and_conclude(context, unheard)
 
 
 def _apply_reports(
@@ -111,27 +112,49 @@ def _search_room(context: Context, recording: Recording) -> Answer:
     return EgressNotFoundError(recording.room_name)
 
 
+def _evidence(
+    context: Context, standing: Sequence[_Standing], listing: ActiveListing
+) -> Mapping[UUID, Evidence]:
+    """Ask the rooms, and where they deny an egress, its handler."""
+    presences = _presences(context, standing, listing)
+    evidence = {
+        recording.id: Evidence(listed=status, presence=presences.get(recording.id, Presence.UNKNOWN))
+        for recording, status in standing
+    }
+    now, policy = context.now, context.adapters.policy
+    doubted = {
+        recording.id: recording.egress_id
+        for recording, _ in standing
+        if recording.egress_id is not None
+        and verdict.asks_handler(recording, evidence[recording.id], now, policy)
+    }
+    handlers = context.ask_handlers(doubted.values())
+    for recording_id, egress_id in doubted.items():
+        evidence[recording_id] = replace(evidence[recording_id], handler=handlers[egress_id])
+    return evidence
+
+
 def _presences(
     context: Context, standing: Sequence[_Standing], listing: ActiveListing
 ) -> Mapping[UUID, Presence]:
-    presences = {recording.id: Presence.SILENT for recording, _ in standing}
+    """Return what the rooms say; nothing of a recording whose room cannot tell."""
     asked = [
         recording
         for recording, status in standing
         if recording.egress_id is not None and status not in ENDING
     ]
-    ours = Counter(recording.room_name for recording in asked)
-    rooms = context.open_rooms(ours) if ours else None
+    rooms = context.open_rooms({recording.room_name for recording in asked}) if asked else None
     if rooms is None:
-        return presences
+        return {}
+    presences: dict[UUID, Presence] = {}
     shown: dict[str, frozenset[str] | None] = {}
     for recording in asked:
         room = recording.room_name
         if not _same(rooms.get(room), recording):
-            presences[recording.id] = Presence.GONE
+            presences[recording.id] = Presence.CLOSED
         elif not rooms[room].recorded:
-            presences[recording.id] = Presence.DENIED
-        elif max(ours[room], listing.rooms[room]) == 1:
+            presences[recording.id] = Presence.ABSENT
+        elif listing.rooms[room] == 1 and recording.egress_id in listing.by_id:
             presences[recording.id] = Presence.SHOWN
         else:
             if room not in shown:
@@ -146,20 +169,8 @@ def _same(room: OpenRoom | None, recording: Recording) -> bool:
 
 def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presence:
     if recorders is None:
-        return Presence.SILENT
-    return Presence.SHOWN if egress_id in recorders else Presence.DENIED
-
-
-def _judge(
-    context: Context,
-    recording: Recording,
-    status: EgressStatus | None,
-    presence: Presence,
-    *,
-    worker_denies: bool = False,
-) -> Judgement:
-    policy = context.adapters.policy
-    return verdict.judge(recording, status, presence, context.now, policy, worker_denies=worker_denies)
+        return Presence.UNKNOWN
+    return Presence.SHOWN if egress_id in recorders else Presence.ABSENT
 
 
 def _carry_out(context: Context, before: Recording, judgement: Judgement) -> Recording | None:
@@ -208,16 +219,13 @@ def _stop(context: Context, recordings: Sequence[Recording]) -> None:
                 context.outcomes[Outcome.STOPPED] += 1
             elif isinstance(answer, EgressEndedError):
                 ended.append(recording)
-            elif isinstance(answer, EgressNotFoundError):
-                judgement = _judge(context, recording, None, Presence.DENIED, worker_denies=True)
-                _carry_out(context, recording, judgement)
     _apply_ends(context, ended)
 
 
-def _conclude(context: Context, verdicts: Sequence[tuple[Recording, Judgement]]) -> None:
-    """Give up what listing and room deny, once it was asked to end: should both be wrong, nothing runs on."""
+def _stop_and_conclude(context: Context, verdicts: Sequence[tuple[Recording, Judgement]]) -> None:
+    """Give up egress whose handlers gave no evidence, once they were asked to end: should they live, none runs on."""
     wanted = {each.egress_id: each.id for each, _ in verdicts if each.egress_id is not None}
-    answers = context.stop(wanted, dead=frozenset(wanted))
+    answers = context.stop(wanted)
     ended: list[Recording] = []
     for recording, judgement in verdicts:
         with context.each(recording):

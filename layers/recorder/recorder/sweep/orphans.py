@@ -35,7 +35,7 @@ def settle(context: Context, listing: ActiveListing) -> bool:
 def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
     repository = context.adapters.repository
     owners = repository.owners([each.recording_id for each in snapshots if each.recording_id is not None])
-    ended: list[UUID] = []
+    ended: list[EgressSnapshot] = []
     doubled: dict[str, UUID] = {}
     for snapshot in snapshots:
         if snapshot.recording_id is None:
@@ -46,7 +46,7 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             log.warning(Code.ORPHAN, recording_id=snapshot.recording_id, egress_id=snapshot.egress_id)
             context.outcomes[Outcome.ORPHAN] += 1
         elif owner.status not in LIVE:
-            ended.append(owner.id)
+            ended.append(snapshot)
         elif owner.egress_id is None:
             context.ledger.receive(snapshot)
             context.outcomes[Outcome.ADOPTED] += 1
@@ -55,8 +55,30 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             doubled[snapshot.egress_id] = owner.id
             context.outcomes[Outcome.SECOND_EGRESS] += 1
     context.stop(doubled)
-    if ended:
-        repository.make_due(ended, context.now)
+    _settle_ended(context, ended)
+
+
+def _settle_ended(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
+    """Look after egress whose recordings are final.
+
+    A dead worker's egress stays listed for ever, and its recording is looked at ever more seldom. Should it come
+    back to life, its room shows it.
+    """
+    unasked = {each.egress_id: each for each in snapshots if each.egress_id not in context.asked}
+    if not unasked:
+        return
+    owners = [each.recording_id for each in unasked.values() if each.recording_id is not None]
+    context.adapters.repository.make_due(owners, context.now)
+    shown = context.shown({each.egress_id: each.room_name for each in unasked.values()})
+    running: dict[str, UUID] = {}
+    for egress_id, snapshot in unasked.items():
+        if shown.get(egress_id, False) and snapshot.recording_id is not None:
+            log.warning(Code.STILL_RUNNING, recording_id=snapshot.recording_id, egress_id=egress_id)
+            running[egress_id] = snapshot.recording_id
+            # So that its file is looked for.
+            context.ledger.receive(snapshot)
+            context.outcomes[Outcome.STOPPING] += 1
+    context.stop(running)
 
 
 def _deleted_row(snapshot: EgressSnapshot, recording_id: UUID, now: datetime) -> Recording:

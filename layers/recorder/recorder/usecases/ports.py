@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot, OpenRoom
     from recorder.domain.events import EventType
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
+    from recorder.domain.verdict import Handler
     from recorder.errors import RecorderError
 
 
@@ -152,8 +153,17 @@ class Egress(Protocol):
         The whole call takes at most `seconds`. An egress for which that is too short gets EgressNotAskedError.
         """
 
+    def ask_handlers(self, egress_ids: Iterable[str], *, seconds: float) -> Mapping[str, Handler]:
+        """Call the handlers of several egress, many at a time, to learn whether they live; nothing changes by it.
+
+        The whole call takes at most `seconds`. What cannot be learned, and what that is too short for, is UNKNOWN.
+        """
+
     def list_active(self) -> Sequence[EgressSnapshot]:
-        """Return every egress that LiveKit lists as not ended, also those of others."""
+        """Return every egress that LiveKit lists as not ended, also those of others.
+
+        Raises EgressUnansweredError where not all of the listing can be read: a part of it is no evidence.
+        """
 
     def list_room(self, room_name: str) -> Sequence[EgressSnapshot]:
         """Return every egress of a room that LiveKit remembers: an ended one for 24 hours."""

@@ -314,7 +314,8 @@ def _replay(recording: Recording, existing: Recording) -> Started:
     key = recording.idempotency_key
     if key is None or (existing.user_id, existing.idempotency_key) != (recording.user_id, key):
         visible = existing.user_id == recording.user_id and existing.deleted_at is None
-        raise RecordingInProgressError(existing.id if visible else None)
+        ending = existing.status is Status.STOPPING
+        raise RecordingInProgressError(existing.id if visible else None, ending=ending)
     if existing.idempotency_fingerprint != recording.idempotency_fingerprint:
         raise IdempotencyMismatchError
     for refusal, code in _REFUSALS.items():

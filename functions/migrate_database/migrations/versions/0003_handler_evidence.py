@@ -1,0 +1,16 @@
+"""Keep what the handlers of egress answered, or that they did not."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the columns; the release before does not miss them."""
+    op.execute("""
+        alter table recordings
+            add column handler_silent_since timestamptz,
+            add column handler_answered_at timestamptz""")
