@@ -57,6 +57,8 @@ _END_REASONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_GOOD_ENDS: Final = frozenset({None, STOPPED, "source_closed", "limit_reached", "streams_stopped"})
+
 # What LiveKit's error begins with, and what that means for a person. The text itself names hosts and buckets.
 _FAILURES: Final = (
     ("S3 upload failed", "the file could not be uploaded to the storage"),
@@ -118,6 +120,11 @@ class EgressSnapshot:
         if self.status is EgressStatus.LIMIT_REACHED:
             return "limit_reached"
         return _END_REASONS.get(self.details, _UNKNOWN_END) if self.details else None
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether the egress ended otherwise than by a wish, a limit, or with what it recorded."""
+        return self.ended and (bool(self.error) or self.end_reason not in _GOOD_ENDS)
 
     @property
     def failure_reason(self) -> str:

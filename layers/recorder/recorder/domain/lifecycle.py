@@ -70,7 +70,7 @@ GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
 
 STORED_ELSEWHERE: Final = (
     "LiveKit's worker put the file into a storage of its own, not into this deployment's bucket: there is no"
-    " download link, and deleting the recording leaves the file. fileUrl says where it is."
+    " download link, and deleting the recording leaves the file. fileUrl is its address, as far as LiveKit told it."
 )
 
 

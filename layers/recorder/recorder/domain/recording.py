@@ -174,6 +174,11 @@ class Recording:
         return None if key is None or key.startswith(self.folders) else key
 
     @property
+    def elsewhere(self) -> str | None:
+        """Where the file lies that is in no bucket of this deployment; None where no such file is known."""
+        return self.file_url if not self.live and self.storage_key is None else None
+
+    @property
     def downloadable(self) -> bool:
         """Whether a file of this recording is known to be in the bucket."""
         return not self.live and self.storage_key is not None and self.file_size is not None

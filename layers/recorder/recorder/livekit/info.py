@@ -19,7 +19,7 @@ from recorder.domain.outputs import (
     ThumbnailsResult,
     owner_of,
 )
-from recorder.untrusted import cleaned
+from recorder.untrusted import cleaned, hosts_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,9 +51,9 @@ def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSn
         room_sid=cleaned(info.room_id) or None,
         started_at=_time(info.started_at),
         ended_at=_time(info.ended_at),
-        error=cleaned(info.error),
+        error=hosts_only(cleaned(info.error)),
         error_code=info.error_code,
-        details=cleaned(info.details),
+        details=hosts_only(cleaned(info.details)),
         files=tuple(_file(each, storage.bucket, backup=info.backup_storage_used) for each in files),
         segments=tuple(_segments(each) for each in info.segment_results),
         thumbnails=tuple(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recorder.domain.recording import Recording
     from recorder.usecases.ports import Adapters
 
+REASON_LENGTH: Final = 500
 TRIES: Final = 20
 """Each lost try is another writer's success, and one recording never has so many writers at a time."""
 
@@ -66,18 +67,29 @@ class Ledger:
                 status=after.status.value,
             )
             _measure(after)
+            if after.elsewhere is not None:
+                log.warning(Code.FILE_ELSEWHERE, recording_id=after.id, egress_id=after.egress_id)
         return after
 
     def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Bring what LiveKit reports of an egress into a recording; returns what is stored then."""
         if snapshot.status is EgressStatus.UNKNOWN:
             log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
-        return self.change(
+        applied = self.change(
             recording,
             lambda current: lifecycle.apply_snapshot(
                 current, snapshot, self._adapters.clock.now(), self._adapters.policy
             ),
         )
+        if snapshot.ended_badly and recording.live and not applied.live:
+            # LiveKit's own words name hosts and buckets: they are for operators only.
+            log.warning(
+                Code.EGRESS_ENDED_BADLY,
+                recording_id=applied.id,
+                egress_id=snapshot.egress_id,
+                reason=f"{snapshot.error_code} {snapshot.error} {snapshot.details}"[:REASON_LENGTH],
+            )
+        return applied
 
     def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
         """Find the recording that a report belongs to, if there is one, and apply the report to it.

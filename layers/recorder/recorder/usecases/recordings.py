@@ -194,11 +194,13 @@ class RecordingService:
             stopping = self._stop_egress(stopping) if asked else self._refreshed(stopping)
         return self._wait(stopping, until, lambda current: not current.live)
 
-    def delete(self, recording_id: UUID, *, user_id: str) -> None:
+    def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
         What cannot be done now (LiveKit does not answer, a file is still to be uploaded) the sweep does later. So it
         does where StorageUnavailableError is raised: the recording is gone for its owner, but not yet its files.
+
+        Returns the address of a file that stays, because LiveKit's worker put it into a storage of its own.
         """
         recording = self._own(recording_id, user_id)
         deleted = self._ledger.change(
@@ -208,6 +210,9 @@ class RecordingService:
             deleted = self._stop_egress(deleted)
         self._bury(deleted)
         log.info(Code.DELETED, recording_id=recording_id)
+        if deleted.elsewhere is not None:
+            log.warning(Code.FILE_ELSEWHERE, recording_id=recording_id, egress_id=deleted.egress_id)
+        return deleted.elsewhere
 
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
