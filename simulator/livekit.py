@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from livekit_standin.twirp import Answer
     from livekit_standin.world import World
-    from recorder.livekit.egress import LiveKit
+    from recorder.livekit.client import LiveKit
     from simulator.ports import Gate
 
 SECOND: Final = 1_000_000_000

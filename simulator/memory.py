@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from recorder.contract.event import event_json
 from recorder.domain.events import Event, event_of
+from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, StoredFile
-from recorder.usecases.ports import Backlog, Owner, StoredEvent
+from recorder.usecases.ports import Backlog, Media, Owner, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,8 +177,8 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.objects: dict[str, StoredFile] = {}
 
-    def put(self, key: str, size: int, at: datetime) -> None:
-        self.objects[key] = StoredFile(key=key, size=size, modified_at=at)
+    def put(self, key: str, size: int, at: datetime, duration: float | None = None) -> None:
+        self.objects[key] = StoredFile(key=key, size=size, modified_at=at, duration=duration)
 
     def download_url(
         self, key: str, *, file_name: str, mime_type: str | None, seconds: int
@@ -185,24 +186,22 @@ class MemoryStorage:
         return f"memory:{key}?{file_name}&{mime_type}&{seconds}", seconds
 
     def find(self, recording: Recording) -> StoredFile | None:
-        taken_over = _taken_over(recording)
-        files = self._list(taken_over or recording.prefix)
-        return next((file for file in files if not file.key.endswith(".json")), None)
+        places = recording.folders if recording.outside_key is None else (recording.outside_key,)
+        return media_among((each for place in places for each in self._list(place)), recording)
+
+    def inspect(self, key: str) -> Media | None:
+        file = self.objects.get(key)
+        return Media(file.duration) if file is not None and file.size else None
 
     def delete(self, recording: Recording) -> None:
-        for file in self._list(recording.prefix):
-            del self.objects[file.key]
-        taken_over = _taken_over(recording)
-        if taken_over is not None:
-            self.objects.pop(taken_over, None)
+        for folder in recording.folders:
+            for file in self._list(folder):
+                del self.objects[file.key]
+        if recording.outside_key is not None:
+            self.objects.pop(recording.outside_key, None)
 
     def _list(self, prefix: str) -> list[StoredFile]:
         return [self.objects[key] for key in sorted(self.objects) if key.startswith(prefix)]
-
-
-def _taken_over(recording: Recording) -> str | None:
-    key = recording.storage_key
-    return key if key is not None and not key.startswith(recording.prefix) else None
 
 
 class MemoryEvents:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from recorder.contract.requests import StartRequest
     from recorder.domain.egress import EgressSnapshot
+    from recorder.domain.outputs import Output, TakeId
     from recorder.domain.recording import Recording
     from recorder.domain.schedule import Policy
+    from recorder.domain.sources import Kind
     from recorder.domain.verdict import Evidence
     from recorder.settings import StorageSettings
     from recorder.sweep.context import ActiveListing
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 _apply_snapshot = lifecycle.apply_snapshot
 _judge_deadlines = verdict._judge_deadlines
-_recording_id = egress_info._recording_id
+_owner = egress_info._owner
 _reports = live._reports
 _own = RecordingService._own
 _start = LiveKitEgress.start
@@ -63,21 +65,19 @@ def _start_before_insert(
     webhook_url: str | None = None,
 ) -> Started:
     recording = self._new_recording(request, user_id, idempotency_key)
-    snapshot = self._adapters.egress.start(
-        recording, f"{webhook_url}/{recording.id}" if webhook_url else None
-    )
+    snapshot = self._start_egress(recording, request.kind, webhook_url)
     existing = self._adapters.repository.insert(recording)
     if existing is not None:
-        return _replay(recording, existing)
+        return _replay(recording, existing, request)
     self._ledger.apply(recording, snapshot)
     return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
 
 
 def _an_error_is_a_refusal(
-    self: LiveKitEgress, recording: Recording, webhook_url: str | None
+    self: LiveKitEgress, kind: Kind, outputs: Sequence[Output], webhook_url: str | None
 ) -> EgressSnapshot:
     try:
-        return _start(self, recording, webhook_url)
+        return _start(self, kind, outputs, webhook_url)
     except EgressUnansweredError as error:
         raise EgressUnavailableError(str(error)) from error
 
@@ -134,13 +134,11 @@ def _a_stop_is_tried_once(
     return replace(judgement, step=Step.NONE) if tried else judgement
 
 
-def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
+def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> TakeId | None:
     theirs = info.room_composite.file_outputs
-    return _recording_id(info, storage) or next(
+    return _owner(info, storage) or next(
         (
-            _recording_id(
-                info, replace(storage, bucket=each.s3.bucket, deployment=each.s3.metadata["deployment"])
-            )
+            _owner(info, replace(storage, bucket=each.s3.bucket, deployment=each.s3.metadata["deployment"]))
             for each in theirs
             if "deployment" in each.s3.metadata
         ),
@@ -189,7 +187,7 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "one silence is enough": partial(_instead, verdict, "judge", _one_silence_is_enough),
     "handlers are never asked": partial(_instead, Context, "ask_handlers", _handlers_are_never_asked),
     "a stop is tried only once": partial(_instead, verdict, "_judge_deadlines", _a_stop_is_tried_once),
-    "what others record is ours": partial(_instead, egress_info, "_recording_id", _everything_is_ours),
+    "what others record is ours": partial(_instead, egress_info, "_owner", _everything_is_ours),
     "events are forgotten before they are told": partial(
         _instead, outbox, "publish", _events_are_forgotten_first
     ),

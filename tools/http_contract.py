@@ -337,7 +337,7 @@ OPERATIONS: Final = (
         "DELETE",
         "/api/video/recordings/{id}",
         takes={"id": _ID},
-        succeeds={HTTPStatus.OK: Success("It is gone.", schemas.SuccessJson, {"success": True})},
+        succeeds={HTTPStatus.OK: Success("It is gone.", schemas.DeletedJson, {"success": True})},
         refuses=(
             *_USERS_OF_ONE,
             errors.InvalidRequestError(("force", "is not a parameter of this call")),

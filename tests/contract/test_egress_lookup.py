@@ -13,7 +13,8 @@ from livekit.protocol import egress as protocol
 
 from recorder.domain.egress import EgressStatus
 from recorder.errors import EgressNotFoundError, EgressUnansweredError
-from recorder.livekit.egress import LiveKitEgress, connect
+from recorder.livekit.client import connect
+from recorder.livekit.egress import LiveKitEgress
 from recorder.livekit.info import info_in, infos_in, snapshot_of
 from recorder.livekit.lookup import EgressLookup
 from recorder.settings import StorageSettings

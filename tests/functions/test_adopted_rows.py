@@ -104,6 +104,7 @@ def test_running_egress_of_the_recipe_is_followed_to_its_end(
 
 def test_webhook_of_the_recipes_egress_is_correlated_by_its_id(deployment: Deployment, alice: User) -> None:
     recording_id = _adopt(deployment, "active", egress_id="EG_old")
+    deployment.put_object(KEY, MEDIA)
     info = {
         "egressId": "EG_old",
         "roomName": "demo",

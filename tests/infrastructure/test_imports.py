@@ -45,8 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Of the use cases the adapters see the ports only.
 ADAPTERS = {"postgres", "livekit", "aws"}
 VENDORS = {
-    "livekit": {"livekit.egress"},
-    "aiohttp": {"livekit.egress"},
+    "livekit": {"livekit.client", "livekit.egress", "livekit.requests"},
+    "aiohttp": {"livekit.client"},
     "jwt": {"livekit.webhook"},
     "pg8000": {"postgres.database"},
     "boto3": {"bootstrap"},

@@ -27,6 +27,7 @@ type Grants = set[tuple[str, str]]
 READ_DATABASE_SECRET = ("secretsmanager:GetSecretValue", "database-secret")
 READ_LIVEKIT_SECRET = ("secretsmanager:GetSecretValue", "livekit-secret")
 BUCKET = "arn:aws:s3:::RecordingsBucket"
+READ_OBJECTS = ("s3:GetObject", f"{BUCKET}/recordings/*")
 REMOVE_OBJECTS = {("s3:ListBucket", BUCKET), ("s3:DeleteObject", f"{BUCKET}/recordings/*")}
 NETWORK = {
     (f"ec2:{action}", "*")
@@ -43,17 +44,14 @@ NETWORK = {
 GRANTS: dict[str, Grants] = {
     "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
     "ListRecordings": {READ_DATABASE_SECRET},
-    "GetRecording": {
-        READ_DATABASE_SECRET,
-        READ_LIVEKIT_SECRET,
-        ("s3:GetObject", f"{BUCKET}/recordings/*"),
-    },
-    "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "GetRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
+    "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS},
-    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "ReconcileRecordings": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
+        READ_OBJECTS,
         *REMOVE_OBJECTS,
         ("sqs:SendMessage", "FailedSweeps.Arn"),
     },
@@ -156,19 +154,21 @@ def test_iam_authentication_replaces_the_database_secret() -> None:
 def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     changed = changes(ExistingBucket="team", AdoptedPrefix="egress/")
 
+    read = {
+        ("s3:GetObject", "arn:aws:s3:::team/recordings/*"),
+        ("s3:GetObject", "arn:aws:s3:::team/egress/*"),
+    }
+    remove = {
+        ("s3:ListBucket", "arn:aws:s3:::team"),
+        ("s3:DeleteObject", "arn:aws:s3:::team/recordings/*"),
+        ("s3:DeleteObject", "arn:aws:s3:::team/egress/*"),
+    }
     assert {function: added for function, (added, _) in changed.items()} == {
-        "GetRecording": {
-            ("s3:GetObject", "arn:aws:s3:::team/recordings/*"),
-            ("s3:GetObject", "arn:aws:s3:::team/egress/*"),
-        },
-        **{
-            function: {
-                ("s3:ListBucket", "arn:aws:s3:::team"),
-                ("s3:DeleteObject", "arn:aws:s3:::team/recordings/*"),
-                ("s3:DeleteObject", "arn:aws:s3:::team/egress/*"),
-            }
-            for function in ("DeleteRecording", "ReconcileRecordings")
-        },
+        "GetRecording": read,
+        "StopRecording": read,
+        "ReceiveLivekitWebhook": read,
+        "DeleteRecording": remove,
+        "ReconcileRecordings": read | remove,
     }
 
 
@@ -195,7 +195,10 @@ def test_options_grant_only_what_they_need() -> None:
     assert changes(SubnetIds="subnet-1", SecurityGroupIds="sg-1") == dict.fromkeys(
         FUNCTIONS, (NETWORK, set())
     )
-    assert changes(BucketKeyArn="key") == {"GetRecording": ({("kms:Decrypt", "key")}, set())}
+    decrypt = ({("kms:Decrypt", "key")}, set[tuple[str, str]]())
+    assert changes(BucketKeyArn="key") == dict.fromkeys(
+        ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings"), decrypt
+    )
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
 

@@ -27,7 +27,7 @@ from moto.server import ThreadedMotoServer
 from livekit_standin import __main__ as command_line
 from livekit_standin.server import DEMO_ROOM, Options, build
 from livekit_standin.timing import Delay, Timing
-from recorder.livekit import egress
+from recorder.livekit import client as product
 from tests.livekit.recorded import KEY, SECRET, Step, load
 from tests.livekit.replay import masked
 
@@ -478,4 +478,4 @@ def test_a_connection_is_kept_longer_than_the_functions_use_it(
     command_line.main()
     kept = given["timeout_keep_alive"]
     assert isinstance(kept, int)
-    assert kept > egress._IDLE_SECONDS
+    assert kept > product._IDLE_SECONDS

@@ -59,7 +59,7 @@ def test_failure_is_told_with_its_reason(deployment: Deployment, alice: User) ->
     deployment.sweep()
     last = deployment.events()[-1]
     assert last["type"] == "RecordingFailed"
-    assert cast("RecordingJson", last["recording"])["failureReason"] == "signal: killed"
+    assert cast("RecordingJson", last["recording"])["failureReason"] == "the process that recorded was killed"
 
 
 def test_event_carries_the_recording_as_it_was_then(deployment: Deployment, alice: User) -> None:

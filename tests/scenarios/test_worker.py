@@ -377,7 +377,7 @@ def test_t41_handler_that_dies_leaves_its_reason_and_the_known_name(
 
     answer = alice.get(recording_id)
     assert (answer.recording["status"], answer.recording["failureCode"]) == ("failed", "500")
-    assert answer.recording["failureReason"] == "signal: killed"
+    assert answer.recording["failureReason"] == "the process that recorded was killed"
     assert answer.recording["storageKey"] == known
     assert answer.json["downloadUrl"] is None
 

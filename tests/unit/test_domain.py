@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.domain.egress import EgressFile, EgressSnapshot, EgressStatus
+from recorder.domain.egress import EgressSnapshot, EgressStatus
 from recorder.domain.events import EVENTS, EventType, event_of
 from recorder.domain.lifecycle import (
     OBSERVED,
@@ -21,6 +21,7 @@ from recorder.domain.lifecycle import (
     mark_deleted,
     request_stop,
 )
+from recorder.domain.outputs import FileResult
 from recorder.domain.recording import LIVE, Status, StopReason
 from recorder.domain.schedule import Policy, backoff, reschedule
 from tests.support.recordings import T0, recording
@@ -38,15 +39,24 @@ FINAL = set(Status) - LIVE
 # One life of an egress, as far as it may get, with what its reports say.
 STARTING = EgressSnapshot(egress_id="EG_1", status=EgressStatus.STARTING, room_sid="RM_1")
 ACTIVE = replace(
-    STARTING, status=EgressStatus.ACTIVE, file=EgressFile(key="r/recording.mp4", started_at=T0 + MINUTE)
+    STARTING,
+    status=EgressStatus.ACTIVE,
+    files=(FileResult(name="r/recording.mp4", keys=("r/recording.mp4",), started_at=T0 + MINUTE),),
 )
 ENDING = replace(ACTIVE, status=EgressStatus.ENDING, details="End reason: StopEgress API")
 COMPLETE = replace(
     ENDING,
     status=EgressStatus.COMPLETE,
     ended_at=T0 + 2 * MINUTE,
-    file=EgressFile(
-        key="r/recording.mp4", size=7, duration=60.0, location="https://x", started_at=T0 + MINUTE
+    files=(
+        FileResult(
+            name="r/recording.mp4",
+            keys=("r/recording.mp4",),
+            size=7,
+            duration=60.0,
+            location="https://x",
+            started_at=T0 + MINUTE,
+        ),
     ),
 )
 LIMIT_REACHED = replace(COMPLETE, status=EgressStatus.LIMIT_REACHED, error="limit", error_code=413)
@@ -69,13 +79,20 @@ snapshots = st.builds(
     error_code=st.integers(0, 600),
     details=st.sampled_from(["", "End reason: Source closed", "nothing known"]),
     backup_storage_used=st.booleans(),
-    file=st.builds(
-        EgressFile,
-        key=st.none() | st.just("r/recording.mp4"),
-        size=st.none() | st.integers(1, 2**63 - 1),
-        duration=st.none() | st.just(1.5),
-        location=st.none() | st.just("https://x"),
-        started_at=st.none() | st.just(T0),
+    files=st.tuples()
+    | st.tuples(
+        st.builds(
+            FileResult,
+            name=st.none() | st.just("r/recording.mp4"),
+            keys=st.just(())
+            | st.just(("r/recording.mp4",))
+            | st.just(("p/r/recording.mp4", "r/recording.mp4")),
+            size=st.none() | st.integers(1, 2**63 - 1),
+            duration=st.none() | st.just(1.5),
+            location=st.none() | st.just("https://x"),
+            started_at=st.none() | st.just(T0),
+            checked=st.booleans(),
+        )
     ),
 )
 moments = st.integers(0, 10_000).map(lambda seconds: T0 + timedelta(seconds=seconds))
@@ -150,7 +167,8 @@ class TestSnapshots:
     @given(st.lists(snapshots, max_size=8))
     def test_a_file_is_downloadable_only_under_a_real_name(self, said: list[EgressSnapshot]) -> None:
         for row in lived(recording(), said):
-            assert not row.downloadable or (row.status in FINAL and row.storage_key == "r/recording.mp4")
+            named = row.storage_key in {"r/recording.mp4", "p/r/recording.mp4"}
+            assert not row.downloadable or (row.status in FINAL and named)
 
     @pytest.mark.parametrize("status", [each for each in EgressStatus if each is not EgressStatus.UNKNOWN])
     def test_every_status_but_the_unknown_is_observed(self, status: EgressStatus) -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recorder.aws.storage import S3Storage, content_disposition
-from recorder.domain.recording import object_prefix
+from recorder.domain.recording import as_file_name, object_prefix
 from recorder.settings import AwsSettings
 from recorder.telemetry import Code, log
 from recorder.untrusted import cleaned
@@ -57,13 +57,18 @@ def test_no_file_name_escapes_its_header(file_name: str) -> None:
 @given(room_names)
 @example("👩" * 512)
 @example("x" * 512)
+@example("../../etc/passwd")
+@example("a\\b\u202ec")
+@example("👩\u200d👧")
 def test_every_room_name_makes_a_file_name_that_disks_and_links_can_carry(room_name: str) -> None:
     file_name = recording(room_name=room_name, storage_key="recordings/a/recording.mp4").file_name
 
     assert file_name is not None
     assert re.fullmatch(r".* \d{4}-\d\d-\d\d \d\d-\d\d-\d\d\.mp4", file_name)
     assert len(file_name.encode()) <= 255
-    assert room_name.startswith(file_name[:-24])
+    assert as_file_name(room_name).startswith(file_name[:-24])
+    assert file_name == as_file_name(file_name)
+    assert not {*file_name} & {*"/\\\u202e"}
     storage = S3Storage("bucket", SETTINGS, pytest.fail)
     url, _ = storage.download_url(
         "recordings/a/b.mp4", file_name=file_name, mime_type="video/mp4", seconds=3600

@@ -115,7 +115,8 @@ class Environment:
     @cached_property
     def egress(self) -> Egress:
         """LiveKit's egress and rooms. Raises EgressNotAskedError."""
-        from recorder.livekit.egress import LiveKitEgress, connect
+        from recorder.livekit.client import connect
+        from recorder.livekit.egress import LiveKitEgress
 
         url, upload, keys = LiveKitSettings.from_environment().url, self.upload_settings, self._livekit_keys()
         return LiveKitEgress(

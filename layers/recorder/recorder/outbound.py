@@ -45,7 +45,8 @@ def _request(
         else HTTPConnection(host, address.port, timeout=seconds)
     )
     try:
-        connection.request(method, address.path or "/", body=body, headers=headers)
+        path = f"{address.path or '/'}{f'?{address.query}' if address.query else ''}"
+        connection.request(method, path, body=body, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
     except HTTPException as error:

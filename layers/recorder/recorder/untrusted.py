@@ -10,6 +10,7 @@ CONTROL_CHARACTERS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 """As they stand in a character class of a regular expression (Python, ECMA 262): they forge lines of a log or a
 header, and Postgres refuses NUL."""
 PRINTABLE: Final = rf"^[^{CONTROL_CHARACTERS}]*$"
+_ADDRESS: Final = re.compile(r"(\w+://)(?:[^\s/@\"]*@)?([^\s/?#\"]*)[^\s\"]*")
 # Half a surrogate pair is none of Unicode's characters, but one of Python's.
 _UNPRINTABLE: Final = re.compile(rf"[{CONTROL_CHARACTERS}\ud800-\udfff]")
 
@@ -22,6 +23,11 @@ def printable(text: str) -> bool:
 def cleaned(text: str) -> str:
     """Return a text with spaces in place of its control characters."""
     return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
+
+
+def hosts_only(text: str) -> str:
+    """Return a text with its addresses cut off behind the host: the rest may be a key or a signature."""
+    return _ADDRESS.sub(r"\1\2", text)
 
 
 def json_value(text: str | bytes) -> object:

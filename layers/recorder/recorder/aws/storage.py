@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from recorder.aws.calls import host, presigned_get
-from recorder.domain.recording import Recording, StoredFile
+from recorder.aws.media import CHUNK, seconds_of
+from recorder.domain.outputs import media_among
+from recorder.domain.recording import Recording, StoredFile, as_file_name
 from recorder.errors import AwsError, StorageUnavailableError
+from recorder.outbound import get
+from recorder.usecases.ports import Media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from recorder.settings import AwsSettings
 
 _PAGE: Final = 1000
-_MANIFEST: Final = ".json"
+_READ_SECONDS: Final = 3
 
 
 class S3Storage:
@@ -43,22 +49,44 @@ class S3Storage:
         except AwsError as error:
             raise StorageUnavailableError("the storage is not available") from error
 
+    def inspect(self, key: str) -> Media | None:
+        head = self._read(key, f"bytes=0-{CHUNK - 1}")
+        if not head:
+            return None
+
+        def read(start: int) -> bytes:
+            return self._read(key, f"bytes={start}-{start + CHUNK - 1}" if start >= 0 else f"bytes={start}")
+
+        return Media(seconds_of(head, key.rpartition(".")[2].lower(), read))
+
     def find(self, recording: Recording) -> StoredFile | None:
-        prefix = (
-            recording.storage_key if _taken_over(recording) and recording.storage_key else recording.prefix
-        )
-        for file in self._list(prefix):
-            if not file.key.endswith(_MANIFEST):
-                return file
-        return None
+        places = recording.folders if recording.outside_key is None else (recording.outside_key,)
+        file = media_among((each for place in places for each in self._list(place)), recording)
+        if file is None:
+            return None
+        media = self.inspect(file.key)
+        return None if media is None else replace(file, duration=media.duration)
 
     def delete(self, recording: Recording) -> None:
-        keys = [file.key for file in self._list(recording.prefix)]
-        if recording.storage_key is not None and _taken_over(recording):
-            keys.append(recording.storage_key)
+        keys = [file.key for folder in recording.folders for file in self._list(folder)]
+        if recording.outside_key is not None:
+            keys.append(recording.outside_key)
         for start in range(0, len(keys), _PAGE):
             objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + _PAGE]]
             self._delete(objects)
+
+    def _read(self, key: str, wanted: str) -> bytes:
+        """Return this range of an object; b"" where there is none, or no such object."""
+        try:
+            url, _ = presigned_get(self._settings, self._url(key), {}, _READ_SECONDS)
+            status, data = get(url, {"Range": wanted}, seconds=_READ_SECONDS)
+        except (AwsError, OSError) as error:
+            raise StorageUnavailableError("the storage is not available") from error
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            return data
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
+            return b""
+        raise StorageUnavailableError(f"the storage answered {status}")
 
     def _delete(self, objects: list[ObjectIdentifierTypeDef]) -> None:
         with _errors():
@@ -89,11 +117,6 @@ class S3Storage:
         return f"https://{self._bucket}.{host('s3', self._settings.region)}/{path}"
 
 
-def _taken_over(recording: Recording) -> bool:
-    # A row taken over from another table keeps its file where it always was.
-    return recording.storage_key is not None and not recording.storage_key.startswith(recording.prefix)
-
-
 @contextmanager
 def _errors() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where a client is used
@@ -106,7 +129,6 @@ def _errors() -> Iterator[None]:
 
 def content_disposition(file_name: str) -> str:
     """Return the header that saves a download under `file_name` (RFC 6266, RFC 5987)."""
-    safe = "".join(character if character.isprintable() else " " for character in file_name)
-    safe = safe.replace("/", "-").replace("\\", "-")
+    safe = as_file_name(file_name)
     plain = "".join(character if character.isascii() and character != '"' else "_" for character in safe)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -53,7 +53,7 @@ class RecordingJson(TypedDict):
     fileSize: int | None
     """Bytes, once the file is there."""
     duration: float | None
-    """Seconds, once the file is there."""
+    """Seconds, once the file is there: the file's own."""
     userId: str
     """Whose recording it is: the subject of the token that started it."""
     createdAt: Time
@@ -71,11 +71,18 @@ class RecordingJson(TypedDict):
     videoBitrate: int | None
     """kbit/s, where the request named it."""
     failureCode: str | None
-    """Why it failed: one of ours, such as `worker_lost`, or LiveKit's numeric error code."""
+    """Why it failed: one of ours, such as `worker_lost`, or LiveKit's numeric error code.
+
+    With `completed`, `stored_elsewhere`: its file is not in this deployment's bucket.
+    """
     failureReason: str | None
     """Why it failed, for a person."""
     endReason: str | None
-    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `source_closed` or `limit_reached`."""
+    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `source_closed` or `limit_reached`.
+
+    Or, where LiveKit's worker ended it: `cpu_exhausted`, `process_killed`, `streams_stopped`, `failure`, and
+    `ended_by_worker` for a reason that this version does not know.
+    """
     maxDuration: int | None
     """Seconds after which it is stopped."""
     expiresAt: Time | None
@@ -137,6 +144,15 @@ class SuccessJson(TypedDict):
 
     success: bool
     """Always true."""
+
+
+class DeletedJson(TypedDict):
+    """The answer of Delete."""
+
+    success: bool
+    """Always true."""
+    notDeleted: NotRequired[list[str]]
+    """Addresses of files that stay: LiveKit's worker put them into a storage that is not this deployment's."""
 
 
 class ErrorDetailJson(TypedDict):
@@ -212,6 +228,11 @@ def stopped_json(recording: Recording) -> StoppedJson:
         "fileUrl": recording.file_url,
         "duration": recording.duration,
     }
+
+
+def deleted_json(left: str | None) -> DeletedJson:
+    """Return the answer of Delete; `left` is the address of a file that stays."""
+    return {"success": True} if left is None else {"success": True, "notDeleted": [left]}
 
 
 def time_json(time: datetime | None) -> str | None:

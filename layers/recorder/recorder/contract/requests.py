@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from recorder.domain.sources import Encoding, RoomComposite, Track
 from recorder.untrusted import CONTROL_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
+
+    from recorder.domain.sources import Offered
 
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
 LAYOUTS: Final = tuple(
@@ -30,6 +35,22 @@ def _whole(value: object) -> object:
 
 
 _WHOLE: Final = BeforeValidator(_whole)
+
+_FIELDS_OF_1_0: Final = frozenset(
+    {
+        "room_name",
+        "layout",
+        "resolution",
+        "codec",
+        "audio_codec",
+        "audio_bitrate",
+        "video_bitrate",
+        "track_based",
+        "track_sid",
+        "max_duration",
+    }
+)
+"""The fields that a start request had in release 1.0, whose fingerprints are of all of them."""
 
 # What the validator below and the service demand of fields together, for the OpenAPI document.
 _KINDS: Final[tuple[JsonDict, ...]] = (
@@ -119,3 +140,42 @@ class StartRequest(BaseModel):
         if self.track_sid is not None and not self.track_based:
             raise PydanticCustomError("trackBased", "must be true when trackSid is given")
         return self
+
+    @property
+    def kind(self) -> Offered:
+        """What is to be recorded."""
+        if self.track_sid is not None:
+            # A track keeps its own codec: only what the caller said of it is known.
+            expected = self.codec if "codec" in self.model_fields_set else None
+            return Track(room_name=self.room_name, track_sid=self.track_sid, codec=expected)
+        return RoomComposite(
+            room_name=self.room_name,
+            layout=self.layout,
+            encoding=Encoding(
+                resolution=self.resolution,
+                codec=self.codec,
+                audio_codec=self.audio_codec,
+                audio_bitrate=self.audio_bitrate,
+                video_bitrate=self.video_bitrate,
+            ),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this request from another one under the same idempotency key.
+
+        It is made of the fields that the caller gave, so that it stays the same in releases with more of them.
+        """
+        given = self.model_dump(mode="json", exclude_unset=True)
+        return _digest(json.dumps(given, sort_keys=True, separators=(",", ":")))
+
+    @property
+    def fingerprint_of_1_0(self) -> str | None:
+        """The fingerprint that release 1.0 stored for this request; None where that had no such request."""
+        if not self.model_fields_set <= _FIELDS_OF_1_0:
+            return None
+        return _digest(self.model_dump_json(include=set(_FIELDS_OF_1_0)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

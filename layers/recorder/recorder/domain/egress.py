@@ -7,10 +7,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from recorder.domain.outputs import FileResult
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
+
+    from recorder.domain.outputs import SegmentsResult, StreamResult, TakeId, ThumbnailsResult
 
 
 class EgressStatus(StrEnum):
@@ -30,25 +34,52 @@ ENDING: Final = frozenset({EgressStatus.ENDING, EgressStatus.COMPLETE, EgressSta
 """What an egress may be that no longer records, while its file is on its way."""
 
 
-# `EgressInfo.details` of LiveKit egress 1.14, as recorded; anything else is no reason that a client could act on.
-END_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+ENDED: Final = frozenset(
+    {EgressStatus.COMPLETE, EgressStatus.FAILED, EgressStatus.ABORTED, EgressStatus.LIMIT_REACHED}
+)
+"""What an egress is that is over."""
+
+
+STOPPED: Final = "stopped"
+"""The end reason of an egress that somebody stopped."""
+_UNKNOWN_END: Final = "ended_by_worker"
+
+# `EgressInfo.details` of LiveKit egress 1.14, as recorded or read in its source.
+_END_REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "End reason: StopEgress API": "stopped",
+        "End reason: StopEgress API": STOPPED,
         "End reason: Source closed": "source_closed",
         "End reason: Session limit reached": "limit_reached",
+        "End reason: CPU exhausted": "cpu_exhausted",
+        "End reason: Process killed": "process_killed",
+        "End reason: All streams stopped": "streams_stopped",
+        "End reason: Failure": "failure",
     }
 )
 
+_GOOD_ENDS: Final = frozenset({None, STOPPED, "source_closed", "limit_reached", "streams_stopped"})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressFile:
-    """One result file as LiveKit reports it; size and location are real only on a final status."""
-
-    key: str | None = None
-    size: int | None = None
-    duration: float | None = None
-    location: str | None = None
-    started_at: datetime | None = None
+# What LiveKit's error begins with, and what that means for a person. The text itself names hosts and buckets.
+_FAILURES: Final = (
+    ("S3 upload failed", "the file could not be uploaded to the storage"),
+    ("signal: killed", "the process that recorded was killed"),
+    ("server is shutting down", "the worker that recorded was shut down"),
+    ("recording ended early", "the recorder lost its connection to the room"),
+    ("Start signal not received", "it ended before anything was recorded"),
+    ("Stop called before pipeline could start", "it was stopped before anything was recorded"),
+)
+_FAILURES_BY_CODE: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "the recorder could not do what was asked of it",
+        403: "the recorder was not allowed to go on",
+        404: "what was to be recorded did not appear in the room",
+        408: "the recorder waited too long",
+        412: "it ended before anything was recorded",
+        413: "LiveKit's limit for one recording was reached",
+        503: "the recorder lost a connection that it needs",
+    }
+)
+_FAILURE: Final = "the recorder failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +88,8 @@ class EgressSnapshot:
 
     egress_id: str
     status: EgressStatus
-    recording_id: UUID | None = None
-    """The recording in whose folder the egress writes, if it is one of this deployment."""
+    owner: TakeId | None = None
+    """The take in whose folder the egress writes, if it is one of this deployment."""
     room_name: str = ""
     room_sid: str | None = None
     started_at: datetime | None = None
@@ -66,13 +97,52 @@ class EgressSnapshot:
     error: str = ""
     error_code: int = 0
     details: str = ""
-    file: EgressFile = EgressFile()
+    files: tuple[FileResult, ...] = ()
+    segments: tuple[SegmentsResult, ...] = ()
+    thumbnails: tuple[ThumbnailsResult, ...] = ()
+    streams: tuple[StreamResult, ...] = ()
     backup_storage_used: bool = False
+    """The worker could not write to our bucket, and put some of the results into one of its own."""
+
+    @property
+    def recording_id(self) -> UUID | None:
+        """The recording in whose folder the egress writes, if it is one of this deployment."""
+        return None if self.owner is None else self.owner.recording_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the egress is over."""
+        return self.status in ENDED
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the egress ended, in one word; None where LiveKit gives no reason."""
+        if self.status is EgressStatus.LIMIT_REACHED:
+            return "limit_reached"
+        return _END_REASONS.get(self.details, _UNKNOWN_END) if self.details else None
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether the egress ended otherwise than by a wish, a limit, or with what it recorded."""
+        return self.ended and (bool(self.error) or self.end_reason not in _GOOD_ENDS)
+
+    @property
+    def failure_reason(self) -> str:
+        """Why the egress failed, for a person: without LiveKit's own text, which names what is internal."""
+        for beginning, reason in _FAILURES:
+            if self.error.startswith(beginning):
+                return reason
+        return _FAILURES_BY_CODE.get(self.error_code, _FAILURE)
+
+    @property
+    def file(self) -> FileResult:
+        """The file of the recording; without any fact where LiveKit reports none."""
+        return self.files[0] if self.files else FileResult()
 
     @property
     def has_file(self) -> bool:
         """Whether the egress has put its file somewhere."""
-        return self.backup_storage_used or self.file.size is not None or self.file.location is not None
+        return self.file.stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain.egress import END_REASONS, EgressSnapshot, EgressStatus
+from recorder.domain.egress import STOPPED, EgressSnapshot, EgressStatus
 from recorder.domain.recording import (
     LIVE,
     OWN_VERDICTS,
@@ -68,6 +68,12 @@ GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
 )
 
 
+STORED_ELSEWHERE: Final = (
+    "LiveKit's worker put the file into a storage of its own, not into this deployment's bucket: there is no"
+    " download link, and deleting the recording leaves the file. fileUrl is its address, as far as LiveKit told it."
+)
+
+
 FAILURE_REASON_LENGTH: Final = 500
 
 
@@ -92,9 +98,7 @@ def apply_snapshot(
     changed = _with_file(recording, snapshot, final=observed not in LIVE)
     if observed in TRANSITIONS[recording.status]:
         changed = _with_status(changed, snapshot, observed)
-        if observed is Status.FAILED and not changed.downloadable:
-            # A worker that was killed reports no file, nor does a failure that follows a success, and a second
-            # egress may have stored one: look for it.
+        if observed not in LIVE and _needs_look(changed, snapshot):
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
     elif (
         observed in RUNNING
@@ -112,21 +116,28 @@ def apply_snapshot(
     return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
 
 
+def _needs_look(ended: Recording, snapshot: EgressSnapshot) -> bool:
+    """Tell whether the bucket has to be asked about a recording that has just ended.
+
+    LiveKit names a file, and nobody has seen it yet. Or it names none: a worker that was killed reports no file, nor
+    does a failure that follows a success, and a second egress may have stored one.
+    """
+    return not snapshot.file.checked if ended.downloadable else ended.status is Status.FAILED
+
+
 def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
     file = snapshot.file
     if recording.live and file.started_at not in {None, recording.started_at}:
         recording = replace(recording, started_at=file.started_at)
     if recording.downloadable:
-        # What was completed from the file itself learns the rest when LiveKit remembers.
-        if final and file.key == recording.storage_key and recording.duration is None:
-            return replace(recording, duration=file.duration, file_url=file.location)
+        # Completed from S3 alone: duration and URL are filled in once LiveKit reports them.
+        if final and file.key == recording.storage_key and recording.file_url is None:
+            return replace(recording, duration=recording.duration or file.duration, file_url=file.location)
         return recording
-    if snapshot.backup_storage_used:
-        return replace(recording, storage_key=None, file_url=file.location, duration=file.duration)
     if final and snapshot.has_file:
         return replace(
             recording,
-            storage_key=file.key or recording.storage_key,
+            storage_key=file.key if file.name else recording.storage_key,
             file_size=file.size or 0,
             file_url=file.location,
             duration=file.duration,
@@ -147,13 +158,18 @@ def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status)
         absent_since=None,
         handler_silent_since=None,
     )
-    if status is Status.COMPLETED:
-        return ended
-    reason = snapshot.error or snapshot.details or "LiveKit gave no reason"
+    if status is Status.FAILED:
+        code = _failure_code(recording, snapshot)
+        return replace(ended, failure_code=code, failure_reason=snapshot.failure_reason)
+    return ended if ended.storage_key is not None else _stored_elsewhere(ended)
+
+
+def _stored_elsewhere(recording: Recording) -> Recording:
     return replace(
-        ended,
-        failure_code=_failure_code(recording, snapshot),
-        failure_reason=reason[:FAILURE_REASON_LENGTH],
+        recording,
+        storage_key=None,
+        failure_code=FailureCode.STORED_ELSEWHERE,
+        failure_reason=STORED_ELSEWHERE,
     )
 
 
@@ -168,9 +184,9 @@ def _failure_code(recording: Recording, snapshot: EgressSnapshot) -> str:
 
 
 def _end_reason(recording: Recording, snapshot: EgressSnapshot) -> str | None:
-    if snapshot.status is EgressStatus.LIMIT_REACHED:
-        return "limit_reached"
-    return recording.stop_reason or END_REASONS.get(snapshot.details)
+    """Return why LiveKit says that it ended; where somebody stopped it, why they did."""
+    told = snapshot.end_reason
+    return recording.stop_reason or told if told in {None, STOPPED} else told
 
 
 def request_stop(recording: Recording, reason: StopReason, now: datetime) -> Recording | None:
@@ -225,23 +241,33 @@ def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Poli
     return next_version(recording, failed, now)
 
 
-def complete_from_file(recording: Recording, file: StoredFile, now: datetime) -> Recording | None:
-    """Take a file that lies in the recording's folder as what is left of an egress that LiveKit forgot.
+def complete_from_file(recording: Recording, file: StoredFile | None, now: datetime) -> Recording | None:
+    """Take in what the bucket says of a recording's file.
 
-    A live recording is completed by it; a failed one stays failed and becomes downloadable.
+    A file completes a live recording, makes a failed one downloadable, and corrects what LiveKit said of one that is
+    completed. Where the bucket has none, a recording that was completed by LiveKit's word has its file elsewhere.
     """
-    if recording.downloadable:
-        return None
-    found = replace(recording, storage_key=file.key, file_size=file.size)
+    if file is None:
+        unseen = recording.downloadable and recording.late_upload_until is not None
+        if recording.status is not Status.COMPLETED or not unseen:
+            return None
+        return next_version(recording, replace(_stored_elsewhere(recording), late_upload_until=None), now)
+    found = replace(
+        recording,
+        storage_key=file.key,
+        file_size=file.size,
+        duration=file.duration or recording.duration,
+    )
     if Status.COMPLETED in TRANSITIONS[recording.status]:
         found = replace(
             found,
             status=Status.COMPLETED,
             stopped_at=file.modified_at,
             end_reason=recording.stop_reason,
-            late_upload_until=None,
         )
-    return next_version(recording, found, now)
+    if found.status is Status.COMPLETED:
+        found = replace(found, late_upload_until=None)
+    return None if found == recording else next_version(recording, found, now)
 
 
 def next_version(before: Recording, after: Recording, now: datetime) -> Recording:

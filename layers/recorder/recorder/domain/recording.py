@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -55,13 +56,19 @@ class FailureCode(StrEnum):
     STOP_TIMEOUT = "stop_timeout"
     WORKER_LOST = "worker_lost"
     EGRESS_LOST = "egress_lost"
+    STORED_ELSEWHERE = "stored_elsewhere"
+    """It is completed, but its file lies in a storage that is not this deployment's."""
 
 
 CLIENT_FAULTS: Final = frozenset({FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED})
 """What a client can mend; everything else needs an operator's eye."""
 
 
-OWN_VERDICTS: Final = frozenset(FailureCode) - {FailureCode.EGRESS_FAILED, FailureCode.EGRESS_ABORTED}
+OWN_VERDICTS: Final = frozenset(FailureCode) - {
+    FailureCode.EGRESS_FAILED,
+    FailureCode.EGRESS_ABORTED,
+    FailureCode.STORED_ELSEWHERE,
+}
 """What LiveKit did not say of an egress: one may run all the same."""
 
 
@@ -73,6 +80,10 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 PREFIX: Final = "recordings/"
 
 
+# Control characters, marks that change the direction of the writing, and halves of surrogate pairs.
+_NO_FILE_NAME: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 FILE_NAME_BYTES: Final = 200
 """What a room may give to a file's name: most file systems take 255 in all."""
 
@@ -121,7 +132,10 @@ class Recording:
     stop_requested_at: datetime | None = None
     deleted_at: datetime | None = None
     late_upload_until: datetime | None = None
-    """Until when a file may still arrive although the recording is final: set where we, not LiveKit, ended it."""
+    """Until when the bucket is asked about a final recording.
+
+    A file may still arrive, where we and not LiveKit ended it; or LiveKit named a file that nobody has seen yet.
+    """
     recorder_seen_at: datetime | None = None
     """When the room first showed the egress among its participants."""
     absent_since: datetime | None = None
@@ -147,6 +161,26 @@ class Recording:
     def prefix(self) -> str:
         """The folder in the bucket that holds every object of this recording."""
         return object_prefix(self.id)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Every folder that may hold objects of this recording.
+
+        A worker that is configured with a prefix writes into a folder of the same name behind that prefix.
+        """
+        before, own, _ = (self.storage_key or "").partition(self.prefix)
+        return (self.prefix, before + self.prefix) if own and before else (self.prefix,)
+
+    @property
+    def outside_key(self) -> str | None:
+        """The key of the file where it lies in none of the folders: of a row taken over from another table."""
+        key = self.storage_key
+        return None if key is None or key.startswith(self.folders) else key
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Where the file lies that is in no bucket of this deployment; None where no such file is known."""
+        return self.file_url if not self.live and self.storage_key is None else None
 
     @property
     def downloadable(self) -> bool:
@@ -181,7 +215,7 @@ class Recording:
         extension = self.extension
         if extension is None:
             return None
-        room = self.room_name.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
+        room = as_file_name(self.room_name).encode()[:FILE_NAME_BYTES].decode(errors="ignore")
         # A date and a time as file systems take them; strftime would take three times as long.
         asked_at = (
             self.created_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds").replace(":", "-")
@@ -195,11 +229,18 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """An object that is in the bucket."""
+    """A file that is in the bucket."""
 
     key: str
     size: int
     modified_at: datetime
+    duration: float | None = None
+    """Seconds, where the file says so itself and was asked."""
+
+
+def as_file_name(text: str) -> str:
+    """Return a text that is one file's name everywhere, and reads as it is: no folders, no marks of direction."""
+    return _NO_FILE_NAME.sub(" ", text).replace("/", "-").replace("\\", "-")
 
 
 def object_prefix(recording_id: UUID) -> str:

@@ -1,24 +1,16 @@
-"""LiveKit's Egress and RoomService through livekit-api; its types and errors end here.
-
-livekit-api's own time-out has no effect with aiohttp, so each call is bounded here; its failover replays POSTs,
-which would start an egress twice, so it is off.
-"""
+"""LiveKit's Egress and RoomService, as `usecases.ports.Egress`."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from livekit import api
 from livekit.protocol import egress as protocol
 from livekit.protocol import models
 from livekit.protocol.room import ListParticipantsRequest, ListRoomsRequest
 
 from recorder.domain.egress import EgressSnapshot, OpenRoom
-from recorder.domain.sources import Source
 from recorder.domain.verdict import Handler
 from recorder.errors import (
     EgressEndedError,
@@ -31,14 +23,17 @@ from recorder.errors import (
     RecorderError,
     RoomNotFoundError,
 )
+from recorder.livekit.client import Client, bounded
 from recorder.livekit.info import DEPLOYMENT_METADATA, snapshot_of
 from recorder.livekit.lookup import FIND_SECONDS
-from recorder.untrusted import cleaned
+from recorder.livekit.requests import Delivery, StartRequest, start_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from recorder.domain.recording import Recording
+    from recorder.domain.outputs import Output
+    from recorder.domain.sources import Kind
+    from recorder.livekit.client import LiveKit
     from recorder.settings import StorageSettings, UploadSettings
     from recorder.usecases.ports import Answer
 
@@ -53,8 +48,8 @@ HANDLER_CONCURRENCY: Final = 32
 """Such a call waits and does nothing, and when a host dies, all of its handlers are silent at once."""
 _PROMPT_SECONDS: Final = 1.0
 _SOUGHT_SECONDS: Final = 2.9
-_IDLE_SECONDS: Final = 10.0
-_PREFIX: Final = "twirp error unknown: "
+_PAGES: Final = 1000
+"""So many pages a list may have; `LIST_SECONDS` bounds them together."""
 
 # Answers that say for certain that nothing was started; every other failure of Start says nothing.
 _START_ERRORS: Final[Mapping[str, type[RecorderError]]] = {
@@ -75,31 +70,6 @@ _STOP_ERRORS: Final[Mapping[str, type[RecorderError]]] = {
 _FIND_ERRORS: Final[Mapping[str, type[RecorderError]]] = {"not_found": EgressNotFoundError}
 _NONE: Final[Mapping[str, type[RecorderError]]] = {}
 
-# Width and height in pixels and the default video bitrate in kbit/s: LiveKit's presets know no 480p.
-RESOLUTIONS: Final[Mapping[str, tuple[int, int, int]]] = {
-    "1080p": (1920, 1080, 4500),
-    "720p": (1280, 720, 3000),
-    "480p": (854, 480, 1500),
-}
-FRAMERATE: Final = 30
-AUDIO_BITRATE: Final = 128
-_AUDIO_CODECS: Final = {"aac": models.AudioCodec.AAC, "opus": models.AudioCodec.OPUS}
-
-
-class LiveKit(Protocol):
-    """The part of `livekit.api.LiveKitAPI` that is used here."""
-
-    @property
-    def egress(self) -> api.egress_service.EgressService:
-        """The Egress service."""
-
-    @property
-    def room(self) -> api.room_service.RoomService:
-        """The RoomService."""
-
-    async def aclose(self) -> None:
-        """Close the HTTP session."""
-
 
 class LiveKitEgress:
     """LiveKit's egress and rooms, as `usecases.ports.Egress`."""
@@ -114,23 +84,17 @@ class LiveKitEgress:
         upload_credentials: Mapping[str, str] | None = None,
     ) -> None:
         """Take `connect`, which is called inside the event loop that all calls share."""
-        self._connect = connect
+        self._client = Client(connect)
         self._api_key = api_key
         self._storage = storage
         self._upload = upload
         self._upload_credentials = upload_credentials or {}
-        self._runner = asyncio.Runner()
-        self._client: LiveKit | None = None
-        self._used_at = 0.0
 
-    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
-        webhooks = [models.WebhookConfig(url=webhook_url, signing_key=self._api_key)] if webhook_url else []
-        if recording.source is Source.TRACK:
-            track = self._track_request(recording, webhooks)
-            info = self._run(lambda client: _start(client.egress.start_track_egress(track)))
-        else:
-            composite = self._composite_request(recording, webhooks)
-            info = self._run(lambda client: _start(client.egress.start_room_composite_egress(composite)))
+    def start(self, kind: Kind, outputs: Sequence[Output], webhook_url: str | None) -> EgressSnapshot:
+        request = start_request(kind, outputs, self._delivery(webhook_url))
+        info = self._client.run(
+            lambda livekit: bounded(_started(livekit, request), START_SECONDS, _START_ERRORS)
+        )
         return snapshot_of(info, self._storage)
 
     def stop(self, egress_id: str) -> EgressSnapshot:
@@ -141,9 +105,9 @@ class LiveKitEgress:
 
     def find_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
 
-        async def find(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
+        async def find(livekit: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.ListEgressRequest(egress_id=egress_id)
-            answer = await _bounded(client.egress.list_egress(request), FIND_SECONDS, _FIND_ERRORS)
+            answer = await bounded(livekit.egress.list_egress(request), FIND_SECONDS, _FIND_ERRORS)
             if not answer.items:
                 # LiveKit answers an id that it does not know with not_found: this is no answer of LiveKit's.
                 raise EgressUnansweredError(egress_id)
@@ -153,21 +117,21 @@ class LiveKitEgress:
 
     def stop_many(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Answer]:
 
-        async def stop(client: LiveKit, egress_id: str) -> protocol.EgressInfo:
+        async def stop(livekit: LiveKit, egress_id: str) -> protocol.EgressInfo:
             request = protocol.StopEgressRequest(egress_id=egress_id)
-            return await _bounded(client.egress.stop_egress(request), STOP_SECONDS, _STOP_ERRORS)
+            return await bounded(livekit.egress.stop_egress(request), STOP_SECONDS, _STOP_ERRORS)
 
         return self._many(egress_ids, stop, seconds)
 
     def ask_handlers(self, egress_ids: Iterable[str], *, seconds: float) -> dict[str, Handler]:
 
-        async def ask(client: LiveKit, egress_id: str) -> Handler:
+        async def ask(livekit: LiveKit, egress_id: str) -> Handler:
             loop = asyncio.get_running_loop()
             began = loop.time()
             try:
                 async with asyncio.timeout(HANDLER_SECONDS):
                     # Without URLs it changes nothing.
-                    await client.egress.update_stream(protocol.UpdateStreamRequest(egress_id=egress_id))
+                    await livekit.egress.update_stream(protocol.UpdateStreamRequest(egress_id=egress_id))
             except api.ServerError as error:
                 return _handler(error, loop.time() - began)
             except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
@@ -187,9 +151,9 @@ class LiveKitEgress:
         return self._list(protocol.ListEgressRequest(room_name=room_name))
 
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
-        answer = self._run(
-            lambda client: _bounded(
-                client.room.list_rooms(ListRoomsRequest(names=room_names)), LIST_SECONDS, _NONE
+        answer = self._client.run(
+            lambda livekit: bounded(
+                livekit.room.list_rooms(ListRoomsRequest(names=room_names)), LIST_SECONDS, _NONE
             )
         )
         return {room.name: OpenRoom(sid=room.sid, recorded=room.active_recording) for room in answer.rooms}
@@ -197,8 +161,8 @@ class LiveKitEgress:
     def recorders(self, room_name: str) -> frozenset[str]:
         request = ListParticipantsRequest(room=room_name)
         try:
-            answer = self._run(
-                lambda client: _bounded(client.room.list_participants(request), LIST_SECONDS, _FIND_ERRORS)
+            answer = self._client.run(
+                lambda livekit: bounded(livekit.room.list_participants(request), LIST_SECONDS, _FIND_ERRORS)
             )
         except EgressNotFoundError:
             return frozenset()
@@ -210,10 +174,7 @@ class LiveKitEgress:
 
     def close(self) -> None:
         """Close the HTTP session and the event loop."""
-        client, self._client = self._client, None
-        if client is not None:
-            self._runner.run(client.aclose())
-        self._runner.close()
+        self._client.close()
 
     def _many(
         self,
@@ -221,8 +182,8 @@ class LiveKitEgress:
         call: Callable[[LiveKit, str], Awaitable[protocol.EgressInfo]],
         seconds: float,
     ) -> dict[str, Answer]:
-        async def one(client: LiveKit, egress_id: str) -> EgressSnapshot:
-            return snapshot_of(await call(client, egress_id), self._storage)
+        async def one(livekit: LiveKit, egress_id: str) -> EgressSnapshot:
+            return snapshot_of(await call(livekit, egress_id), self._storage)
 
         return self._each(egress_ids, one, seconds, CONCURRENCY)
 
@@ -233,7 +194,7 @@ class LiveKitEgress:
         seconds: float,
         concurrency: int,
     ) -> dict[str, T | RecorderError]:
-        async def call_all(client: LiveKit) -> list[tuple[str, T | RecorderError]]:
+        async def call_all(livekit: LiveKit) -> list[tuple[str, T | RecorderError]]:
             places = asyncio.Semaphore(concurrency)
             over = asyncio.get_running_loop().time() + seconds
 
@@ -243,7 +204,7 @@ class LiveKitEgress:
                         if asyncio.get_running_loop().time() >= over:
                             return egress_id, EgressNotAskedError(egress_id)
                         async with asyncio.timeout_at(over):
-                            return egress_id, await call(client, egress_id)
+                            return egress_id, await call(livekit, egress_id)
                     except TimeoutError:
                         return egress_id, EgressUnansweredError(egress_id)
                     except RecorderError as error:
@@ -251,73 +212,20 @@ class LiveKitEgress:
 
             return await asyncio.gather(*(one(egress_id) for egress_id in egress_ids))
 
-        return dict(self._run(call_all))
+        return dict(self._client.run(call_all))
 
     def _list(self, request: protocol.ListEgressRequest) -> list[EgressSnapshot]:
-        answer = self._run(lambda client: _bounded(client.egress.list_egress(request), LIST_SECONDS, _NONE))
-        return [snapshot_of(info, self._storage) for info in answer.items]
+        infos = self._client.run(lambda livekit: bounded(_all_pages(livekit, request), LIST_SECONDS, _NONE))
+        return [snapshot_of(info, self._storage) for info in infos]
 
-    def _run[T](self, call: Callable[[LiveKit], Awaitable[T]]) -> T:
-        async def run() -> T:
-            # A connection that lay idle, perhaps while the environment was frozen, may be dead: Start must not
-            # find out with its POST.
-            if self._client is not None and time.time() - self._used_at > _IDLE_SECONDS:
-                await self._client.aclose()
-                self._client = None
-            if self._client is None:
-                self._client = self._connect()
-            try:
-                return await call(self._client)
-            finally:
-                self._used_at = time.time()
-
-        return self._runner.run(run())
-
-    def _composite_request(
-        self, recording: Recording, webhooks: list[models.WebhookConfig]
-    ) -> protocol.RoomCompositeEgressRequest:
-        width, height, video_bitrate = RESOLUTIONS[cast("str", recording.resolution)]
-        return protocol.RoomCompositeEgressRequest(
-            room_name=recording.room_name,
-            layout=recording.layout,
-            custom_base_url=self._upload.template_url if self._upload else "",
-            advanced=protocol.EncodingOptions(
-                width=width,
-                height=height,
-                framerate=FRAMERATE,
-                video_codec=models.VideoCodec.H264_MAIN,
-                video_bitrate=recording.video_bitrate or video_bitrate,
-                audio_codec=_AUDIO_CODECS[cast("str", recording.audio_codec)],
-                audio_bitrate=recording.audio_bitrate or AUDIO_BITRATE,
-            ),
-            file_outputs=[
-                protocol.EncodedFileOutput(
-                    file_type=protocol.EncodedFileType.MP4,
-                    filepath=f"{recording.prefix}recording.mp4",
-                    disable_manifest=True,
-                    s3=self._s3(),
-                )
-            ],
-            webhooks=webhooks,
-        )
-
-    def _track_request(
-        self, recording: Recording, webhooks: list[models.WebhookConfig]
-    ) -> protocol.TrackEgressRequest:
-        return protocol.TrackEgressRequest(
-            room_name=recording.room_name,
-            track_id=recording.track_sid,
-            # LiveKit appends the extension of the track's codec.
-            file=protocol.DirectFileOutput(
-                filepath=f"{recording.prefix}recording", disable_manifest=True, s3=self._s3()
-            ),
-            webhooks=webhooks,
-        )
-
-    def _s3(self) -> protocol.S3Upload:
+    def _delivery(self, webhook_url: str | None) -> Delivery:
         upload = self._upload
         if upload is None:
             raise EgressMisconfiguredError("no upload settings")
+        webhooks = [models.WebhookConfig(url=webhook_url, signing_key=self._api_key)] if webhook_url else []
+        return Delivery(s3=self._s3(upload), template_url=upload.template_url, webhooks=webhooks)
+
+    def _s3(self, upload: UploadSettings) -> protocol.S3Upload:
         return protocol.S3Upload(
             bucket=self._storage.bucket,
             region=upload.region,
@@ -338,30 +246,18 @@ def _result(outcomes: dict[str, Answer]) -> EgressSnapshot:
     return outcome
 
 
-async def _start(answer: Awaitable[protocol.EgressInfo]) -> protocol.EgressInfo:
-    return await _bounded(answer, START_SECONDS, _START_ERRORS)
-
-
-async def _bounded[T](answer: Awaitable[T], seconds: float, errors: Mapping[str, type[RecorderError]]) -> T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await answer
-    except api.ServerError as error:
-        raise _translated(error, errors) from None
-    except aiohttp.ClientConnectorError:
-        # Nothing was sent.
-        raise errors.get("unavailable", EgressUnansweredError)("LiveKit cannot be reached") from None
-    except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
-        raise EgressUnansweredError(type(error).__name__) from None
-
-
-def _translated(error: api.ServerError, errors: Mapping[str, type[RecorderError]]) -> RecorderError:
-    # A wrong or expired token is answered as plain text that echoes it, so its text goes nowhere.
-    code = error.code
-    if code == "unknown" and error.status in {401, 403}:
-        code = "unauthenticated"
-    kind = errors.get(code, EgressUnansweredError)
-    return kind(cleaned(error.message).removeprefix(_PREFIX) or code)
+def _started(livekit: LiveKit, request: StartRequest) -> Awaitable[protocol.EgressInfo]:
+    match request:
+        case protocol.RoomCompositeEgressRequest():
+            return livekit.egress.start_room_composite_egress(request)
+        case protocol.ParticipantEgressRequest():
+            return livekit.egress.start_participant_egress(request)
+        case protocol.TrackCompositeEgressRequest():
+            return livekit.egress.start_track_composite_egress(request)
+        case protocol.TrackEgressRequest():
+            return livekit.egress.start_track_egress(request)
+        case protocol.WebEgressRequest():
+            return livekit.egress.start_web_egress(request)
 
 
 def _handler(error: api.ServerError, seconds: float) -> Handler:
@@ -382,7 +278,14 @@ def _handler(error: api.ServerError, seconds: float) -> Handler:
     return Handler.UNKNOWN
 
 
-def connect(url: str, api_key: str, api_secret: str) -> LiveKit:
-    """Open a client; must run inside the event loop that uses it."""
-    logging.getLogger("livekit").setLevel(logging.ERROR)
-    return api.LiveKitAPI(url, api_key, api_secret, failover=False)
+async def _all_pages(livekit: LiveKit, request: protocol.ListEgressRequest) -> list[protocol.EgressInfo]:
+    """Return the egress of every page: one page alone would be evidence against the egress on the others."""
+    infos: list[protocol.EgressInfo] = []
+    for _ in range(_PAGES):
+        answer = await livekit.egress.list_egress(request)
+        infos += answer.items
+        token = answer.next_page_token.token
+        if not token:
+            return infos
+        request.page_token.token = token
+    raise EgressUnansweredError("the list does not end")

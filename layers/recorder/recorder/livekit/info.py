@@ -5,18 +5,25 @@ JSON is read without protobuf's library, whose import a webhook and a read would
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
-from uuid import UUID
+from urllib.parse import unquote, urlsplit
 
-from recorder.domain.egress import EgressFile, EgressSnapshot, EgressStatus
-from recorder.domain.recording import PREFIX
-from recorder.untrusted import cleaned
+from recorder.domain.egress import EgressSnapshot, EgressStatus
+from recorder.domain.outputs import (
+    FileResult,
+    SegmentsResult,
+    StreamResult,
+    TakeId,
+    ThumbnailsResult,
+    owner_of,
+)
+from recorder.untrusted import cleaned, hosts_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from urllib.parse import SplitResult
 
     from livekit.protocol import egress as protocol
 
@@ -26,33 +33,34 @@ DEPLOYMENT_METADATA: Final = "deployment"
 """S3 metadata of every upload, echoed in EgressInfo: tells apart the stacks that share a LiveKit project."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_OUR_PATH: Final = re.compile(rf"{PREFIX}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})/[^/]+")
 _STATUSES: Final = tuple(status for status in EgressStatus if status is not EgressStatus.UNKNOWN)
+"""By LiveKit's numbers."""
+_STREAM_STATUSES: Final = ("ACTIVE", "FINISHED", "FAILED")
 """By LiveKit's numbers."""
 
 
 def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSnapshot:
     """Translate an EgressInfo."""
-    results = info.file_results
-    result = results[0] if results else info.file
+    # Servers before 1.5 have the result of a single output in a field of its own.
+    files = info.file_results or ([info.file] if info.file.filename else [])
     return EgressSnapshot(
         egress_id=cleaned(info.egress_id),
         status=_status(info.status),
-        recording_id=_recording_id(info, storage),
+        owner=_owner(info, storage),
         room_name=cleaned(info.room_name),
         room_sid=cleaned(info.room_id) or None,
         started_at=_time(info.started_at),
         ended_at=_time(info.ended_at),
-        error=cleaned(info.error),
+        error=hosts_only(cleaned(info.error)),
         error_code=info.error_code,
-        details=cleaned(info.details),
-        file=EgressFile(
-            key=cleaned(result.filename) or None,
-            size=result.size or None,
-            duration=result.duration / 1e9 if result.duration else None,
-            location=cleaned(result.location) or None,
-            started_at=_time(result.started_at),
+        details=hosts_only(cleaned(info.details)),
+        files=tuple(_file(each, storage.bucket, backup=info.backup_storage_used) for each in files),
+        segments=tuple(_segments(each) for each in info.segment_results),
+        thumbnails=tuple(
+            ThumbnailsResult(path=cleaned(each.filename_prefix), count=each.image_count)
+            for each in info.image_results
         ),
+        streams=tuple(_stream(each) for each in info.stream_results),
         backup_storage_used=info.backup_storage_used,
     )
 
@@ -61,25 +69,127 @@ def _status(status: int) -> EgressStatus:
     return _STATUSES[status] if 0 <= status < len(_STATUSES) else EgressStatus.UNKNOWN
 
 
-def _recording_id(info: protocol.EgressInfo, storage: StorageSettings) -> UUID | None:
-    for filepath, s3 in _outputs(info):
-        match = _OUR_PATH.fullmatch(filepath)
-        deployment = s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment)
-        if match is not None and s3.bucket == storage.bucket and deployment == storage.deployment:
-            return UUID(match[1])
+def _file(result: protocol.FileInfo, bucket: str, *, backup: bool) -> FileResult:
+    name, location = cleaned(result.filename), public_address(cleaned(result.location))
+    return FileResult(
+        name=name or None,
+        keys=_keys(name, location, bucket, backup=backup) if name else (),
+        size=_positive(result.size),
+        duration=_seconds(result.duration),
+        location=location or None,
+        started_at=_time(result.started_at),
+    )
+
+
+def _keys(name: str, location: str, bucket: str, *, backup: bool) -> tuple[str, ...]:
+    """Return the keys under which a file may lie in our bucket, the likeliest first.
+
+    `name` is the key that was asked for. A worker that is configured with a prefix writes elsewhere and tells so in
+    the location only, where the bucket stands in the host name or in the path. A file in the worker's backup
+    storage may lie in no bucket of ours.
+    """
+    address = _split(location)
+    if address is None or not address.hostname:
+        return () if backup else (name,)
+    path = unquote(address.path).removeprefix("/")
+    readings = [path.removeprefix(f"{bucket}/")] if path.startswith(f"{bucket}/") else []
+    if address.hostname.startswith(f"{bucket}."):
+        readings.append(path)
+    exact = [key for key in readings if key == name]
+    prefixed = [key for key in readings if key.endswith(f"/{name}")]
+    asked = [] if backup else [name]
+    return tuple(dict.fromkeys([*exact, *prefixed, *asked]))
+
+
+def _segments(result: protocol.SegmentsInfo) -> SegmentsResult:
+    return SegmentsResult(
+        playlist=cleaned(result.playlist_name) or None,
+        count=result.segment_count,
+        size=_positive(result.size),
+        duration=_seconds(result.duration),
+        location=public_address(cleaned(result.playlist_location)) or None,
+        started_at=_time(result.started_at),
+    )
+
+
+def _stream(result: protocol.StreamInfo) -> StreamResult:
+    known = 0 <= result.status < len(_STREAM_STATUSES)
+    return StreamResult(
+        url=_without_path(cleaned(result.url)),
+        status=_STREAM_STATUSES[result.status] if known else "UNKNOWN",
+        duration=_seconds(result.duration),
+        started_at=_time(result.started_at),
+    )
+
+
+def public_address(location: str) -> str:
+    """Return an address without whatever opens it: user, signature, fragment; empty where it cannot be read."""
+    address = _split(location)
+    if address is None:
+        return ""
+    return address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _without_path(url: str) -> str:
+    # The path of a stream's address is its key.
+    address = _split(url)
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}/…" if address and address.netloc else ""
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
+
+
+def _owner(info: protocol.EgressInfo, storage: StorageSettings) -> TakeId | None:
+    for path, s3 in _paths(info):
+        if s3.bucket != storage.bucket:
+            continue
+        if s3.metadata.get(DEPLOYMENT_METADATA, storage.deployment) != storage.deployment:
+            continue
+        owner = owner_of(path)
+        if owner is not None:
+            return owner
     return None
 
 
-def _outputs(info: protocol.EgressInfo) -> Iterator[tuple[str, protocol.S3Upload]]:
-    """Yield where an egress of whatever kind was asked to write its files."""
+def _paths(info: protocol.EgressInfo) -> Iterator[tuple[str, protocol.S3Upload]]:
+    """Yield where an egress of whatever kind was asked to write, for each output."""
     for encoded in (info.room_composite, info.web, info.track_composite):
-        for output in (*encoded.file_outputs, encoded.file):
-            yield output.filepath, output.s3
-    for output in info.participant.file_outputs:
-        yield output.filepath, output.s3
+        yield from _outputs(encoded)
+        yield encoded.file.filepath, encoded.file.s3
+        yield encoded.segments.filename_prefix, encoded.segments.s3
+    yield from _outputs(info.participant)
     yield info.track.file.filepath, info.track.file.s3
     for each in info.egress.outputs:
-        yield each.file.filepath, each.storage.s3 if each.storage.s3.bucket else info.egress.storage.s3
+        s3 = each.storage.s3 if each.storage.s3.bucket else info.egress.storage.s3
+        for path in (each.file.filepath, each.segments.filename_prefix, each.images.filename_prefix):
+            yield path, s3
+
+
+def _outputs(
+    request: protocol.RoomCompositeEgressRequest
+    | protocol.WebEgressRequest
+    | protocol.TrackCompositeEgressRequest
+    | protocol.ParticipantEgressRequest,
+) -> Iterator[tuple[str, protocol.S3Upload]]:
+    for file in request.file_outputs:
+        yield file.filepath, file.s3
+    for segments in request.segment_outputs:
+        yield segments.filename_prefix, segments.s3
+    for images in request.image_outputs:
+        yield images.filename_prefix, images.s3
+
+
+def _positive(number: int) -> int | None:
+    # An egress that ends in mid-upload reports 0 or a negative number.
+    return number if number > 0 else None
+
+
+def _seconds(nanoseconds: int) -> float | None:
+    return nanoseconds / 1e9 if nanoseconds > 0 else None
 
 
 def _time(nanoseconds: int) -> datetime | None:
@@ -157,12 +267,46 @@ def _camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
+def _stream_status_number(value: object) -> int:
+    if isinstance(value, str):
+        return _STREAM_STATUSES.index(value) if value in _STREAM_STATUSES else -1
+    return _whole(value)
+
+
 _FILE: Final = _message(
     {"filename": _text, "size": _whole, "duration": _whole, "location": _text, "started_at": _whole}
 )
+_SEGMENTS: Final = _message(
+    {
+        "playlist_name": _text,
+        "segment_count": _whole,
+        "size": _whole,
+        "duration": _whole,
+        "playlist_location": _text,
+        "started_at": _whole,
+    }
+)
+_IMAGES: Final = _message({"filename_prefix": _text, "image_count": _whole})
+_STREAM: Final = _message(
+    {"url": _text, "status": _stream_status_number, "duration": _whole, "started_at": _whole}
+)
 _STORAGE: Final = {"s3": _message({"bucket": _text, "metadata": _mapping})}
-_OUTPUT: Final = _message({"filepath": _text, **_STORAGE})
-_ENCODED: Final = _message({"file": _OUTPUT, "file_outputs": _repeated(_OUTPUT)})
+_FILE_OUTPUT: Final = _message({"filepath": _text, **_STORAGE})
+_PREFIXED_OUTPUT: Final = _message({"filename_prefix": _text, **_STORAGE})
+_OUTPUTS: Final = {
+    "file_outputs": _repeated(_FILE_OUTPUT),
+    "segment_outputs": _repeated(_PREFIXED_OUTPUT),
+    "image_outputs": _repeated(_PREFIXED_OUTPUT),
+}
+_ENCODED: Final = _message({"file": _FILE_OUTPUT, "segments": _PREFIXED_OUTPUT, **_OUTPUTS})
+_OUTPUT: Final = _message(
+    {
+        "file": _message({"filepath": _text}),
+        "segments": _message({"filename_prefix": _text}),
+        "images": _message({"filename_prefix": _text}),
+        "storage": _message(_STORAGE),
+    }
+)
 _EGRESS_INFO: Final = _message(
     {
         "egress_id": _text,
@@ -177,19 +321,15 @@ _EGRESS_INFO: Final = _message(
         "backup_storage_used": _flag,
         "file": _FILE,
         "file_results": _repeated(_FILE),
+        "segment_results": _repeated(_SEGMENTS),
+        "image_results": _repeated(_IMAGES),
+        "stream_results": _repeated(_STREAM),
         "room_composite": _ENCODED,
         "web": _ENCODED,
         "track_composite": _ENCODED,
-        "participant": _message({"file_outputs": _repeated(_OUTPUT)}),
-        "track": _message({"file": _OUTPUT}),
-        "egress": _message(
-            {
-                "outputs": _repeated(
-                    _message({"file": _message({"filepath": _text}), "storage": _message(_STORAGE)})
-                ),
-                "storage": _message(_STORAGE),
-            }
-        ),
+        "participant": _message(_OUTPUTS),
+        "track": _message({"file": _FILE_OUTPUT}),
+        "egress": _message({"outputs": _repeated(_OUTPUT), "storage": _message(_STORAGE)}),
     }
 )
 _LIST_EGRESS_RESPONSE: Final = _message({"items": _repeated(_EGRESS_INFO)})

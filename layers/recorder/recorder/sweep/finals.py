@@ -116,7 +116,6 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
         return recording, Outcome.EMPTIED
     if recording.late_upload_until is not None:
         file = storage.find(recording)
-        if file is not None:
-            found = lifecycle.complete_from_file(recording, file, now)
-            return found or recording, Outcome.LATE_FILE_FOUND
+        settled = lifecycle.complete_from_file(recording, file, now) or recording
+        return settled, Outcome.CLEARED if file is None else Outcome.LATE_FILE_FOUND
     return recording, Outcome.CLEARED

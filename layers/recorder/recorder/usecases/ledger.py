@@ -6,12 +6,13 @@ applied again to what that writer stored.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, schedule
 from recorder.domain.egress import EgressStatus
 from recorder.domain.recording import CLIENT_FAULTS, Status
-from recorder.errors import RecordingContendedError, RecordingNotFoundError
+from recorder.errors import RecordingContendedError, RecordingNotFoundError, StorageUnavailableError
 from recorder.telemetry import Code, count, log
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from recorder.domain.recording import Recording
     from recorder.usecases.ports import Adapters
 
+REASON_LENGTH: Final = 500
 TRIES: Final = 20
 """Each lost try is another writer's success, and one recording never has so many writers at a time."""
 
@@ -65,18 +67,29 @@ class Ledger:
                 status=after.status.value,
             )
             _measure(after)
+            if after.elsewhere is not None:
+                log.warning(Code.FILE_ELSEWHERE, recording_id=after.id, egress_id=after.egress_id)
         return after
 
     def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Bring what LiveKit reports of an egress into a recording; returns what is stored then."""
         if snapshot.status is EgressStatus.UNKNOWN:
             log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
-        return self.change(
+        applied = self.change(
             recording,
             lambda current: lifecycle.apply_snapshot(
                 current, snapshot, self._adapters.clock.now(), self._adapters.policy
             ),
         )
+        if snapshot.ended_badly and recording.live and not applied.live:
+            # LiveKit's own words name hosts and buckets: they are for operators only.
+            log.warning(
+                Code.EGRESS_ENDED_BADLY,
+                recording_id=applied.id,
+                egress_id=snapshot.egress_id,
+                reason=f"{snapshot.error_code} {snapshot.error} {snapshot.details}"[:REASON_LENGTH],
+            )
+        return applied
 
     def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
         """Find the recording that a report belongs to, if there is one, and apply the report to it.
@@ -91,7 +104,34 @@ class Ledger:
         if recording is None or not _belongs(snapshot, recording, recording_id):
             log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
             return None
+        return self.take_in(recording, snapshot)
+
+    def take_in(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
+        """Do what `apply` does, once the bucket was asked about a file that LiveKit has just stored."""
+        own = recording.egress_id in {None, snapshot.egress_id}
+        if own and recording.live and recording.deleted_at is None and snapshot.ended:
+            snapshot = self._inspected(recording, snapshot)
         return self.apply(recording, snapshot)
+
+    def _inspected(self, recording: Recording, snapshot: EgressSnapshot) -> EgressSnapshot:
+        """Look where the file of a snapshot really lies, and how long it lasts.
+
+        Where the bucket does not answer, LiveKit is believed, and the sweep looks again.
+        """
+        file = snapshot.file
+        if not file.stored:
+            return snapshot
+        seen = replace(file, keys=(), checked=True)
+        try:
+            for key in file.keys:
+                media = self._adapters.storage.inspect(key)
+                if media is not None:
+                    seen = replace(seen, keys=(key,), duration=media.duration or file.duration)
+                    break
+        except StorageUnavailableError:
+            log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id)
+            return snapshot
+        return replace(snapshot, files=(seen, *snapshot.files[1:]))
 
 
 def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from recorder.domain.egress import EgressSnapshot, OpenRoom
     from recorder.domain.events import EventType
+    from recorder.domain.outputs import Output
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
+    from recorder.domain.sources import Kind
     from recorder.domain.verdict import Handler
     from recorder.errors import RecorderError
 
@@ -65,6 +67,13 @@ class Backlog:
 
     oldest_due_at: datetime | None
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What an object in the bucket says of itself: `duration` in seconds, None where its format does not tell."""
+
+    duration: float | None
 
 
 class Recordings(Protocol):
@@ -132,8 +141,8 @@ class Egress(Protocol):
     Where a call has no usable answer, EgressUnansweredError is raised: its effect is then unknown.
     """
 
-    def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
-        """Start the egress of a recording. LiveKit reports its progress to `webhook_url`.
+    def start(self, kind: Kind, outputs: Sequence[Output], webhook_url: str | None) -> EgressSnapshot:
+        """Start an egress that records `kind` into `outputs`. LiveKit reports its progress to `webhook_url`.
 
         Raises a StartRefusedError where nothing was started, EgressUnansweredError where that is not known.
         """
@@ -166,7 +175,10 @@ class Egress(Protocol):
         """
 
     def list_room(self, room_name: str) -> Sequence[EgressSnapshot]:
-        """Return every egress of a room that LiveKit remembers: an ended one for 24 hours."""
+        """Return every egress of a room that LiveKit remembers: an ended one for 24 hours.
+
+        Raises EgressUnansweredError, also where only a part of the list could be read.
+        """
 
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
         """Return those of these rooms that exist. Raises EgressUnansweredError."""
@@ -186,8 +198,18 @@ class Storage(Protocol):
         The second value is for how many seconds the link is good: at most those given.
         """
 
+    def inspect(self, key: str) -> Media | None:
+        """Read from an object how long it lasts; None where there is no such object, or an empty one.
+
+        It takes a few seconds at most, and reads some kilobytes whatever the size of the object.
+        """
+
     def find(self, recording: Recording) -> StoredFile | None:
-        """Return the media file in a recording's folder, if there is one."""
+        """Return the file of a recording with its duration, if it is in the bucket.
+
+        It is the object that the recording's own output names: not an empty one, nor anything else that lies in the
+        folder.
+        """
 
     def delete(self, recording: Recording) -> None:
         """Remove every object of a recording. An error may leave some; the removed ones stay removed."""

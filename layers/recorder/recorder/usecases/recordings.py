@@ -5,15 +5,14 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule
+from recorder.domain.outputs import file_of
 from recorder.domain.recording import FailureCode, Recording, Status, StopReason
-from recorder.domain.sources import Source
 from recorder.errors import (
     DatabaseUnavailableError,
     EgressEndedError,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from recorder.contract.requests import StartRequest
     from recorder.domain.egress import EgressSnapshot
+    from recorder.domain.sources import Kind
     from recorder.usecases.ports import Adapters, Page
 
 LINK_SECONDS: Final = 3600
@@ -112,9 +112,9 @@ class RecordingService:
         recording = self._new_recording(request, user_id, idempotency_key)
         existing = self._adapters.repository.insert(recording)
         if existing is not None:
-            return _replay(recording, existing)
+            return _replay(recording, existing, request)
         try:
-            snapshot = self._start_egress(recording, webhook_url)
+            snapshot = self._start_egress(recording, request.kind, webhook_url)
         except StartRefusedError as error:
             code, reason = _REFUSALS[type(error)], str(error)
             refused = self._ledger.change(
@@ -142,12 +142,13 @@ class RecordingService:
         log.info(Code.STARTED, recording_id=recording.id, egress_id=snapshot.egress_id)
         return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
 
-    def _start_egress(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
+    def _start_egress(self, recording: Recording, kind: Kind, webhook_url: str | None) -> EgressSnapshot:
         try:
             egress = self._adapters.egress
         except EgressNotAskedError as error:
             raise EgressUnavailableError(str(error)) from error
-        return egress.start(recording, f"{webhook_url}/{recording.id}" if webhook_url else None)
+        own_url = f"{webhook_url}/{recording.id}" if webhook_url else None
+        return egress.start(kind, [file_of(recording)], own_url)
 
     def get(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
         """Return a recording; a live status older than some seconds is asked of LiveKit first.
@@ -193,11 +194,13 @@ class RecordingService:
             stopping = self._stop_egress(stopping) if asked else self._refreshed(stopping)
         return self._wait(stopping, until, lambda current: not current.live)
 
-    def delete(self, recording_id: UUID, *, user_id: str) -> None:
+    def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
         What cannot be done now (LiveKit does not answer, a file is still to be uploaded) the sweep does later. So it
         does where StorageUnavailableError is raised: the recording is gone for its owner, but not yet its files.
+
+        Returns the address of a file that stays, because LiveKit's worker put it into a storage of its own.
         """
         recording = self._own(recording_id, user_id)
         deleted = self._ledger.change(
@@ -207,6 +210,9 @@ class RecordingService:
             deleted = self._stop_egress(deleted)
         self._bury(deleted)
         log.info(Code.DELETED, recording_id=recording_id)
+        if deleted.elsewhere is not None:
+            log.warning(Code.FILE_ELSEWHERE, recording_id=recording_id, egress_id=deleted.egress_id)
+        return deleted.elsewhere
 
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
@@ -228,31 +234,22 @@ class RecordingService:
         limits = [request.max_duration] if request.max_duration else []
         if self._adapters.policy.max_duration:
             limits.append(int(self._adapters.policy.max_duration.total_seconds()))
-        composite = not request.track_based
+        kind = request.kind
         recording = Recording(
             id=uuid4(),
             user_id=user_id,
-            room_name=request.room_name,
-            source=Source.ROOM_COMPOSITE if composite else Source.TRACK,
+            room_name=kind.room_name,
+            source=kind.source,
             status=Status.STARTING,
             created_at=now,
             updated_at=now,
             status_at=now,
             started_at=now,
-            layout=request.layout if composite else None,
-            resolution=request.resolution if composite else None,
-            # A track keeps its own codec: only what the caller said of it is known.
-            codec=request.codec if composite or "codec" in request.model_fields_set else None,
-            audio_codec=request.audio_codec if composite else None,
-            audio_bitrate=request.audio_bitrate if composite else None,
-            video_bitrate=request.video_bitrate if composite else None,
-            track_sid=request.track_sid,
             max_duration=min(limits, default=None),
-            target=f"track:{request.room_name}/{request.track_sid}"
-            if request.track_based
-            else f"room:{request.room_name}",
+            target=kind.target,
             idempotency_key=idempotency_key,
-            idempotency_fingerprint=_fingerprint(request),
+            idempotency_fingerprint=request.fingerprint,
+            **kind.columns,
         )
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
@@ -282,7 +279,7 @@ class RecordingService:
         if recording.egress_id is None:
             return recording
         try:
-            return self._ledger.apply(recording, self._adapters.egress.stop(recording.egress_id))
+            return self._ledger.take_in(recording, self._adapters.egress.stop(recording.egress_id))
         except (EgressEndedError, EgressNotFoundError):
             return self._find(recording)
         except EgressUnansweredError:
@@ -294,7 +291,7 @@ class RecordingService:
         if recording.egress_id is None:
             return recording
         try:
-            return self._ledger.apply(recording, self._adapters.listing.find(recording.egress_id))
+            return self._ledger.take_in(recording, self._adapters.listing.find(recording.egress_id))
         except (EgressNotFoundError, EgressUnansweredError):
             # One negative answer says nothing: the sweep has further witnesses.
             return recording
@@ -310,19 +307,15 @@ class RecordingService:
         return recording
 
 
-def _replay(recording: Recording, existing: Recording) -> Started:
+def _replay(recording: Recording, existing: Recording, request: StartRequest) -> Started:
     key = recording.idempotency_key
     if key is None or (existing.user_id, existing.idempotency_key) != (recording.user_id, key):
         visible = existing.user_id == recording.user_id and existing.deleted_at is None
         ending = existing.status is Status.STOPPING
         raise RecordingInProgressError(existing.id if visible else None, ending=ending)
-    if existing.idempotency_fingerprint != recording.idempotency_fingerprint:
+    if existing.idempotency_fingerprint not in {request.fingerprint, request.fingerprint_of_1_0}:
         raise IdempotencyMismatchError
     for refusal, code in _REFUSALS.items():
         if existing.failure_code == code and existing.egress_id is None:
             raise refusal(existing.failure_reason)
     return Started(recording_id=existing.id, egress_id=existing.egress_id)
-
-
-def _fingerprint(request: StartRequest) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,198 @@
+"""What an egress writes: its outputs as they are asked for, and their results as LiveKit reports them.
+
+An output belongs to a take of a recording, and its path says which: it lies below `recordings/{id}/` or
+`segments/{id}/`, in the folder of its take where it has one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from recorder.domain.recording import MIME_TYPES, PREFIX
+from recorder.domain.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from recorder.domain.recording import Recording, StoredFile
+
+SEGMENTS_PREFIX: Final = "segments/"
+"""The folder of segments that are kept only until the file is there."""
+
+_OWNED: Final = re.compile(
+    rf"(?:{PREFIX}|{SEGMENTS_PREFIX})"
+    r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/"
+    r"(?:([1-9][0-9]{0,5})/)?"
+    r"(.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeId:
+    """Which take of which recording an egress records; the one take of the release before is take 1."""
+
+    recording_id: UUID
+    take: int = 1
+
+
+def owner_of(path: str) -> TakeId | None:
+    """Return the take below whose folder a path lies; None where it is no path of ours.
+
+    A take has the folder `{id}/{take}/`; what lies in `{id}/` itself, or in a folder there that is no number, is of
+    take 1.
+    """
+    found = _OWNED.fullmatch(path)
+    if found is None or ".." in found[3].split("/"):
+        return None
+    return TakeId(UUID(found[1]), int(found[2] or 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One media file.
+
+    `path` is its key. Where it has no extension, LiveKit appends that of the codec in which a track was published.
+    """
+
+    path: str
+
+    def names(self, key: str) -> bool:
+        """Tell whether an object with this key is the file."""
+        stem, dot, extension = key.rpartition(".")
+        return key == self.path or (stem == self.path and bool(dot) and extension in MIME_TYPES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """HLS: segments of `seconds` and their playlists in `folder`, uploaded while it records."""
+
+    folder: str
+    seconds: int
+
+    @property
+    def prefix(self) -> str:
+        """What the key of every segment begins with."""
+        return f"{self.folder}segment"
+
+    @property
+    def playlist(self) -> str:
+        """Key of the playlist of all segments."""
+        return f"{self.folder}playlist.m3u8"
+
+    @property
+    def live_playlist(self) -> str:
+        """Key of the playlist of the last five segments."""
+        return f"{self.folder}live.m3u8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnails:
+    """JPEG images of the picture, one each `every_seconds`, in pixels; without sizes, as large as the picture.
+
+    With `only_latest` there is one image, which is overwritten.
+    """
+
+    path: str
+    """Key of the one image without its extension, or what the key of every image begins with."""
+    every_seconds: int
+    width: int | None = None
+    height: int | None = None
+    only_latest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """RTMP streams to these addresses, which carry keys."""
+
+    urls: tuple[str, ...]
+
+
+type Output = File | Segments | Thumbnails | Streams
+
+
+def file_of(recording: Recording) -> File:
+    """Return the file that is asked of LiveKit for a recording."""
+    stem = f"{recording.prefix}recording"
+    return File(path=stem if recording.source is Source.TRACK else f"{stem}.mp4")
+
+
+def media_among(objects: Iterable[StoredFile], recording: Recording) -> StoredFile | None:
+    """Return the file of a recording among these objects.
+
+    It is the one that LiveKit has named, else the one that was asked for. An empty object is a folder's marker or an
+    upload that never was, and everything else beside it (a manifest, images, segments) is no media.
+    """
+    file, named = file_of(recording), None
+    for each in objects:
+        if each.size and each.key == recording.storage_key:
+            return each
+        if each.size and file.names(each.key):
+            named = named or each
+    return named
+
+
+# Results.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResult:
+    """A file as LiveKit reports it; size and location are real only on a final status."""
+
+    name: str | None = None
+    """The key that was asked for, with the extension that the file has."""
+    keys: tuple[str, ...] = ()
+    """The keys under which it may lie in our bucket, the likeliest first; none where it lies elsewhere."""
+    size: int | None = None
+    duration: float | None = None
+    """Seconds."""
+    location: str | None = None
+    """Where LiveKit put it: a URL without anything that opens it."""
+    started_at: datetime | None = None
+    checked: bool = False
+    """The bucket has said where it lies, how large it is and how long it lasts."""
+
+    @property
+    def key(self) -> str | None:
+        """The key under which it lies in our bucket, as far as is known."""
+        return self.keys[0] if self.keys else None
+
+    @property
+    def stored(self) -> bool:
+        """Whether LiveKit has put it somewhere."""
+        return self.size is not None or self.location is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentsResult:
+    """Segments as LiveKit reports them: count and size lag, and duration is real only on a final status."""
+
+    playlist: str | None = None
+    count: int = 0
+    size: int | None = None
+    duration: float | None = None
+    location: str | None = None
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThumbnailsResult:
+    """Thumbnails as LiveKit reports them: no keys, and a count that lags."""
+
+    path: str
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamResult:
+    """A stream as LiveKit reports it."""
+
+    url: str
+    """Where it goes, without its key: `rtmp://host/…`."""
+    status: str
+    """`ACTIVE`, also before it is connected; `FINISHED` or `FAILED`."""
+    duration: float | None = None
+    started_at: datetime | None = None
