@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder.postgres.database import Connection, open_connection
+from recorder.postgres.login import Connection, open_connection
 from recorder.settings import DatabaseSettings
 
 if TYPE_CHECKING:
