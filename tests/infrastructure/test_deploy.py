@@ -48,13 +48,13 @@ class Release:
         shutil.copytree(self.template.parent, directory)
         (directory / "Recorder" / "python" / "recorder" / "next.py").write_text("")
         (directory / "MigrateDatabase" / "migrations" / "versions" / "0003_next.py").write_text(
-            f"from alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
+            f"from alembic import op\nrevision = '0004'\ndown_revision = '0003'\n"
             f"def upgrade() -> None:\n    op.execute('{statement}')\n"
         )
         template = directory / "template.yaml"
         text = template.read_text()
-        assert "Revision: '0002'" in text
-        template.write_text(text.replace("Revision: '0002'", "Revision: '0003'"))
+        assert "Revision: '0003'" in text
+        template.write_text(text.replace("Revision: '0003'", "Revision: '0004'"))
         return Release(template)
 
 
