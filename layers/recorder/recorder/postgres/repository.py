@@ -333,7 +333,7 @@ def _readable(rows: list[Row], *, known: bool = False) -> list[Recording]:
     for each in recordings if known else ():
         if not each.known:
             unknown = [name for name in COLUMNS if isinstance(getattr(each, name), Unknown)]
-            log.error(Code.RECORDING_UNREADABLE, recording_id=each.id, columns=unknown)
+            log.error(Code.RECORDING_UNREADABLE, recording_id=each.id, columns=", ".join(unknown))
     if known:
         recordings = [each for each in recordings if each.known]
     if len(recordings) < len(rows):
@@ -354,7 +354,7 @@ def _recording(row: object) -> Recording | None:
             except (ValueError, OverflowError):
                 unreadable.append(name)
     if unreadable:
-        log.error(Code.RECORDING_UNREADABLE, recording_id=columns[_ID], columns=unreadable)
+        log.error(Code.RECORDING_UNREADABLE, recording_id=columns[_ID], columns=", ".join(unreadable))
         return None
     # As copy and pickle do it: an assignment to each field of a frozen object would cost more than all of the above.
     recording = object.__new__(Recording)
