@@ -14,7 +14,8 @@ from bench.rows import HEAVY_USER, ROOM, fill
 from local.processes.children import LOOPBACK
 from local.services.postgres import DATABASE, USER
 from recorder.domain.recording import Status
-from recorder.postgres.database import Database, open_connection
+from recorder.postgres.database import Database
+from recorder.postgres.login import open_connection
 from recorder.postgres.repository import Repository
 from recorder.settings import DatabaseSettings
 from recorder.usecases.ports import Page

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from recorder.domain.events import EventType
-from recorder.domain.recording import Status
+from recorder.domain.recording import FINAL, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from recorder.domain.recording import Recording
     from recorder.usecases.ports import Recordings, StoredEvent
 
-_LIVE: Final = {Status.STARTING, Status.ACTIVE, Status.STOPPING}
 _KINDS: Final = {
     Status.STARTING: EventType.STARTED,
     Status.ACTIVE: EventType.ACTIVE,
@@ -69,7 +68,7 @@ class Journal:
         written = self._target.save(before, after)
         if written:
             known = self.rows[after.id]
-            final = known.status not in _LIVE
+            final = known.status in FINAL
             require(
                 holds=not final or after.status is known.status,
                 otherwise=f"4: {after.id} was {known.status} and became {after.status}",
@@ -100,7 +99,7 @@ class Journal:
             if before is not None and before.deleted_at is None:
                 owed.append(EventType.DELETED)
         elif before is None or before.status is not after.status:
-            owed.append(_KINDS[after.status])
+            owed.append(_KINDS[Status(after.status)])
 
     def check_events(self, taken: Sequence[StoredEvent], *, once: bool) -> None:
         """Check that the bus was told of every change, in order, by stable ids, and perhaps `once` of each."""
@@ -115,7 +114,7 @@ class Journal:
             )
             require(holds=not once or len(bodies) == number, otherwise=f"7: event {body['id']} came twice")
             mine = told.setdefault(str(body["recordingId"]), [])
-            entry = (cast("int", body["sequence"]), event.type)
+            entry = (cast("int", body["sequence"]), EventType(event.type))
             if entry not in mine:
                 require(
                     holds=not mine or mine[-1][0] < entry[0],
@@ -140,7 +139,7 @@ class Known:
     """What a user knows of a recording."""
 
     user: str
-    final: Status | None = None
+    final: str | None = None
     final_since: int = 0
     deleting: bool = False
     deleted_since: int | None = None
@@ -177,12 +176,12 @@ class Observer:
             holds=known.deleted_since is None or began < known.deleted_since,
             otherwise=f"4: {recording.id} was deleted and is seen again",
         )
-        if known.final is not None and (recording.status not in _LIVE or began > known.final_since):
+        if known.final is not None and (recording.status in FINAL or began > known.final_since):
             require(
                 holds=recording.status is known.final,
                 otherwise=f"4: {recording.id} was seen {known.final} and then {recording.status}",
             )
-        if recording.status not in _LIVE and known.final is None:
+        if recording.status in FINAL and known.final is None:
             known.final, known.final_since = recording.status, self.begin()
 
     def missed(self, recording_id: UUID, *, expired: bool) -> None:

@@ -11,10 +11,11 @@ from recorder.contract.event import event_json
 from recorder.domain.events import Event, event_of
 from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, StoredFile
+from recorder.errors import RecordingInProgressError
 from recorder.usecases.ports import Backlog, Media, Owner, StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from recorder.usecases.ports import Page
@@ -35,6 +36,8 @@ class MemoryRepository:
 
     def __init__(self, *, emit_events: bool) -> None:
         self.rows: dict[UUID, Recording] = {}
+        self.unreadable: set[UUID] = set()
+        """Rows that hold something that this release cannot read."""
         self._emit_events = emit_events
         self._outbox: dict[int, _Unpublished] = {}
         self._position = 0
@@ -45,7 +48,11 @@ class MemoryRepository:
             self.rows[recording.id] = recording
             self._emit(None, recording)
             return None
-        return None if standing.id == recording.id else standing
+        if standing.id == recording.id:
+            return None
+        if standing.id in self.unreadable:
+            raise RecordingInProgressError(None)
+        return standing
 
     def _in_the_way(self, new: Recording) -> Recording | None:
         if new.id in self.rows:
@@ -75,14 +82,18 @@ class MemoryRepository:
             self.rows[row.id] = replace(row, refreshed_at=now)
 
     def get(self, recording_id: UUID) -> Recording | None:
-        return self.rows.get(recording_id)
+        return None if recording_id in self.unreadable else self.rows.get(recording_id)
 
-    def get_by_egress_id(self, egress_id: str) -> Recording | None:
-        return next((row for row in self.rows.values() if row.egress_id == egress_id), None)
+    def find_by_egress_id(self, egress_id: str) -> Sequence[Recording]:
+        found = (row for row in self._readable() if row.egress_id == egress_id)
+        return sorted(found, key=lambda row: row.id)
+
+    def _readable(self) -> Iterator[Recording]:
+        return (row for row in self.rows.values() if row.id not in self.unreadable)
 
     def page(self, page: Page, now: datetime) -> list[Recording]:
         found = sorted(
-            (row for row in self.rows.values() if _listed(row, page, now)),
+            (row for row in self._readable() if _listed(row, page, now)),
             key=lambda row: (row.created_at, row.id),
             reverse=not page.oldest_first,
         )
@@ -100,11 +111,17 @@ class MemoryRepository:
             for _, row in due[:limit]
         ]
         self.rows.update((row.id, row) for row in leased)
-        return sorted(leased, key=lambda each: (each.attempts, each.created_at, each.id))
+        known = (row for row in leased if row.known and row.id not in self.unreadable)
+        return sorted(known, key=lambda each: (each.attempts, each.created_at, each.id))
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         return {
-            row.id: Owner(id=row.id, status=row.status, egress_id=row.egress_id)
+            row.id: Owner(
+                id=row.id,
+                live=row.live,
+                egress_id=row.egress_id,
+                known=row.known and row.id not in self.unreadable,
+            )
             for recording_id in recording_ids
             if (row := self.rows.get(recording_id))
         }

@@ -137,7 +137,7 @@ class Truth:
             limit = {
                 Status.STARTING: self._policy.starting_timeout,
                 Status.STOPPING: self._policy.stopping_timeout,
-            }.get(row.status)
+            }.get(Status(row.status))
             if limit is not None:
                 deadline = max(row.status_at + limit, self._calm_since) + _SLACK
                 require(holds=now < deadline, otherwise=f"2: {row.id} is still {row.status}")

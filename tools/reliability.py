@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recorder.domain.events import EVENTS
 from recorder.domain.lifecycle import OBSERVED, TRANSITIONS
-from recorder.domain.recording import LIVE, Status
+from recorder.domain.recording import FINAL, Status
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -29,7 +29,7 @@ def diagram() -> str:
         for following in Status
         if following in onward
     ]
-    lines += [f"    {status} --> [*]" for status in Status if status not in LIVE]
+    lines += [f"    {status} --> [*]" for status in Status if status in FINAL]
     return "\n".join([*lines, "```"])
 
 

@@ -18,7 +18,7 @@ from recorder.postgres.repository import Repository
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from recorder.postgres.database import Connection, Parameter, Row
+    from recorder.postgres.login import Connection, Parameter, Row
 
 
 class _Timed:

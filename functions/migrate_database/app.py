@@ -11,25 +11,31 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from pg8000 import dbapi
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from recorder.bootstrap import database_login
-from recorder.postgres.database import tls_context
+from recorder.postgres.inspection import FINDINGS
+from recorder.postgres.login import open_dbapi_connection
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from pg8000 import dbapi
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Two deploys at once: the second waits, and then finds nothing left to do.
 LOCK: Final = text("select pg_advisory_xact_lock(hashtext('recorder.migrate_database'))")
 # Whoever waits for a table's lock makes everybody else wait behind it: better that the deploy fails.
-PATIENCE: Final = text("set local lock_timeout = '20s'")
+PATIENCE: Final = text("set local lock_timeout = '4s'")
+# The statements of the functions name the schema, so that no default of a role leads them elsewhere.
+SCHEMA: Final = text("set local search_path = public")
+ELSEWHERE: Final = text("""
+select nspname from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+where pg_class.oid = to_regclass('recordings') and nspname <> 'public'""")
 _ANSWER_SECONDS: Final = 10.0
 """What is kept of the function's time for telling CloudFormation how it went."""
 _REASON_LENGTH: Final = 1000
@@ -79,6 +85,9 @@ def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
     with engine.begin() as connection:
         connection.execute(LOCK)
         connection.execute(PATIENCE)
+        for schema in connection.execute(ELSEWHERE).scalars():
+            raise LookupError(f"the tables belong into the schema public, and recordings is in {schema}")
+        connection.execute(SCHEMA)
         before = MigrationContext.configure(connection).get_current_revision()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
@@ -86,32 +95,25 @@ def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if before is None or before in known:
             command.upgrade(config, "head")
+        for kind, name in connection.execute(text(FINDINGS)):
+            log.warning(Code.FOREIGN_OBJECT, kind=kind, object=name)
         return before, MigrationContext.configure(connection).get_current_revision()
 
 
 def _bounded(over: float) -> "Callable[[object, dbapi.Cursor, str, object, object, bool], None]":
     """Have Postgres end whatever statement still runs at that time, so that there is a reason to tell."""
 
-    def bound(_: object, cursor: dbapi.Cursor, *_statement: object) -> None:
+    def bound(_: object, cursor: "dbapi.Cursor", *_statement: object) -> None:
         left = max(1, int((over - time.monotonic()) * 1000))
         cursor.execute(f"set local statement_timeout = {left}")
 
     return bound
 
 
-def _connect(seconds: float | None) -> dbapi.Connection:
-    settings, password = database_login()
-    return dbapi.connect(
-        user=settings.user,
-        host=settings.host,
-        port=settings.port,
-        database=settings.name,
-        password=password,
-        ssl_context=tls_context(settings),
-        # Postgres ends what takes too long; this is for one that says nothing any more.
-        timeout=seconds + _ANSWER_SECONDS / 4 if seconds is not None else None,
-        application_name="recorder-migrate",
-    )
+def _connect(seconds: float | None) -> "dbapi.Connection":
+    # Postgres ends what takes too long; this is for one that says nothing any more.
+    over = None if seconds is None else seconds + _ANSWER_SECONDS / 4
+    return open_dbapi_connection(*database_login(), seconds=over)
 
 
 def _report(before: str | None, after: str | None) -> dict[str, object]:

@@ -1,10 +1,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
+from scramp import ScramClient
+
 NULL_BYTE: bytes
 DESCRIBE: bytes
 PORTAL: bytes
 SYNC_MSG: bytes
+PASSWORD: bytes
 
 class Context:
     rows: list[list[object]] | None
@@ -13,7 +16,11 @@ class Context:
 
 class CoreConnection:
     py_types: Mapping[type, Callable[[object], str | None]]
+    password: bytes | None
+    auth: ScramClient
     _sock: BinaryIO
+    _usock: object
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Context) -> None: ...
     def send_PARSE(self, statement_name_bin: bytes, statement: str, oids: Sequence[int] = ...) -> None: ...
     def send_BIND(self, statement_name_bin: bytes, params: Sequence[str | None]) -> None: ...
     def send_EXECUTE(self) -> None: ...

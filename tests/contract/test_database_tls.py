@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from pg8000.exceptions import InterfaceError
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
 from recorder.errors import DatabaseUnavailableError
-from recorder.postgres.database import Database, open_connection
+from recorder.postgres.database import Database
+from recorder.postgres.login import TlsRefusedError, open_connection
 from recorder.settings import DatabaseSettings
 from tests.support.certificates import Authority
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.services.postgres import Postgres
-    from recorder.postgres.database import Row
+    from recorder.postgres.login import Row
 
 
 class Server(NamedTuple):
@@ -85,8 +85,7 @@ def test_without_a_bundle_only_the_authorities_of_the_system_are_trusted(server:
 def test_a_server_without_tls_is_not_spoken_to(stack: Stack, server: Server) -> None:
     cause = refusal(stack.postgres, DATABASE_CA_BUNDLE=str(server.bundle))
 
-    assert isinstance(cause, InterfaceError)
-    assert "refuses SSL" in str(cause)
+    assert isinstance(cause, TlsRefusedError)
 
 
 def test_tls_is_given_up_only_on_demand(server: Server) -> None:

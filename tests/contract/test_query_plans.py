@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from local.stack import Stack
-    from recorder.postgres.database import Connection, Parameter, Row
+    from recorder.postgres.login import Connection, Parameter, Row
 
 # One process, for one filling of the table.
 pytestmark = pytest.mark.xdist_group("plans")
@@ -254,8 +254,8 @@ def remove(recordings: Repository) -> None:
 THOUSAND = [UUID(int=n) for n in range(1, 1001)]
 STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "GET": (lambda recordings: recordings.get(AN_ID), {"recordings_pkey"}),
-    "GET_BY_EGRESS_ID": (
-        lambda recordings: recordings.get_by_egress_id("EG_100000"),
+    "FIND_BY_EGRESS_ID": (
+        lambda recordings: recordings.find_by_egress_id("EG_100000"),
         {"recordings_by_egress"},
     ),
     "SAVE": (save, {"recordings_pkey"}),

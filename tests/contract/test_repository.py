@@ -6,20 +6,21 @@ import json
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID, uuid4
 
 import pytest
 
 from recorder.contract.event import event_json
-from recorder.domain.recording import Status, StopReason
+from recorder.domain.recording import Status, StopReason, Unknown
 from recorder.domain.sources import Source
+from recorder.errors import RecordingInProgressError
 from recorder.postgres.database import Database
 from recorder.postgres.repository import Repository
-from recorder.usecases.ports import Page
+from recorder.usecases.ports import Owner, Page
 from simulator.memory import MemoryRepository
 from tests.support.database import connect
-from tests.support.recordings import T0, recording
+from tests.support.recordings import T0, Fields, recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,18 +30,44 @@ if TYPE_CHECKING:
     from recorder.usecases.ports import Recordings
 
 MINUTE = timedelta(minutes=1)
+UNKNOWN: tuple[Fields, ...] = (
+    {"status": Unknown("paused")},
+    {"source": Unknown("web")},
+    {"stop_reason": Unknown("pause")},
+)
+
+
+class Spoiling(Protocol):
+    """Make a row unreadable, as a value does that Python has not."""
+
+    def __call__(self, row: Recording) -> None: ...
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def recordings(request: pytest.FixtureRequest) -> Iterator[Recordings]:
+def tables(request: pytest.FixtureRequest) -> Iterator[tuple[Recordings, Spoiling]]:
     if request.param == "memory":
-        yield MemoryRepository(emit_events=True)
+        memory = MemoryRepository(emit_events=True)
+        yield memory, lambda row: memory.unreadable.add(row.id)
         return
     stack: Stack = request.getfixturevalue("stack")
     name = f"contract_{uuid4().hex}"
     stack.postgres.create_database(name, template="migrated")
     with closing(Database(lambda: connect(stack.postgres, name))) as database:
-        yield Repository(database, event_json=event_json)
+
+        def spoil(row: Recording) -> None:
+            database.run("update public.recordings set absent_since = 'infinity' where id = :id", id=row.id)
+
+        yield Repository(database, event_json=event_json), spoil
+
+
+@pytest.fixture
+def recordings(tables: tuple[Recordings, Spoiling]) -> Recordings:
+    return tables[0]
+
+
+@pytest.fixture
+def spoil(tables: tuple[Recordings, Spoiling]) -> Spoiling:
+    return tables[1]
 
 
 def inserted(recordings: Recordings, new: Recording) -> Recording:
@@ -188,19 +215,21 @@ class TestSave:
 class TestRead:
     def test_nobody_is_found_where_nobody_is(self, recordings: Recordings) -> None:
         assert recordings.get(uuid4()) is None
-        assert recordings.get_by_egress_id("EG_1") is None
+        assert recordings.find_by_egress_id("EG_1") == []
 
     def test_finds_by_egress_id(self, recordings: Recordings) -> None:
         inserted(recordings, recording())
         wanted = inserted(recordings, recording(egress_id="EG_1"))
-        assert recordings.get_by_egress_id("EG_1") == wanted
+        assert recordings.find_by_egress_id("EG_1") == [wanted]
+
+    def test_finds_each_of_the_adopted_rows_that_share_an_egress(self, recordings: Recordings) -> None:
+        shared = [inserted(recordings, recording(egress_id="EG_1")) for _ in range(3)]
+        assert recordings.find_by_egress_id("EG_1") == sorted(shared, key=lambda each: each.id)
 
     def test_owners_lacks_ids_without_row(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording(egress_id="EG_1", status=Status.FAILED))
         owners = recordings.owners([row.id, uuid4()])
-        assert [(owner.id, owner.status, owner.egress_id) for owner in owners.values()] == [
-            (row.id, Status.FAILED, "EG_1")
-        ]
+        assert list(owners.values()) == [Owner(id=row.id, live=False, egress_id="EG_1")]
         assert recordings.owners([]) == {}
 
 
@@ -318,6 +347,86 @@ class TestLease:
         inserted(recordings, recording(due_at=T0 - MINUTE))
         inserted(recordings, recording(due_at=T0))
         assert recordings.backlog(T0).oldest_due_at == T0 - MINUTE
+
+
+class TestUnreadable:
+    """Rows that hold what this release cannot read, or knows nothing of."""
+
+    def test_is_read_by_nobody_and_keeps_nobody_from_the_others(
+        self, recordings: Recordings, spoil: Spoiling
+    ) -> None:
+        rows = [
+            inserted(recordings, recording(egress_id="EG_1", due_at=T0, created_at=T0 + number * MINUTE))
+            for number in range(3)
+        ]
+        spoil(rows[1])
+        readable = [rows[0], rows[2]]
+
+        assert [recordings.get(row.id) is not None for row in rows] == [True, False, True]
+        assert {each.id for each in recordings.find_by_egress_id("EG_1")} == {each.id for each in readable}
+        assert recordings.page(Page(user_id="alice", limit=9), T0) == readable[::-1]
+        assert [each.id for each in recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None)] == [
+            each.id for each in readable
+        ]
+
+    @pytest.mark.parametrize("oldest_first", [False, True])
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    def test_makes_no_page_shorter(
+        self, recordings: Recordings, spoil: Spoiling, limit: int, *, oldest_first: bool
+    ) -> None:
+        rows = [inserted(recordings, recording(created_at=T0 + number * MINUTE)) for number in range(9)]
+        for row in rows[2:6]:
+            spoil(row)
+        page = Page(user_id="alice", limit=limit, oldest_first=oldest_first)
+        seen: list[Recording] = []
+        while found := recordings.page(page, T0):
+            seen += found
+            page = replace(page, after=(found[-1].created_at, found[-1].id))
+            assert len(found) == limit or len(seen) == 5
+        readable = rows[:2] + rows[6:]
+        assert seen == (readable if oldest_first else readable[::-1])
+
+    def test_holds_its_target_and_its_idempotency_key(self, recordings: Recordings, spoil: Spoiling) -> None:
+        spoil(inserted(recordings, recording(target="room:demo")))
+        spoil(inserted(recordings, recording(idempotency_key="k")))
+        for new in (recording(target="room:demo", user_id="bob"), recording(idempotency_key="k")):
+            with pytest.raises(RecordingInProgressError) as raised:
+                recordings.insert(new)
+            assert raised.value.recording_id is None
+            assert recordings.get(new.id) is None
+
+    def test_of_what_is_there_already_is_done(self, recordings: Recordings, spoil: Spoiling) -> None:
+        row = inserted(recordings, recording())
+        spoil(row)
+        assert recordings.insert(row) is None
+
+    def test_owns_its_egress_as_nothing_that_is_known(self, recordings: Recordings, spoil: Spoiling) -> None:
+        row = inserted(recordings, recording(egress_id="EG_1"))
+        spoil(row)
+        assert recordings.owners([row.id]) == {
+            row.id: Owner(id=row.id, live=True, egress_id="EG_1", known=False)
+        }
+
+    @pytest.mark.parametrize("fields", UNKNOWN, ids=str)
+    def test_value_of_a_later_release_is_shown_as_it_is_and_left_alone(
+        self, recordings: Recordings, fields: Fields
+    ) -> None:
+        held: Fields = {"target": "room:demo", "egress_id": "EG_1", "due_at": T0}
+        row = inserted(recordings, recording(**(held | fields)))
+
+        assert recordings.get(row.id) == row
+        assert recordings.page(Page(user_id="alice", limit=9), T0) == [row]
+        assert row.live
+        assert recordings.insert(recording(target="room:demo")) == row
+        assert recordings.owners([row.id])[row.id].known is False
+        assert recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=None) == []
+
+    def test_deletion_leaves_values_of_a_later_release_as_they_are(self, recordings: Recordings) -> None:
+        row = inserted(
+            recordings, recording(status=Unknown("paused"), source=Unknown("web"), stop_reason=Unknown("x"))
+        )
+        deleted = saved(recordings, row, replace(row, deleted_at=T0))
+        assert recordings.get(row.id) == deleted
 
 
 class TestRemove:

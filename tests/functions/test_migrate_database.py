@@ -12,6 +12,7 @@ import pytest
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 from recorder.postgres.repository import COLUMNS
+from tests.support.database import HEAD
 from tests.support.sites import migrate
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from local.stack import Stack
 
-HEAD = "0003"
 RECIPE = """
 create table recordings (
     id {id} primary key,

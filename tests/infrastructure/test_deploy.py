@@ -15,6 +15,7 @@ from local.functions.build import built
 from local.processes.children import Processes
 from tests.infrastructure.test_template import LIVE
 from tests.support.account import Account
+from tests.support.database import HEAD, NEXT
 from tests.support.events import event, http_event
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class Release:
         """Return a copy that has one more migration, and a layer that differs."""
         shutil.copytree(self.template.parent, directory)
         (directory / "Recorder" / "python" / "recorder" / "next.py").write_text("")
-        (directory / "MigrateDatabase" / "migrations" / "versions" / "0004_next.py").write_text(
-            f"from alembic import op\nrevision = '0004'\ndown_revision = '0003'\n"
+        (directory / "MigrateDatabase" / "migrations" / "versions" / f"{NEXT}_next.py").write_text(
+            f"from alembic import op\nrevision = '{NEXT}'\ndown_revision = '{HEAD}'\n"
             f"def upgrade() -> None:\n    op.execute('{statement}')\n"
         )
         template = directory / "template.yaml"
         text = template.read_text()
-        assert "Revision: '0003'" in text
-        template.write_text(text.replace("Revision: '0003'", "Revision: '0004'"))
+        assert f"Revision: '{HEAD}'" in text
+        template.write_text(text.replace(f"Revision: '{HEAD}'", f"Revision: '{NEXT}'"))
         return Release(template)
 
 
@@ -148,7 +149,7 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert failure.reason == 'Postgres refused it: relation "absent" does not exist (SQLSTATE 42P01)'
     assert account.status() == "UPDATE_ROLLBACK_COMPLETE"
     assert set(LIVE) & set(changed(events)) == set()
-    assert (revision(account), account.live_versions()) == ("0003", first)
+    assert (revision(account), account.live_versions()) == (HEAD, first)
     assert_answers(account)
 
     # An upgrade, of which the functions know only through their layer.
@@ -156,14 +157,14 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert deployed.returncode == 0, deployed.stdout
     assert_migrated_first(account.new_events())
     upgraded = account.live_versions()
-    assert revision(account) == "0003"
+    assert revision(account) == HEAD
     assert [function for function in LIVE if upgraded[function] == first[function]] == []
     assert_answers(account)
 
     # Back to the release before: its code runs on the newer schema.
     deployed = account.deploy(release.template)
     assert deployed.returncode == 0, deployed.stdout
-    assert revision(account) == "0003"
+    assert revision(account) == HEAD
     assert [function for function in LIVE if account.live_versions()[function] == upgraded[function]] == []
     assert_answers(account)
 

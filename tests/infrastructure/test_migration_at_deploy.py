@@ -16,6 +16,7 @@ import pytest
 
 from local.processes.children import LOOPBACK, free_port
 from local.services.postgres import USER
+from tests.support.database import HEAD
 from tests.support.events import EVENTS, event
 from tests.support.functions import LambdaContext, handler
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from local.stack import Stack
 
-HEAD = "0003"
 WEAK_PASSWORD = "canary-of-a-password"
 
 

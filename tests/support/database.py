@@ -13,13 +13,16 @@ from sqlalchemy.pool import NullPool
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder.postgres.database import Connection, open_connection
+from recorder.postgres.login import Connection, open_connection
 from recorder.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from local.services.postgres import Postgres
 
 MIGRATIONS = Path(__file__).parents[2] / "functions" / "migrate_database" / "migrations"
+HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("*.py"))
+"""The newest revision."""
+NEXT = f"{int(HEAD) + 1:04}"
 
 
 def migrate(postgres: Postgres, database: str) -> None:

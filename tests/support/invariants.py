@@ -9,7 +9,7 @@ from livekit.protocol import egress as protocol
 
 from recorder.domain.events import EVENTS, EventType
 from recorder.domain.lifecycle import TRANSITIONS
-from recorder.domain.recording import LIVE, Status
+from recorder.domain.recording import FINAL, Status
 
 if TYPE_CHECKING:
     from tests.support.deployment import Deployment, Row
@@ -69,7 +69,7 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
         and each.job.upload.bucket == deployment.site.name
         and each.job.filepath.startswith("recordings/")
     }
-    live = [row for row in rows if row["status"] in LIVE and row["egress_id"] is not None]
+    live = [row for row in rows if row["status"] not in FINAL and row["egress_id"] is not None]
     owned = [row["egress_id"] for row in live]
     wanted = {row["egress_id"] for row in live if row["stop_requested_at"] is None}
     assert len(owned) == len(set(owned)), "an egress belongs to two recordings"
@@ -126,7 +126,7 @@ def _targets_are_held_once(deployment: Deployment) -> None:
     held: dict[object, object] = {}
     for change in deployment.rows("select * from observed_change where target is not null order by position"):
         target, recording = change["target"], change["recording_id"]
-        if change["after"] in LIVE:
+        if change["after"] not in FINAL:
             assert held.setdefault(target, recording) == recording, f"{target} was recorded twice at a time"
         elif held.get(target) == recording:
             del held[target]

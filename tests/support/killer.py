@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 from aiohttp import ClientSession
 
-from recorder.postgres.database import _Pg8000Connection
+from recorder.postgres.login import _Pg8000Connection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from aiohttp import ClientResponse
 
-    from recorder.postgres.database import Parameter, Row
+    from recorder.postgres.login import Parameter, Row
 
     type Execute = Callable[[_Pg8000Connection, str, tuple[Parameter, ...]], list[Row]]
 

@@ -10,7 +10,7 @@ from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from recorder.domain.recording import StopReason
+    from recorder.domain.recording import StopReason, Unknown
 
 T0: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -19,8 +19,8 @@ class Fields(TypedDict, total=False):
     id: UUID
     user_id: str
     room_name: str
-    source: Source
-    status: Status
+    source: Source | Unknown
+    status: Status | Unknown
     created_at: datetime
     updated_at: datetime
     status_at: datetime
@@ -47,7 +47,7 @@ class Fields(TypedDict, total=False):
     target: str | None
     idempotency_key: str | None
     idempotency_fingerprint: str | None
-    stop_reason: StopReason | None
+    stop_reason: StopReason | Unknown | None
     stop_requested_at: datetime | None
     deleted_at: datetime | None
     late_upload_until: datetime | None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from recorder.domain.schedule import Policy
-    from recorder.postgres.database import Connection
+    from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
     from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
@@ -187,7 +187,7 @@ def expect_livekit() -> None:
 
 def _connection() -> Connection:
     login = database_login()
-    from recorder.postgres.database import open_connection
+    from recorder.postgres.login import open_connection
 
     return open_connection(*login)
 

@@ -119,6 +119,18 @@ class RecordingContendedError(DatabaseUnavailableError):
         super().__init__("the recording could not be changed: try again in a moment")
 
 
+class DatabaseBusyError(DatabaseUnavailableError):
+    """Postgres answered that it cannot do it now, and said so again: a lock, a conflict, a failover, its resources."""
+
+
+class StatementRefusedError(RecorderError):
+    """Postgres refused a statement for a reason that does not pass by itself."""
+
+
+class RowRefusedError(RecorderError):
+    """Postgres stores a row not at all and names no reason: something in the table that is not ours keeps it out."""
+
+
 class StorageUnavailableError(RecorderError):
     """S3 did not do what was asked."""
 

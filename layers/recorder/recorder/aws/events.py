@@ -41,7 +41,7 @@ class EventBridge:
                         {
                             "EventBusName": self._bus_name,
                             "Source": SOURCE,
-                            "DetailType": event.type.value,
+                            "DetailType": event.type,
                             "Detail": event.body,
                         }
                         for event in chunk

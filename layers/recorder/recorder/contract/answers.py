@@ -34,8 +34,9 @@ class RecordingJson(TypedDict):
     """LiveKit's id of the room's session, once it is known."""
     egressId: str | None
     """LiveKit's id of the egress, once it is known."""
-    status: Status
-    """The first three are live, the last two final."""
+    status: Status | str
+    """`completed` and `failed` are final, every other status is live. A later release may have stored one that this
+    one does not know: it is shown as it is."""
     layout: str | None
     """Layout of a room composite."""
     codec: str | None
@@ -60,8 +61,8 @@ class RecordingJson(TypedDict):
     """When the recording was asked for."""
     updatedAt: Time
     """When anything of it last changed."""
-    source: Source
-    """What is recorded."""
+    source: Source | str
+    """What is recorded; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
     audioCodec: str | None
@@ -111,7 +112,7 @@ class StoppedJson(TypedDict):
     """The recording's id."""
     egressId: str | None
     """LiveKit's id of the egress, once it is known."""
-    status: Status
+    status: Status | str
     """`stopping` until the file exists."""
     fileUrl: str | None
     """Where LiveKit says it put the file."""

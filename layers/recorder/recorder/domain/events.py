@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain.recording import Recording, Status
+from recorder.domain.recording import Recording, Status, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def event_of(before: Recording | None, after: Recording) -> Event | None:
         if before is None or before.deleted_at is not None:
             return None
         kind = EventType.DELETED
-    elif before is not None and before.status == after.status:
+    elif isinstance(after.status, Unknown) or (before is not None and before.status == after.status):
         return None
     else:
         kind = EVENTS[after.status]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from recorder.domain.egress import STOPPED, EgressSnapshot, EgressStatus
 from recorder.domain.recording import (
-    LIVE,
+    FINAL,
     OWN_VERDICTS,
     FailureCode,
     Recording,
@@ -81,24 +81,32 @@ URGENT_ATTEMPTS: Final = 2
 """So many count at most where an egress runs, and bills, that ought to have ended: it is asked every two minutes."""
 
 
+def may_become(recording: Recording, status: Status) -> bool:
+    """Tell whether a recording may change to a status; a status that is unknown to this release never changes."""
+    return isinstance(recording.status, Status) and status in TRANSITIONS[recording.status]
+
+
 def apply_snapshot(
     recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
 ) -> Recording | None:
     """Bring what LiveKit says into a recording.
 
     Live statuses only move forward, a final status never changes, an unknown one changes nothing, and a snapshot
-    of another egress than the recording's own is ignored. Facts about the file are taken over where they are real,
+    of another egress than the recording's own is ignored. A recording with a value that only a later release knows
+    is left to that release. Facts about the file are taken over where they are real,
     and nothing is completed without a file: LIMIT_REACHED, which comes without ENDING, may be said before.
     """
     if snapshot.status is EgressStatus.UNKNOWN or recording.egress_id not in {None, snapshot.egress_id}:
         return None
+    if not recording.known:
+        return None
     observed = OBSERVED[snapshot.status]
     if observed is Status.COMPLETED and not snapshot.has_file:
         observed = Status.STOPPING
-    changed = _with_file(recording, snapshot, final=observed not in LIVE)
-    if observed in TRANSITIONS[recording.status]:
+    changed = _with_file(recording, snapshot, final=observed in FINAL)
+    if may_become(recording, observed):
         changed = _with_status(changed, snapshot, observed)
-        if observed not in LIVE and _needs_look(changed, snapshot):
+        if observed in FINAL and _needs_look(changed, snapshot):
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
     elif (
         observed in RUNNING
@@ -148,7 +156,7 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
 
 
 def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status) -> Recording:
-    if status in LIVE:
+    if status not in FINAL:
         return replace(recording, status=status)
     ended = replace(
         recording,
@@ -193,7 +201,7 @@ def request_stop(recording: Recording, reason: StopReason, now: datetime) -> Rec
     """Store the wish that a live recording ends; who carries it out is the caller, or the sweep."""
     if not recording.live or recording.stop_requested_at is not None:
         return None
-    status = Status.STOPPING if Status.STOPPING in TRANSITIONS[recording.status] else recording.status
+    status = Status.STOPPING if may_become(recording, Status.STOPPING) else recording.status
     return next_version(
         recording, replace(recording, status=status, stop_reason=reason, stop_requested_at=now), now
     )
@@ -212,7 +220,7 @@ def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) 
 
     A refusal that a second try may lift forgets the idempotency key, so that the second try is one.
     """
-    if recording.egress_id is not None or Status.FAILED not in TRANSITIONS[recording.status]:
+    if recording.egress_id is not None or not may_become(recording, Status.FAILED):
         return None
     retriable = code in {FailureCode.EGRESS_UNAVAILABLE, FailureCode.EGRESS_MISCONFIGURED}
     failed = replace(
@@ -228,7 +236,7 @@ def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) 
 
 def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Policy) -> Recording | None:
     """End a recording by our own verdict. A file that arrives all the same is looked for until the grace ends."""
-    if Status.FAILED not in TRANSITIONS[recording.status]:
+    if not may_become(recording, Status.FAILED):
         return None
     failed = replace(
         recording,
@@ -258,7 +266,7 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         file_size=file.size,
         duration=file.duration or recording.duration,
     )
-    if Status.COMPLETED in TRANSITIONS[recording.status]:
+    if may_become(recording, Status.COMPLETED):
         found = replace(
             found,
             status=Status.COMPLETED,

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from recorder.domain.sources import Source
 
 
+class Unknown(str):
+    """A value that a later release has stored and this one does not know: it is shown as it is."""
+
+    __slots__ = ()
+
+
 class Status(StrEnum):
-    """A recording's status: the first three are live, the last two final."""
+    """A recording's status: the last two are final, every other one is live."""
 
     STARTING = "starting"
     ACTIVE = "active"
@@ -27,7 +33,7 @@ class Status(StrEnum):
 
 
 FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED})
-LIVE: Final = frozenset(Status) - FINAL
+"""A status that is not among these is live, also one that only a later release knows."""
 
 
 class StopReason(StrEnum):
@@ -98,8 +104,8 @@ class Recording:
     id: UUID
     user_id: str
     room_name: str
-    source: Source
-    status: Status
+    source: Source | Unknown
+    status: Status | Unknown
     created_at: datetime
     updated_at: datetime
     status_at: datetime
@@ -128,7 +134,7 @@ class Recording:
     """What may be recorded once at a time; None for rows taken over from another table that collide."""
     idempotency_key: str | None = None
     idempotency_fingerprint: str | None = None
-    stop_reason: StopReason | None = None
+    stop_reason: StopReason | Unknown | None = None
     stop_requested_at: datetime | None = None
     deleted_at: datetime | None = None
     late_upload_until: datetime | None = None
@@ -155,7 +161,12 @@ class Recording:
     @property
     def live(self) -> bool:
         """Whether the recording holds its target."""
-        return self.status in LIVE
+        return self.status not in FINAL
+
+    @property
+    def known(self) -> bool:
+        """Whether this release knows each value; a recording with an unknown one is left to a later release."""
+        return not any(isinstance(each, Unknown) for each in (self.source, self.status, self.stop_reason))
 
     @property
     def prefix(self) -> str:

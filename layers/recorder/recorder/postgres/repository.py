@@ -1,7 +1,8 @@
 """The tables `recordings` and `recording_events`: every statement of the product, each one transaction.
 
 A change and its event are written by one statement, compare-and-set on `version`. docs/architecture.md names the
-index that serves each statement.
+index that serves each statement. No statement depends on a session's defaults (docs/decisions.md): tables carry their
+schema, and everything comes back as JSON.
 """
 
 from __future__ import annotations
@@ -9,88 +10,129 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from datetime import UTC, datetime
+from math import isfinite
+from operator import itemgetter
+from struct import Struct
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
-from recorder.domain.events import EventType, event_of
-from recorder.domain.recording import Recording, Status, StopReason
+from recorder.domain.events import event_of
+from recorder.domain.recording import FINAL, Recording, Status, StopReason, Unknown
 from recorder.domain.sources import Source
+from recorder.errors import RecordingInProgressError, RowRefusedError
+from recorder.telemetry import Code, count, log
 from recorder.usecases.ports import Backlog, Owner, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from enum import StrEnum
 
     from recorder.domain.events import Event
-    from recorder.postgres.database import Database, Parameter, Row
+    from recorder.postgres.database import Database
+    from recorder.postgres.login import Parameter, Row
     from recorder.usecases.ports import Page
 
-_COLUMNS: Final = """
-    id, user_id, room_name, source, status, created_at, updated_at, status_at, layout, resolution, codec,
-    audio_codec, audio_bitrate, video_bitrate, track_sid, room_sid, egress_id, started_at, stopped_at, storage_key,
-    file_url, file_size, duration, failure_code, failure_reason, end_reason, max_duration, expires_at, target,
-    idempotency_key, idempotency_fingerprint, stop_reason, stop_requested_at, deleted_at, late_upload_until,
-    recorder_seen_at, absent_since, handler_silent_since, handler_answered_at, refreshed_at, due_at, attempts,
-    version"""
-COLUMNS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
-# One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not.
-_RECORDING: Final = f"json_build_array({_COLUMNS})"
-_TIMES: Final = tuple(
-    (COLUMNS.index(each.name), each.name)
-    for each in fields(Recording)
-    if str(each.type).startswith("datetime")
+_INSERT_TRIES: Final = 5
+"""A row that is in the way may be committed after a statement's snapshot, or be gone again: a second look tells."""
+_PAGE_READS: Final = 10
+"""Bound on the reads of one page, of which more than one is needed only where rows cannot be read."""
+
+
+_DOUBLE: Final = Struct(">d")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _fraction(bits: str) -> float:
+    [number] = _DOUBLE.unpack(bytes.fromhex(bits))
+    if not isfinite(number):
+        # JSON has neither infinity nor NaN.
+        raise ValueError(bits)
+    return float(number)
+
+
+def _member(kind: type[StrEnum]) -> Callable[[str], StrEnum | Unknown]:
+    members = {member.value: member for member in kind}
+    return lambda text: members.get(text) or Unknown(text)
+
+
+# How the value of a column is read, by the type of the field of the same name; None: as JSON has it.
+_DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
+    "str": None,
+    "int": None,
+    "float": _fraction,
+    "datetime": _time,
+    "UUID": UUID,
+    "Source | Unknown": _member(Source),
+    "Status | Unknown": _member(Status),
+    "StopReason | Unknown": _member(StopReason),
+}
+_OPTIONAL: Final = " | None"
+_FIELDS: Final = {each.name: str(each.type) for each in fields(Recording)}
+_DECODED: Final = tuple(
+    (position, name, decode)
+    for position, (name, kind) in enumerate(_FIELDS.items())
+    # A type that is not in the table fails here, when the module is imported.
+    if (decode := _DECODERS[kind.removesuffix(_OPTIONAL)]) is not None
 )
-_SOURCES: Final = {source.value: source for source in Source}
-_STATUSES: Final = {status.value: status for status in Status}
-_ID, _SOURCE, _STATUS, _STOP_REASON = map(COLUMNS.index, ("id", "source", "status", "stop_reason"))
+_REQUIRED: Final = tuple(name for name, kind in _FIELDS.items() if not kind.endswith(_OPTIONAL))
+
+COLUMNS: Final = tuple(_FIELDS)
+"""The columns of `recordings` are the fields of Recording."""
+_required = itemgetter(*map(COLUMNS.index, _REQUIRED))
+_ID, _STATUS, _EGRESS_ID, _CREATED_AT = map(COLUMNS.index, ("id", "status", "egress_id", "created_at"))
+
+# One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not. A fraction comes as its bits,
+# exact, as no session's extra_float_digits changes them.
+_RECORDING: Final = "json_build_array({})".format(
+    ", ".join(
+        f"encode(float8send({name}), 'hex')" if kind.startswith("float") else name
+        for name, kind in _FIELDS.items()
+    )
+)
 
 _EVENT: Final = """
-    insert into recording_events (id, recording_id, sequence, type, occurred_at, body)
+    insert into public.recording_events (id, recording_id, sequence, type, occurred_at, body)
     select cast(:event_id as text), written.id, :version, :event_type, :event_at, cast(:event_body as json)
     from written where cast(:event_id as text) is not null"""
 
 INSERT: Final = f"""
 with written as (
-    insert into recordings ({_COLUMNS})
+    insert into public.recordings ({", ".join(COLUMNS)})
     values ({", ".join(f":{name}" for name in COLUMNS)})
     on conflict do nothing
     returning id
 ), event as ({_EVENT})
 select (select count(*) from written), existing.recording
 from (select) as always left join lateral (
-    select {_RECORDING} as recording from recordings
+    select {_RECORDING} as recording from public.recordings
     where id = :id
        or (user_id = :user_id and idempotency_key = :idempotency_key)
-       or (target = :target and status in ('starting', 'active', 'stopping'))
+       or (target = :target and status not in ('completed', 'failed'))
     order by id = :id desc, (user_id = :user_id and idempotency_key = :idempotency_key) desc nulls last
     limit 1
 ) as existing on true"""
 
 SAVE: Final = f"""
 with written as (
-    update recordings set
-        status = :status, updated_at = :updated_at, status_at = :status_at, room_sid = :room_sid,
-        egress_id = :egress_id, started_at = :started_at, stopped_at = :stopped_at, storage_key = :storage_key,
-        file_url = :file_url, file_size = :file_size, duration = :duration, failure_code = :failure_code,
-        failure_reason = :failure_reason, end_reason = :end_reason, expires_at = :expires_at,
-        idempotency_key = :idempotency_key, stop_reason = :stop_reason, stop_requested_at = :stop_requested_at,
-        deleted_at = :deleted_at, late_upload_until = :late_upload_until, recorder_seen_at = :recorder_seen_at,
-        absent_since = :absent_since, handler_silent_since = :handler_silent_since,
-        handler_answered_at = :handler_answered_at, refreshed_at = :refreshed_at, due_at = :due_at,
-        attempts = :attempts, version = :version
+    update public.recordings set {", ".join(f"{name} = :{name}" for name in COLUMNS if name != "id")}
     where id = :id and version = :expected_version
     returning id
 ), event as ({_EVENT})
 select count(*) from written"""
 
-# Beside the versions: whoever has read the row may still write to it, and the sweep's lease stays as it is.
-REFRESHED: Final = "update recordings set refreshed_at = :now where id = :id"
+# Leaves `version` and `due_at` alone, so concurrent writers and the sweep's lease are unaffected.
+REFRESHED: Final = "update public.recordings set refreshed_at = :now where id = :id"
 
-GET: Final = f"select {_RECORDING} from recordings where id = :id"
+GET: Final = f"select {_RECORDING} from public.recordings where id = :id"
 
-GET_BY_EGRESS_ID: Final = f"select {_RECORDING} from recordings where egress_id = :egress_id limit 1"
+FIND_BY_EGRESS_ID: Final = f"""
+select {_RECORDING} from public.recordings where egress_id = :egress_id limit 100"""
 
 _LIST: Final = f"""
-select {_RECORDING} from recordings
+select {_RECORDING} from public.recordings
 where user_id = :user_id and deleted_at is null
   and (expires_at is null or expires_at > :now)
   and (cast(:room_name as text) is null or room_name = :room_name)
@@ -106,39 +148,45 @@ order by created_at, id limit :limit"""
 
 # The keys come as an array: of a join Postgres may think that reading the whole table is the cheaper way.
 LEASE: Final = f"""
-update recordings set due_at = :until, refreshed_at = coalesce(:refreshed_at, refreshed_at)
+update public.recordings set due_at = :until, refreshed_at = coalesce(:refreshed_at, refreshed_at)
 where id = any(array(
-    select id from recordings where due_at <= :now order by due_at limit :limit for update skip locked
+    select id from public.recordings where due_at <= :now order by due_at limit :limit for update skip locked
 ))
 returning {_RECORDING}"""
 
-OWNERS: Final = "select id, status, egress_id from recordings where id = any(cast(:ids as uuid[]))"
+OWNERS: Final = f"select {_RECORDING} from public.recordings where id = any(cast(:ids as uuid[]))"
 
 MAKE_DUE: Final = """
-update recordings set due_at = :now
+update public.recordings set due_at = :now
 where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
 
 REMOVE: Final = """
-with removed as (delete from recordings where id = :id and version = :version returning id)
+with removed as (delete from public.recordings where id = :id and version = :version returning id)
 select count(*) from removed"""
 
 LEASE_EVENTS: Final = """
-update recording_events set leased_until = :until
+update public.recording_events set leased_until = :until
 where position = any(array(
-    select position from recording_events as event
+    select position from public.recording_events as event
     where leased_until <= :now and not exists (
-        select from recording_events as earlier
+        select from public.recording_events as earlier
         where earlier.recording_id = event.recording_id and earlier.sequence < event.sequence
     )
     order by position limit :limit for update skip locked
 ))
 returning position, type, body::text"""
 
-DELETE_EVENTS: Final = "delete from recording_events where position = any(cast(:positions as bigint[]))"
+DELETE_EVENTS: Final = (
+    "delete from public.recording_events where position = any(cast(:positions as bigint[]))"
+)
 
+# A row that was due before all time is as late as one that Python has a time for.
 BACKLOG: Final = """
-select (select min(due_at) from recordings where due_at <= :now),
-       (select count(*) from (select from recording_events order by position limit :most) as unpublished)"""
+select json_build_array(
+    (select case when min(due_at) is not null
+                 then greatest(min(due_at), cast(:now as timestamptz) - interval '100 years') end
+     from public.recordings where due_at <= :now),
+    (select count(*) from (select from public.recording_events order by position limit :most) as unpublished))"""
 
 
 class Repository:
@@ -156,16 +204,19 @@ class Repository:
         self._database.close()
 
     def insert(self, recording: Recording) -> Recording | None:
-        while True:
-            parameters = _parameters(recording) | self._event(None, recording)
-            [[inserted, found]] = self._database.run(INSERT, **parameters)
-            existing = None if found is None else _recording(found)
+        parameters = _parameters(recording) | self._event(None, recording)
+        for _ in range(_INSERT_TRIES):
+            [[inserted, standing]] = self._database.run(INSERT, **parameters)
             # A statement that was retried on a fresh connection meets the row of its first attempt.
-            if inserted or (existing is not None and existing.id == recording.id):
+            if inserted or (standing is not None and _id_of(standing) == str(recording.id)):
                 return None
-            # What stood in the way may have been committed after this statement's snapshot, or be gone again.
-            if existing is not None:
+            if standing is not None:
+                existing = _recording(standing)
+                if existing is None:
+                    raise RecordingInProgressError(None)
                 return existing
+        log.error(Code.ROW_REFUSED, recording_id=recording.id)
+        raise RowRefusedError("the database does not take the recording")
 
     def save(self, before: Recording, after: Recording) -> bool:
         parameters = _parameters(after) | self._event(before, after)
@@ -176,43 +227,46 @@ class Repository:
         self._database.run(REFRESHED, id=recording_id, now=now)
 
     def get(self, recording_id: UUID) -> Recording | None:
-        return _first(self._database.run(GET, id=recording_id))
+        found = _readable(self._database.run(GET, id=recording_id))
+        return found[0] if found else None
 
-    def get_by_egress_id(self, egress_id: str) -> Recording | None:
-        return _first(self._database.run(GET_BY_EGRESS_ID, egress_id=egress_id))
+    def find_by_egress_id(self, egress_id: str) -> Sequence[Recording]:
+        found = _readable(self._database.run(FIND_BY_EGRESS_ID, egress_id=egress_id))
+        return sorted(found, key=lambda each: each.id)
 
     def page(self, page: Page, now: datetime) -> list[Recording]:
-        after_at, after_id = page.after or (None, None)
-        rows = self._database.run(
-            LIST_OLDEST_FIRST if page.oldest_first else LIST_NEWEST_FIRST,
-            user_id=page.user_id,
-            now=now,
-            room_name=page.room_name,
-            status=page.status.value if page.status else None,
-            created_from=page.created_from,
-            created_to=page.created_to,
-            after_at=after_at,
-            after_id=after_id,
-            limit=page.limit,
-        )
-        return [_recording(row[0]) for row in rows]
+        found: list[Recording] = []
+        # As texts, since the position of a row that cannot be read may be no time of Python's.
+        after: tuple[datetime | str, UUID | str] | tuple[None, None] = page.after or (None, None)
+        for _ in range(_PAGE_READS):
+            wanted = page.limit - len(found)
+            rows = self._database.run(
+                LIST_OLDEST_FIRST if page.oldest_first else LIST_NEWEST_FIRST,
+                user_id=page.user_id,
+                now=now,
+                room_name=page.room_name,
+                status=page.status,
+                created_from=page.created_from,
+                created_to=page.created_to,
+                after_at=after[0],
+                after_id=after[1],
+                limit=wanted,
+            )
+            found += _readable(rows)
+            if len(found) == page.limit or len(rows) < wanted:
+                break
+            after = _position(rows[-1][0])
+        return found
 
     def lease(
         self, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
     ) -> list[Recording]:
         rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
-        return sorted(
-            (_recording(row[0]) for row in rows), key=lambda each: (each.attempts, each.created_at, each.id)
-        )
+        return sorted(_readable(rows, known=True), key=lambda each: (each.attempts, each.created_at, each.id))
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])
-        owners = (
-            Owner(
-                id=cast("UUID", id_), status=Status(cast("str", status)), egress_id=cast("str | None", egress)
-            )
-            for id_, status, egress in rows
-        )
+        owners = (_owner(row[0]) for row in rows)
         return {owner.id: owner for owner in owners}
 
     def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
@@ -225,9 +279,7 @@ class Repository:
     def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
         rows = self._database.run(LEASE_EVENTS, now=now, until=until, limit=limit)
         return [
-            StoredEvent(
-                position=cast("int", position), type=EventType(cast("str", kind)), body=cast("str", body)
-            )
+            StoredEvent(position=cast("int", position), type=cast("str", kind), body=cast("str", body))
             for position, kind, body in sorted(rows, key=lambda row: cast("int", row[0]))
         ]
 
@@ -235,8 +287,9 @@ class Repository:
         self._database.run(DELETE_EVENTS, positions=list(positions))
 
     def backlog(self, now: datetime) -> Backlog:
-        [[oldest, events]] = self._database.run(BACKLOG, now=now, most=10_000)
-        return Backlog(oldest_due_at=cast("datetime | None", oldest), events=cast("int", events))
+        [[answer]] = self._database.run(BACKLOG, now=now, most=10_000)
+        oldest, events = cast("tuple[str | None, int]", answer)
+        return Backlog(oldest_due_at=None if oldest is None else _time(oldest), events=events)
 
     def _event(self, before: Recording | None, after: Recording) -> dict[str, Parameter]:
         event = event_of(before, after)
@@ -254,22 +307,56 @@ def _parameters(recording: Recording) -> dict[str, Parameter]:
     return {name: cast("object", getattr(recording, name)) for name in COLUMNS}
 
 
-def _first(rows: list[Row]) -> Recording | None:
-    return _recording(rows[0][0]) if rows else None
+def _id_of(row: object) -> str:
+    return cast("list[str]", row)[_ID]
 
 
-def _recording(row: object) -> Recording:
+def _position(row: object) -> tuple[str, str]:
+    columns = cast("list[str]", row)
+    return columns[_CREATED_AT], columns[_ID]
+
+
+def _owner(row: object) -> Owner:
+    columns = cast("list[str]", row)
+    recording = _recording(row)
+    return Owner(
+        id=UUID(columns[_ID]),
+        live=columns[_STATUS] not in FINAL,
+        egress_id=columns[_EGRESS_ID],
+        known=recording is not None and recording.known,
+    )
+
+
+def _readable(rows: list[Row], *, known: bool = False) -> list[Recording]:
+    """Return the recordings that can be read and, where that is asked for, are known in every value."""
+    recordings = [recording for [row] in rows if (recording := _recording(row)) is not None]
+    for each in recordings if known else ():
+        if not each.known:
+            unknown = [name for name in COLUMNS if isinstance(getattr(each, name), Unknown)]
+            log.error(Code.RECORDING_UNREADABLE, recording_id=each.id, columns=", ".join(unknown))
+    if known:
+        recordings = [each for each in recordings if each.known]
+    if len(recordings) < len(rows):
+        count("RecordingsUnreadable", len(rows) - len(recordings))
+    return recordings
+
+
+def _recording(row: object) -> Recording | None:
+    """Return the recording that a row holds, or None, and the row's id in the log, where it cannot be read."""
     columns = cast("list[str]", row)
     values: dict[str, object] = dict(zip(COLUMNS, columns, strict=True))
-    for position, name in _TIMES:
-        if columns[position] is not None:
-            values[name] = datetime.fromisoformat(columns[position]).astimezone(UTC)
-    values["id"] = UUID(columns[_ID])
-    values["source"] = _SOURCES[columns[_SOURCE]]
-    values["status"] = _STATUSES[columns[_STATUS]]
-    if columns[_STOP_REASON] is not None:
-        values["stop_reason"] = StopReason(columns[_STOP_REASON])
-    # As copy and pickle do it: 41 assignments to a frozen object would cost more than all of the above.
+    unreadable = [name for name in _REQUIRED if values[name] is None] if None in _required(columns) else []
+    for position, name, decode in _DECODED:
+        value = columns[position]
+        if value is not None:
+            try:
+                values[name] = decode(value)
+            except (ValueError, OverflowError):
+                unreadable.append(name)
+    if unreadable:
+        log.error(Code.RECORDING_UNREADABLE, recording_id=columns[_ID], columns=", ".join(unreadable))
+        return None
+    # As copy and pickle do it: an assignment to each field of a frozen object would cost more than all of the above.
     recording = object.__new__(Recording)
     object.__setattr__(recording, "__dict__", values)
     return recording

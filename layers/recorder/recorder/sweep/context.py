@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     COMPLETED_FROM_FILE = "completed_from_file"
     DOUBTED = "doubted"
+    LEFT_ALONE = "left_alone"
     FAILED = "failed"
     GIVEN_UP = "given_up"
     STOPPING = "stopping"

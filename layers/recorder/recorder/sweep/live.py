@@ -70,7 +70,7 @@ def _apply_reports(
                 if applied.live:
                     standing.append((applied, report.status))
                 else:
-                    context.outcomes[_ENDED[applied.status]] += 1
+                    context.outcomes[_ENDED[Status(applied.status)]] += 1
             elif isinstance(report, EgressNotFoundError):
                 standing.append((recording, None))
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recorder.domain.recording import LIVE, Recording, Status, StopReason
+from recorder.domain.recording import Recording, Status, StopReason
 from recorder.domain.sources import Source
 from recorder.sweep.context import BATCH, Outcome
 from recorder.telemetry import Code, log
@@ -45,7 +45,9 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             repository.insert(_deleted_row(snapshot, snapshot.recording_id, context.now))
             log.warning(Code.ORPHAN, recording_id=snapshot.recording_id, egress_id=snapshot.egress_id)
             context.outcomes[Outcome.ORPHAN] += 1
-        elif owner.status not in LIVE:
+        elif not owner.known:
+            context.outcomes[Outcome.LEFT_ALONE] += 1
+        elif not owner.live:
             ended.append(snapshot)
         elif owner.egress_id is None:
             context.ledger.receive(snapshot)

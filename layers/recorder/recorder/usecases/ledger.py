@@ -16,7 +16,7 @@ from recorder.errors import RecordingContendedError, RecordingNotFoundError, Sto
 from recorder.telemetry import Code, count, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot
@@ -64,7 +64,7 @@ class Ledger:
                 Code.STATUS_CHANGED,
                 recording_id=after.id,
                 egress_id=after.egress_id,
-                status=after.status.value,
+                status=after.status,
             )
             _measure(after)
             if after.elsewhere is not None:
@@ -91,20 +91,22 @@ class Ledger:
             )
         return applied
 
-    def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Recording | None:
-        """Find the recording that a report belongs to, if there is one, and apply the report to it.
+    def receive(self, snapshot: EgressSnapshot, recording_id: UUID | None = None) -> Sequence[Recording]:
+        """Find the recordings that a report belongs to, and apply the report to each.
 
-        `recording_id` is the one in the webhook's address: it correlates, and proves nothing by itself.
+        These are several only where adopted rows share an egress. `recording_id` is the one in the webhook's address:
+        it correlates, and proves nothing by itself.
         """
         named = snapshot.recording_id or recording_id
         if named is not None:
-            recording = self._adapters.repository.get(named)
+            found = [each for each in [self._adapters.repository.get(named)] if each is not None]
         else:
-            recording = self._adapters.repository.get_by_egress_id(snapshot.egress_id)
-        if recording is None or not _belongs(snapshot, recording, recording_id):
+            found = list(self._adapters.repository.find_by_egress_id(snapshot.egress_id))
+        own = [each for each in found if _belongs(snapshot, each, recording_id)]
+        if not own:
             log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
-            return None
-        return self.take_in(recording, snapshot)
+            return []
+        return [self.take_in(each, snapshot) for each in own]
 
     def take_in(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Do what `apply` does, once the bucket was asked about a file that LiveKit has just stored."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot, OpenRoom
-    from recorder.domain.events import EventType
     from recorder.domain.outputs import Output
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
@@ -48,8 +47,10 @@ class Owner:
     """The recording in whose folder an egress writes, as far as the sweep has to know it."""
 
     id: UUID
-    status: Status
+    live: bool
     egress_id: str | None
+    known: bool = True
+    """Whether this release can read the recording; it leaves one that it cannot read alone, and its egress too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ class StoredEvent:
     """An event that waits to be published: `body` is the JSON of `contract.event.EventJson`."""
 
     position: int
-    type: EventType
+    type: str
+    """One of `domain.events.EventType`, or one that only a later release knows: it is published as it is."""
     body: str
 
 
@@ -77,13 +79,21 @@ class Media:
 
 
 class Recordings(Protocol):
-    """The tables. Every method raises DatabaseUnavailableError, and each is one transaction."""
+    """The tables. Every method raises DatabaseUnavailableError, and each is one transaction.
+
+    A row that cannot be read (a time that Python has not, a value of a wrong type) is set aside: methods that return
+    recordings pass over it, it is logged and counted, and it still holds its target and owns its egress. A value that
+    only a later release knows is returned as `domain.recording.Unknown`.
+    """
 
     def insert(self, recording: Recording) -> Recording | None:
         """Store a new recording and its event.
 
         Returns None when it is stored, or the recording that stands in its way: the one that has the same
         idempotency key, else the live one of the same target.
+
+        Raises RecordingInProgressError where the row in the way cannot be read, and RowRefusedError where none is
+        found although Postgres stores nothing: a unique index or trigger that is not this product's keeps it out.
         """
 
     def save(self, before: Recording, after: Recording) -> bool:
@@ -95,8 +105,8 @@ class Recordings(Protocol):
     def get(self, recording_id: UUID) -> Recording | None:
         """Return a recording of any user, deleted or not."""
 
-    def get_by_egress_id(self, egress_id: str) -> Recording | None:
-        """Return the recording that an egress belongs to."""
+    def find_by_egress_id(self, egress_id: str) -> Sequence[Recording]:
+        """Return the recordings that an egress belongs to: several only where another table's rows were adopted."""
 
     def page(self, page: Page, now: datetime) -> list[Recording]:
         """Return a page of a user's recordings that are neither deleted nor expired."""
@@ -106,11 +116,12 @@ class Recordings(Protocol):
     ) -> list[Recording]:
         """Take the recordings that are due longest; a second sweep skips them until `until`.
 
-        Those at which the fewest attempts have failed come first, then the order in which they were made.
+        Those at which the fewest attempts have failed come first, then the order in which they were made. Those that
+        this release does not know in every value are left out: a later release settles them.
         """
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
-        """Return the owners of these folders; an id without a row is missing from the answer."""
+        """Return the owners of these folders, readable or not; an id without a row is missing from the answer."""
 
     def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         """Make final recordings due at once, except those that wait after a failed attempt."""

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -11,6 +11,6 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns; the release before does not miss them."""
     op.execute("""
-        alter table recordings
+        alter table public.recordings
             add column handler_silent_since timestamptz,
             add column handler_answered_at timestamptz""")
