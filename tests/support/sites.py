@@ -15,6 +15,7 @@ from pg8000.exceptions import InterfaceError
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
+from recorder.aws.storage import S3Storage
 from recorder.livekit.egress import LiveKitEgress
 from recorder.postgres.repository import Repository
 from tests.support.events import event
@@ -99,7 +100,7 @@ def close_all(environments: Iterable[bootstrap.Environment]) -> None:
     """Give back what execution environments hold."""
     for environment in environments:
         for made in vars(environment).values():
-            if isinstance(made, Repository | LiveKitEgress):
+            if isinstance(made, Repository | LiveKitEgress | S3Storage):
                 made.close()
 
 

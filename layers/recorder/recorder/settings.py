@@ -50,14 +50,18 @@ def _choice(environ: Mapping[str, str], name: str, *choices: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """The Lambda role's credentials and the region, as the Lambda runtime sets them."""
+    """The Lambda role's credentials and the region, as the Lambda runtime sets them.
+
+    The endpoints are empty where AWS's own are called.
+    """
 
     region: str
     access_key: str
     secret_key: str
     session_token: str
-    endpoint_url: str
-    s3_endpoint_url: str
+    s3_endpoint_url: str = ""
+    secrets_endpoint_url: str = ""
+    events_endpoint_url: str = ""
     credentials_url: str = ""
     credentials_token: str = ""
     """Where an environment that was restored from a snapshot asks for its keys, and with what: it has none."""
@@ -65,15 +69,16 @@ class AwsSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read AWS's own variables."""
-        endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "")
+        endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "").rstrip("/")
         credentials_url = _text(environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
         return cls(
             region=_text(environ, "AWS_REGION"),
             access_key=_text(environ, "AWS_ACCESS_KEY_ID", "" if credentials_url else None),
             secret_key=_text(environ, "AWS_SECRET_ACCESS_KEY", "" if credentials_url else None),
             session_token=_text(environ, "AWS_SESSION_TOKEN", ""),
-            endpoint_url=endpoint_url,
-            s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url),
+            s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url).rstrip("/"),
+            secrets_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint_url).rstrip("/"),
+            events_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_EVENTBRIDGE", endpoint_url).rstrip("/"),
             credentials_url=credentials_url,
             credentials_token=_text(environ, "AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
         )

@@ -32,7 +32,7 @@ from recorder.errors import (
     StorageUnavailableError,
     UnsupportedCodecError,
 )
-from recorder.telemetry import Code, count, log
+from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ class RecordingService:
                 raise
             # A webhook has told of an egress meanwhile: something runs after all.
             return Started(recording_id=recording.id, egress_id=refused.egress_id)
-        except EgressUnansweredError:
-            log.warning(Code.START_UNANSWERED, recording_id=recording.id)
+        except EgressUnansweredError as error:
+            log.warning(Code.START_UNANSWERED, recording_id=recording.id, **cause_of(error))
             return Started(recording_id=recording.id, egress_id=None)
         try:
             started = self._ledger.apply(recording, snapshot)
@@ -212,8 +212,8 @@ class RecordingService:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
         try:
             self._adapters.storage.delete(recording)
-        except StorageUnavailableError:
-            log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
+        except StorageUnavailableError as error:
+            log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id, **cause_of(error))
             count("ObjectsNotRemoved")
             raise
         if not recording.awaits_upload(self._adapters.clock.now()):
@@ -285,8 +285,11 @@ class RecordingService:
             return self._ledger.apply(recording, self._adapters.egress.stop(recording.egress_id))
         except (EgressEndedError, EgressNotFoundError):
             return self._find(recording)
-        except EgressUnansweredError:
-            log.warning(Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=recording.egress_id)
+        except EgressUnansweredError as error:
+            egress_id = recording.egress_id
+            log.warning(
+                Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=egress_id, **cause_of(error)
+            )
             return recording
 
     def _find(self, recording: Recording) -> Recording:
@@ -295,8 +298,14 @@ class RecordingService:
             return recording
         try:
             return self._ledger.apply(recording, self._adapters.listing.find(recording.egress_id))
-        except (EgressNotFoundError, EgressUnansweredError):
+        except EgressNotFoundError:
             # One negative answer says nothing: the sweep has further witnesses.
+            return recording
+        except EgressUnansweredError as error:
+            egress_id = recording.egress_id
+            log.warning(
+                Code.LOOKUP_UNANSWERED, recording_id=recording.id, egress_id=egress_id, **cause_of(error)
+            )
             return recording
 
     def _until(self, wait: int) -> datetime:
