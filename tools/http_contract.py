@@ -211,14 +211,14 @@ _LIST: Final = {
         datetime,
         params.Query(
             alias="from",
-            description="Only recordings that were asked for at this time or later; UTC unless it has an offset.",
+            description="Only recordings that were asked for at this time (RFC 3339) or later.",
             openapi_examples=_examples(day="2026-11-22T00:00:00Z"),
         ),
     ),
     "to": _optional(
         datetime,
         params.Query(
-            description="Only recordings that were asked for before this time.",
+            description="Only recordings that were asked for before this time (RFC 3339).",
             openapi_examples=_examples(day="2026-11-23T00:00:00Z"),
         ),
     ),
@@ -265,10 +265,11 @@ _USERS: Final = (
 _USERS_OF_ONE: Final = (*_USERS, errors.RecordingNotFoundError(), errors.RecordingGoneError())
 _WAITING: Final = (
     *_USERS_OF_ONE,
-    errors.InvalidRequestError(("Prefer", "wait must be a whole number of seconds")),
+    errors.InvalidRequestError(("force", "is not a parameter of this call")),
 )
 _WEBHOOKS: Final = (
     *_OFTEN,
+    errors.EgressNotAskedError("LiveKit's key cannot be read"),
     errors.InvalidRequestError(("body", "is not a LiveKit webhook")),
     errors.UnauthorizedError("the webhook's signature is not valid"),
 )
@@ -318,7 +319,7 @@ OPERATIONS: Final = (
         "/api/video/recordings/{id}",
         takes={"id": _ID, "prefer": _PREFER},
         succeeds={HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL)},
-        refuses=_WAITING,
+        refuses=(*_WAITING, errors.StorageUnavailableError("the storage is not available")),
     ),
     Operation(
         "stop_recording",
