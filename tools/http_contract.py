@@ -24,7 +24,8 @@ from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
 from recorder.usecases.ports import Page
-from recorder.usecases.recordings import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
+from recorder.usecases.recordings import LINK_SECONDS
+from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
 
 
 class StopRequest(BaseModel):
@@ -65,6 +66,8 @@ class Success:
     example: Mapping[str, object]
     located: bool = False
     """Whether it says where the recording is."""
+    waited: bool = False
+    """Whether it may say that the caller's wish to wait was granted."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,9 @@ _PREFER: Final = _optional(
     str,
     params.Header(
         alias="Prefer",
-        description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240).",
+        description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240)."
+        f" Where {WAITS_PER_USER} requests of the user wait already, or too many of all users, the answer comes at once"
+        " and has no `Preference-Applied`: ask again after some seconds.",
         openapi_examples=_examples(wait="wait=2"),
     ),
 )
@@ -318,7 +323,9 @@ OPERATIONS: Final = (
         "GET",
         "/api/video/recordings/{id}",
         takes={"id": _ID, "prefer": _PREFER},
-        succeeds={HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL)},
+        succeeds={
+            HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL, waited=True)
+        },
         refuses=(*_WAITING, errors.StorageUnavailableError("the storage is not available")),
     ),
     Operation(
@@ -328,7 +335,10 @@ OPERATIONS: Final = (
         takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
         succeeds={
             HTTPStatus.OK: Success(
-                "The recording stops, or has stopped.", schemas.StoppedJson, schemas.stopped_json(_STOPPING)
+                "The recording stops, or has stopped.",
+                schemas.StoppedJson,
+                schemas.stopped_json(_STOPPING),
+                waited=True,
             )
         },
         refuses=_WAITING,

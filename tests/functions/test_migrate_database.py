@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from local.stack import Stack
 
-HEAD = "0002"
+HEAD = "0003"
 RECIPE = """
 create table recordings (
     id {id} primary key,

@@ -47,14 +47,14 @@ class Release:
         """Return a copy that has one more migration, and a layer that differs."""
         shutil.copytree(self.template.parent, directory)
         (directory / "Recorder" / "python" / "recorder" / "next.py").write_text("")
-        (directory / "MigrateDatabase" / "migrations" / "versions" / "0003_next.py").write_text(
-            f"from alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
+        (directory / "MigrateDatabase" / "migrations" / "versions" / "0004_next.py").write_text(
+            f"from alembic import op\nrevision = '0004'\ndown_revision = '0003'\n"
             f"def upgrade() -> None:\n    op.execute('{statement}')\n"
         )
         template = directory / "template.yaml"
         text = template.read_text()
-        assert "Revision: '0002'" in text
-        template.write_text(text.replace("Revision: '0002'", "Revision: '0003'"))
+        assert "Revision: '0003'" in text
+        template.write_text(text.replace("Revision: '0003'", "Revision: '0004'"))
         return Release(template)
 
 
@@ -148,7 +148,7 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert failure.reason == 'Postgres refused it: relation "absent" does not exist (SQLSTATE 42P01)'
     assert account.status() == "UPDATE_ROLLBACK_COMPLETE"
     assert set(LIVE) & set(changed(events)) == set()
-    assert (revision(account), account.live_versions()) == ("0002", first)
+    assert (revision(account), account.live_versions()) == ("0003", first)
     assert_answers(account)
 
     # An upgrade, of which the functions know only through their layer.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from local.stack import Stack
 
-HEAD = "0002"
+HEAD = "0003"
 WEAK_PASSWORD = "canary-of-a-password"
 
 

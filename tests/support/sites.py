@@ -78,7 +78,10 @@ class Site:
     def empty(self) -> None:
         """Make it as new."""
         # Faster than TRUNCATE, which makes new files.
-        self.run("delete from recordings; delete from recording_events; delete from observed_change")
+        self.run(
+            "delete from recordings; delete from recording_events; delete from recording_waits;"
+            " delete from observed_change"
+        )
         for key in self.objects():
             self.aws.s3.delete_object(Bucket=self.name, Key=key)
         if self.queue.used:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recorder.domain.schedule import Policy
-    from recorder.postgres.database import Connection
+    from recorder.postgres.database import Connection, Database
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
-    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
+    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
 
 
@@ -44,7 +44,7 @@ class Environment:
 
     @cached_property
     def policy(self) -> Policy:
-        """The time limits."""
+        """The limits."""
         return policy_from_environment()
 
     @cached_property
@@ -75,11 +75,23 @@ class Environment:
     def repository(self) -> Recordings:
         """The tables."""
         from recorder.contract.event import event_json
-        from recorder.postgres.database import Database
         from recorder.postgres.repository import Repository
 
         emits = bool(EventSettings.from_environment().bus_name)
-        return Repository(Database(CONNECTION.take), event_json=event_json if emits else None)
+        return Repository(self._database, event_json=event_json if emits else None)
+
+    @cached_property
+    def waits(self) -> Waits:
+        """The requests that wait."""
+        from recorder.postgres.waits import PostgresWaits
+
+        return PostgresWaits(self._database)
+
+    @cached_property
+    def _database(self) -> Database:
+        from recorder.postgres.database import Database
+
+        return Database(CONNECTION.take)
 
     @cached_property
     def storage(self) -> Storage:

@@ -206,10 +206,11 @@ class EventSettings:
 
 
 def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
-    """Read the time limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means no limit."""
+    """Read the limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means none, in WAIT_CONCURRENCY no waiting."""
     default = Policy()
     retention = _number(environ, "RETENTION_DAYS", 0)
     max_duration = _number(environ, "MAX_DURATION_SECONDS", 0)
+    waits = _number(environ, "WAIT_CONCURRENCY", default.waits)
 
     def seconds(name: str, fallback: timedelta) -> timedelta:
         return timedelta(seconds=_number(environ, name, int(fallback.total_seconds())))
@@ -217,6 +218,7 @@ def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
     return Policy(
         starting_timeout=seconds("STARTING_TIMEOUT_SECONDS", default.starting_timeout),
         stopping_timeout=seconds("STOPPING_TIMEOUT_SECONDS", default.stopping_timeout),
+        waits=waits,
         upload_grace=seconds("UPLOAD_GRACE_SECONDS", default.upload_grace),
         retention=timedelta(days=retention) if retention else None,
         max_duration=timedelta(seconds=max_duration) if max_duration else None,

@@ -24,6 +24,7 @@ from recorder.bootstrap import current
 from recorder.outbound import all_within
 from recorder.telemetry import Code, cause_of, count, log, place_of
 from recorder.untrusted import printable
+from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from recorder.contract.answers import ErrorJson
+    from recorder.usecases.waiting import Waited
 
 type Event = dict[str, object]
 type Answer = dict[str, object]
@@ -155,6 +157,11 @@ class Request:
     def wait(self) -> int:
         """How many seconds the caller is willing to wait; a wish that cannot be read is none (RFC 7240)."""
         return seconds_to_wait(self.header("prefer") or "")
+
+    def wait_granted(self, waited: Waited) -> dict[str, str]:
+        """Return the header that tells a caller who wished to wait that this was granted (RFC 7240)."""
+        granted = self.wait and waited.granted
+        return {"Preference-Applied": f"wait={min(self.wait, MAXIMUM_WAIT_SECONDS)}"} if granted else {}
 
     @property
     def idempotency_key(self) -> str | None:
