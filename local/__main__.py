@@ -150,7 +150,7 @@ def _welcome(stack: Stack, seconds: float) -> str:
 The stack is ready after {seconds:.1f} seconds. Logs: {stack.directory / "logs"}. Ctrl-C stops it.
 
   LiveKit   {endpoints.livekit_url}
-  Postgres  {endpoints.database_url}
+  Postgres  {stack.database}
   S3        {endpoints.s3_endpoint}/{endpoints.bucket}
 
 API={endpoints.api_url}

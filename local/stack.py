@@ -257,6 +257,11 @@ class Stack:
             raise LocalStackError(f"The database could not be migrated: {reason}\nAll of it: {log}") from None
 
     @property
+    def database(self) -> str:
+        """The database's URL to be printed, without the password where that is not the stack's own."""
+        return self._external.database.masked if self._external.database else self._database.url
+
+    @property
     def _database(self) -> Database:
         return self._external.database or Database(self.postgres.url())
 
@@ -283,6 +288,7 @@ class Stack:
                 "JwtAudience": issuer.AUDIENCE,
                 "AllowedOrigins": "*",
                 "PublicUrl": self._external.public_url,
+                "EgressTemplateUrl": self._external.template_url,
                 "DatabaseHost": database.host,
                 "DatabasePort": str(database.port),
                 "DatabaseName": database.name,

@@ -17,6 +17,7 @@ from recorder.usecases.ports import Clock
 from recorder.usecases.recordings import RecordingService
 from simulator import ports
 from simulator.kernel import SECOND
+from simulator.memory import MemoryWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from livekit_standin.webhooks import Webhook
     from recorder.domain.schedule import Policy
-    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
+    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage, Waits
     from simulator.livekit import SimulatedLiveKit
     from simulator.ports import Gate
 
@@ -54,6 +55,7 @@ class SimulatedAdapters:
     """The product's ports in a history."""
 
     repository: Recordings
+    waits: Waits
     listing: Listing
     egress: Egress
     storage: Storage
@@ -78,6 +80,7 @@ class Functions:
         self._kernel = gate.kernel
         self._livekit = livekit
         self._recordings = ports.recordings(gate, recordings)
+        self._waits = MemoryWaits()
         self._storage = ports.storage(gate, storage)
         self._events = ports.GatedEvents(gate, events)
         self._policy = policy
@@ -139,6 +142,7 @@ class Functions:
     def _environment(self) -> Environment:
         adapters = SimulatedAdapters(
             repository=self._recordings,
+            waits=self._waits,
             listing=EgressLookup("", api_key=API_KEY, api_secret=API_SECRET, storage=STORAGE),
             egress=LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=STORAGE, upload=_UPLOAD),
             storage=self._storage,

@@ -188,6 +188,28 @@ def _listed(row: Recording, page: Page, now: datetime) -> bool:
     )
 
 
+class MemoryWaits:
+    """`recorder.postgres.waits.PostgresWaits` without Postgres."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, list[datetime]] = {}
+
+    def begin(self, user_id: str, ends_at: datetime, now: datetime, *, of_user: int, of_all: int) -> bool:
+        live = {holder: [each for each in ends if each > now] for holder, ends in self._waits.items()}
+        own = live.setdefault(user_id, [])
+        granted = len(own) < of_user and sum(map(len, live.values())) < of_all
+        if granted:
+            own.append(ends_at)
+        self._waits = live
+        return granted
+
+    def end(self, user_id: str, ends_at: datetime) -> None:
+        self._waits[user_id] = [each for each in self._waits.get(user_id, []) if each != ends_at]
+
+    def release(self) -> None:
+        """Hold nothing, as ever."""
+
+
 class MemoryStorage:
     """`recorder.aws.storage.S3Storage` without S3: `objects` is what the bucket holds, by key."""
 

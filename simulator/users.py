@@ -159,14 +159,16 @@ class Users:
 
     def stop(self, step: plan.Stop) -> None:
         def call(environment: Environment, recording_id: UUID, began: int) -> None:
-            stopped = environment.service.stop(recording_id, user_id=step.user, wait=step.wait)
+            service = environment.service
+            stopped = service.stop_and_wait(recording_id, user_id=step.user, wait=step.wait).recording
             self._observer.saw(step.user, stopped, began)
 
         self._about(step, call)
 
     def get(self, step: plan.Get) -> None:
         def call(environment: Environment, recording_id: UUID, began: int) -> None:
-            found = environment.service.get(recording_id, user_id=step.user, wait=step.wait)
+            service = environment.service
+            found = service.get_changed(recording_id, user_id=step.user, wait=step.wait).recording
             self._observer.saw(step.user, found, began)
             download = environment.service.download(found)
             known = self._observer.known[recording_id]

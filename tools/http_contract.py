@@ -24,7 +24,8 @@ from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
 from recorder.usecases.ports import Page
-from recorder.usecases.recordings import LINK_SECONDS, MAXIMUM_WAIT_SECONDS
+from recorder.usecases.recordings import LINK_SECONDS
+from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
 
 
 class StopRequest(BaseModel):
@@ -65,6 +66,8 @@ class Success:
     example: Mapping[str, object]
     located: bool = False
     """Whether it says where the recording is."""
+    waited: bool = False
+    """Whether it may say that the caller's wish to wait was granted."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,9 @@ _PREFER: Final = _optional(
     str,
     params.Header(
         alias="Prefer",
-        description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240).",
+        description=f"`wait=N` waits for the answer to change, N seconds, at most {MAXIMUM_WAIT_SECONDS} (RFC 7240)."
+        f" Where {WAITS_PER_USER} requests of the user wait already, or too many of all users, the answer comes at once"
+        " and has no `Preference-Applied`: ask again after some seconds.",
         openapi_examples=_examples(wait="wait=2"),
     ),
 )
@@ -211,14 +216,14 @@ _LIST: Final = {
         datetime,
         params.Query(
             alias="from",
-            description="Only recordings that were asked for at this time or later; UTC unless it has an offset.",
+            description="Only recordings that were asked for at this time (RFC 3339) or later.",
             openapi_examples=_examples(day="2026-11-22T00:00:00Z"),
         ),
     ),
     "to": _optional(
         datetime,
         params.Query(
-            description="Only recordings that were asked for before this time.",
+            description="Only recordings that were asked for before this time (RFC 3339).",
             openapi_examples=_examples(day="2026-11-23T00:00:00Z"),
         ),
     ),
@@ -265,10 +270,11 @@ _USERS: Final = (
 _USERS_OF_ONE: Final = (*_USERS, errors.RecordingNotFoundError(), errors.RecordingGoneError())
 _WAITING: Final = (
     *_USERS_OF_ONE,
-    errors.InvalidRequestError(("Prefer", "wait must be a whole number of seconds")),
+    errors.InvalidRequestError(("force", "is not a parameter of this call")),
 )
 _WEBHOOKS: Final = (
     *_OFTEN,
+    errors.EgressNotAskedError("LiveKit's key cannot be read"),
     errors.InvalidRequestError(("body", "is not a LiveKit webhook")),
     errors.UnauthorizedError("the webhook's signature is not valid"),
 )
@@ -317,8 +323,10 @@ OPERATIONS: Final = (
         "GET",
         "/api/video/recordings/{id}",
         takes={"id": _ID, "prefer": _PREFER},
-        succeeds={HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL)},
-        refuses=_WAITING,
+        succeeds={
+            HTTPStatus.OK: Success("The recording.", schemas.RecordingDetailJson, _DETAIL, waited=True)
+        },
+        refuses=(*_WAITING, errors.StorageUnavailableError("the storage is not available")),
     ),
     Operation(
         "stop_recording",
@@ -327,7 +335,10 @@ OPERATIONS: Final = (
         takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
         succeeds={
             HTTPStatus.OK: Success(
-                "The recording stops, or has stopped.", schemas.StoppedJson, schemas.stopped_json(_STOPPING)
+                "The recording stops, or has stopped.",
+                schemas.StoppedJson,
+                schemas.stopped_json(_STOPPING),
+                waited=True,
             )
         },
         refuses=_WAITING,

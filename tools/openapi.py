@@ -42,6 +42,11 @@ _LOCATION: Final[OpenAPIResponseHeader] = {
     "schema": {"type": "string", "format": "uri-reference"},
     "examples": {"recording": {"value": RECORDING_PATH}},
 }
+_APPLIED: Final[OpenAPIResponseHeader] = {
+    "description": "The wish to wait, where it was granted.",
+    "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+    "examples": {"waited": {"value": "wait=2"}},
+}
 _RETRY_AFTER: Final[OpenAPIResponseHeader] = {
     "description": "Seconds to wait before trying again.",
     "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -152,6 +157,8 @@ def _success(success: Success) -> OpenAPIResponse:
         "description": success.description,
         "content": {"application/json": {"model": success.model, "examples": examples}},
     }
+    if success.waited:
+        answer["headers"] = {"Preference-Applied": _APPLIED}
     if success.located:
         answer["headers"] = {"Location": _LOCATION}
         answer["links"] = {

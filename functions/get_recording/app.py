@@ -14,13 +14,16 @@ from recorder.contract.answers import recording_json, time_json
 def lambda_handler(request: Request) -> Answer:
     """Answer the recording as it is now; `Prefer: wait=N` waits for its status to change."""
     request.query()
-    recording = current().recordings.get(request.recording_id, user_id=request.user_id, wait=request.wait)
-    download = current().recordings.download(recording)
+    waited = current().recordings.get_changed(
+        request.recording_id, user_id=request.user_id, wait=request.wait
+    )
+    download = current().recordings.download(waited.recording)
     return answer(
         HTTPStatus.OK,
         {
-            "recording": recording_json(recording),
+            "recording": recording_json(waited.recording),
             "downloadUrl": download.url,
             "downloadUrlExpiresAt": time_json(download.expires_at),
         },
+        **request.wait_granted(waited),
     )

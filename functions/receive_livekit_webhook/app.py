@@ -35,6 +35,6 @@ def _verified_body(request: Request) -> bytes:
     if not authorization:
         raise UnauthorizedError("the webhook is not signed")
     body = request.body_up_to(MAXIMUM_BYTES)
-    keys = current().livekit_secret
+    keys = current().livekit_keys
     verify(body, authorization, api_key=keys["api_key"], api_secret=keys["api_secret"])
     return body

@@ -18,8 +18,10 @@ def lambda_handler(request: Request) -> Answer:
     """Answer `stopping` until the file exists; `Prefer: wait=N` waits for the final status."""
     request.query()
     _check_action(request.body)
-    recording = current().recordings.stop(request.recording_id, user_id=request.user_id, wait=request.wait)
-    return answer(HTTPStatus.OK, stopped_json(recording))
+    waited = current().recordings.stop_and_wait(
+        request.recording_id, user_id=request.user_id, wait=request.wait
+    )
+    return answer(HTTPStatus.OK, stopped_json(waited.recording), **request.wait_granted(waited))
 
 
 def _check_action(body: bytes) -> None:

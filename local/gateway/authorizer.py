@@ -80,8 +80,11 @@ class JwtAuthorizer:
 
 
 def as_strings(claims: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the claims as API Gateway hands them to a function: every value a text."""
-    return {name: _text(value) for name, value in claims.items()}
+    """Return the claims as API Gateway hands them to a function: every value a text, and none that is null.
+
+    So it was measured: "[a b]" for a list, and JSON for an object.
+    """
+    return {name: _text(value) for name, value in claims.items() if value is not None}
 
 
 def _text(value: JsonValue) -> str:
@@ -90,7 +93,5 @@ def _text(value: JsonValue) -> str:
             return value
         case list():
             return f"[{' '.join(_text(item) for item in value)}]"
-        case dict():
-            return f"map[{' '.join(f'{name}:{_text(item)}' for name, item in sorted(value.items()))}]"
         case _:
-            return json.dumps(value)
+            return json.dumps(value, separators=(",", ":"))

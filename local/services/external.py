@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -15,6 +16,7 @@ _ADDRESSES = {
     "LIVEKIT_URL": ("wss", "ws", "https", "http"),
     "S3_ENDPOINT": ("https", "http"),
     "PUBLIC_URL": ("https", "http"),
+    "EGRESS_TEMPLATE_URL": ("https", "http"),
 }
 
 
@@ -63,6 +65,15 @@ class Database:
         return unquote(urlsplit(self.url).password or "")
 
     @property
+    def masked(self) -> str:
+        """The URL with stars for the password, wherever that stands, to be printed."""
+        parts = urlsplit(self.url)
+        login, at, host = parts.netloc.rpartition("@")
+        user, colon, _ = login.partition(":")
+        query = re.sub(r"(?i)(password=)[^&]*", r"\1***", parts.query)
+        return parts._replace(netloc=f"{user}{colon and ':***'}{at}{host}", query=query).geturl()
+
+    @property
     def tls(self) -> bool:
         """Whether the connection is encrypted, and the server's certificate checked."""
         return parse_qs(urlsplit(self.url).query).get("sslmode") != ["disable"]
@@ -87,10 +98,12 @@ class External:
     database: Database | None = None
     bucket: Bucket | None = None
     public_url: str = ""
+    template_url: str = ""
+    """The page of room composites; empty is LiveKit's."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read LIVEKIT_URL, DATABASE_URL and S3_BUCKET with what belongs to them, and PUBLIC_URL.
+        """Read LIVEKIT_URL, DATABASE_URL and S3_BUCKET with what belongs to them, PUBLIC_URL and EGRESS_TEMPLATE_URL.
 
         Raises LocalStackError where one of them is no address, or something that belongs to it is missing.
         """
@@ -114,7 +127,8 @@ class External:
             name, access_key, secret_key = needed("S3_BUCKET S3_ACCESS_KEY S3_SECRET_KEY")
             region = environ.get("S3_REGION") or "us-east-1"
             bucket = Bucket(name, environ.get("S3_ENDPOINT", ""), region, access_key, secret_key)
-        return cls(livekit, database, bucket, environ.get("PUBLIC_URL", ""))
+        public_url, template_url = environ.get("PUBLIC_URL", ""), environ.get("EGRESS_TEMPLATE_URL", "")
+        return cls(livekit, database, bucket, public_url, template_url)
 
 
 def _is_url(text: str, *schemes: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.request import urlopen
 
 import boto3
@@ -13,18 +17,22 @@ from moto.server import ThreadedMotoServer
 
 from recorder.aws.storage import S3Storage
 from recorder.errors import StorageUnavailableError
+from recorder.outbound import all_within
 from recorder.settings import AwsSettings
+from recorder.telemetry import cause_of
 from simulator.memory import MemoryStorage
+from tests.support.outside import LOOPBACK, before, listening, trickling
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from mypy_boto3_s3 import S3Client
 
     from local.stack import Stack
     from recorder.usecases.ports import Storage
+    from tests.support.outside import Refuse, Reply
 
 
 class Bucket(Protocol):
@@ -60,15 +68,17 @@ class S3Bucket:
         return {each["Key"] for each in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])}
 
 
-def s3_bucket(endpoint: str, access_key: str, secret_key: str) -> S3Bucket:
-    settings = AwsSettings(
+def settings(endpoint: str, access_key: str, secret_key: str) -> AwsSettings:
+    return AwsSettings(
         region="us-east-1",
         access_key=access_key,
         secret_key=secret_key,
         session_token="",
-        endpoint_url=endpoint,
         s3_endpoint_url=endpoint,
     )
+
+
+def s3_bucket(endpoint: str, access_key: str, secret_key: str) -> S3Bucket:
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -79,7 +89,7 @@ def s3_bucket(endpoint: str, access_key: str, secret_key: str) -> S3Bucket:
     )
     name = "contract"
     client.create_bucket(Bucket=name)
-    return S3Bucket(S3Storage(name, settings, lambda: client), client, name)
+    return S3Bucket(S3Storage(name, settings(endpoint, access_key, secret_key)), client, name)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +98,13 @@ def buckets(stack: Stack) -> Iterator[dict[str, S3Bucket]]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield {
+        made = {
             "ministack": s3_bucket(stack.aws.endpoint, stack.aws.access_key, stack.aws.secret_key),
             "moto": s3_bucket(f"http://{host}:{port}", "any", "any"),
         }
+        yield made
+        for bucket in made.values():
+            bucket.storage.close()
     finally:
         server.stop()
 
@@ -165,22 +178,117 @@ def test_a_link_opens_the_file_under_its_name(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("step", ["find", "delete"])
 def test_says_when_the_bucket_does_not_answer(step: str) -> None:
-    settings = AwsSettings(
-        region="us-east-1",
-        access_key="any",
-        secret_key="any",
-        session_token="",
-        endpoint_url="",
-        s3_endpoint_url="",
-    )
-    client = boto3.client(
-        "s3",
-        endpoint_url="http://127.0.0.1:9",
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
-    )
-    storage = S3Storage("contract", settings, lambda: client)
+    storage = S3Storage("contract", settings("http://127.0.0.1:9", "any", "any"))
     with pytest.raises(StorageUnavailableError):
         storage.find(recording()) if step == "find" else storage.delete(recording())
+
+
+STRANGE_NAMES: Final = ("a b.mp4", "a+b.mp4", "a%20b.mp4", "ä&<>'\"☃.mp4", "x/../y.mp4", "a?b#c.mp4")
+
+
+def test_deletes_objects_of_any_name(bucket: Bucket) -> None:
+    unwanted = recording()
+    for name in STRANGE_NAMES:
+        bucket.put(unwanted.prefix + name, 1)
+    bucket.storage.delete(unwanted)
+    assert not bucket.held()
+
+
+def test_finds_an_object_of_a_strange_name(bucket: Bucket) -> None:
+    wanted = recording()
+    bucket.put(f"{wanted.prefix}a b+c%20☃.mp4", 1)
+    file = bucket.storage.find(wanted)
+    assert file is not None
+    assert file.key == f"{wanted.prefix}a b+c%20☃.mp4"
+
+
+@pytest.mark.parametrize("bucket", ["ministack"], indirect=True)
+def test_deletes_a_folder_of_more_objects_than_s3_lists_or_removes_at_once(bucket: Bucket) -> None:
+    unwanted = recording()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: bucket.put(f"{unwanted.prefix}{number}.ts", 1), range(1001)))
+    bucket.storage.delete(unwanted)
+    assert not bucket.held()
+
+
+# Stores that are not quite S3
+
+
+def wants_content_md5(_: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
+    if "?delete" not in path:
+        return None
+    digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+    if headers.get("content-md5") == digest:
+        return None
+    return 400, b"<Error><Code>MissingContentMD5</Code></Error>"
+
+
+def knows_no_delete_objects(_: str, path: str, __: Mapping[str, str], ___: bytes) -> Reply | None:
+    return (501, b"<Error><Code>NotImplemented</Code></Error>") if "?delete" in path else None
+
+
+def takes_it_for_another_call(_: str, path: str, __: Mapping[str, str], ___: bytes) -> Reply | None:
+    return (200, b"") if "?delete" in path else None
+
+
+@contextmanager
+def store(stack: Stack, refuse: Refuse) -> Iterator[S3Bucket]:
+    """A bucket behind a store of another mind."""
+    aws = stack.aws
+    with before(aws.endpoint, refuse) as endpoint:
+        behind = s3_bucket(aws.endpoint, aws.access_key, aws.secret_key)
+        storage = S3Storage(behind.name, settings(endpoint, aws.access_key, aws.secret_key))
+        try:
+            yield S3Bucket(storage, behind.s3, behind.name)
+        finally:
+            storage.close()
+
+
+@pytest.mark.parametrize("refuse", [wants_content_md5, knows_no_delete_objects, takes_it_for_another_call])
+def test_t60_deletes_in_a_store_that_is_not_quite_s3(stack: Stack, refuse: Refuse) -> None:
+    with store(stack, refuse) as bucket:
+        unwanted = recording()
+        for name in ("recording.mp4", "EG_1.json", *STRANGE_NAMES):
+            bucket.put(unwanted.prefix + name, 1)
+        bucket.storage.delete(unwanted)
+        assert not {key for key in bucket.held() if key.startswith(unwanted.prefix)}
+
+
+def test_an_object_that_s3_does_not_remove_among_others_is_an_error(stack: Stack) -> None:
+    def holds_one(_: str, path: str, __: Mapping[str, str], ___: bytes) -> Reply | None:
+        refused = b"<Error><Key>k</Key><Code>AccessDenied</Code><Message>locked</Message></Error>"
+        return (200, b"<DeleteResult>" + refused + b"</DeleteResult>") if "?delete" in path else None
+
+    with store(stack, holds_one) as bucket:
+        unwanted = recording()
+        bucket.put(f"{unwanted.prefix}recording.mp4", 1)
+        with pytest.raises(StorageUnavailableError) as caught:
+            bucket.storage.delete(unwanted)
+    assert cause_of(caught.value) == {"cause": "aws_refused", "error": "AwsError", "aws": "AccessDenied"}
+
+
+def test_an_error_of_s3s_own_is_tried_again(stack: Stack) -> None:
+    failed: list[str] = []
+
+    def fails_once_each(method: str, path: str, __: Mapping[str, str], ___: bytes) -> Reply | None:
+        call = f"{method} {path}"
+        if call in failed:
+            return None
+        failed.append(call)
+        return 503, b"<Error><Code>SlowDown</Code></Error>"
+
+    with store(stack, fails_once_each) as bucket:
+        unwanted = recording()
+        bucket.put(f"{unwanted.prefix}recording.mp4", 1)
+        bucket.storage.delete(unwanted)
+        assert f"{unwanted.prefix}recording.mp4" not in bucket.held()
+    assert len(failed) == 2
+
+
+def test_t49_a_listing_that_trickles_is_no_answer() -> None:
+    page = b"<ListBucketResult></ListBucketResult>"
+    with listening(trickling(page)) as port:
+        storage = S3Storage("b", settings(f"http://{LOOPBACK}:{port}", "any", "any"))
+        with all_within(1), pytest.raises(StorageUnavailableError) as caught:
+            storage.find(recording())
+    assert cause_of(caught.value)["cause"] == "timed_out"

@@ -138,6 +138,18 @@ def test_it_may_record_no_other_room(deployment: Deployment, rule: str, claims: 
     assert deployment.livekit.world.calls == []
 
 
+@pytest.mark.parametrize("subject", [42, 0, -1, 2**63, 1.5])
+@pytest.mark.parametrize("rule", ["", "rooms"])
+def test_a_subject_that_is_a_number_is_one_with_and_without_room_claims(
+    deployment: Deployment, rule: str, subject: float
+) -> None:
+    deployment.configure(ROOM_CLAIM=rule)
+    token = bearer({"sub": subject, "rooms": "demo"})
+    answer = deployment.as_user(str(subject)).start(roomName="demo", headers={"authorization": token})
+
+    assert answer.status == 201
+
+
 # Tokens that are not what they seem
 
 

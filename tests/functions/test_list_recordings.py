@@ -54,7 +54,7 @@ def test_times_filter_from_inclusive_to_exclusive(alice: User, ids: list[str]) -
     assert _ids(alice, f"from={second}&to={fourth}&order=asc") in (ids[1:3], ids[1:4])
     assert set(_ids(alice, f"from={second}&order=asc")) >= set(ids[2:])
     assert _ids(alice, "from=2000-01-01T00:00:00Z&to=2001-01-01T00:00:00%2B01:00") == []
-    assert _ids(alice, "from=2000-01-01") == ids[::-1]
+    assert _ids(alice, "from=2000-01-01t00:00:00.123456789z") == ids[::-1]
 
 
 def test_limit_bounds_a_page_and_the_last_has_no_cursor(alice: User, ids: list[str]) -> None:
@@ -85,7 +85,17 @@ WRONG = {
     "order": ("up", "", "ASC", "desc,asc"),
     "status": ("done", "", "Active", "active,failed"),
     "from": ("yesterday", "", "2026-13-01", "1700000000000000", "\0"),
-    "to": ("tomorrow", "2026-02-30T00:00:00Z"),
+    "to": (
+        *("tomorrow", "2026-02-30T00:00:00Z", "1795042800000", "20230808120000Z", "2026-01-01"),
+        *("2026-01-01T00:00:00", "2026-01-01T00:00Z", "2026-W01-1T00:00:00Z", "2026-001T00:00:00Z"),
+        *(
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00 UTC",
+            "+2026-01-01T00:00:00Z",
+            "٢٠٢٦-01-01T00:00:00Z",
+        ),
+        *("2026-01-01T25:00:00Z", "2026-01-01T00:00:61Z", "0001-01-01T00:00:00+10:00"),
+    ),
     "cursor": (
         *("", "x", "\0", "12345", "_", "1795000000000000_", "' or 1=1 --"),
         *(f"_{SOME_ID}", f"now_{SOME_ID}", f"1_{SOME_ID}x"),
@@ -102,6 +112,22 @@ def test_wrong_parameter_is_named(alice: User, parameter: str) -> None:
         refused = alice.list(f"{parameter}={quote(value)}")
         assert (refused.status, refused["code"]) == (400, "invalid_request"), value
         assert refused.details == [parameter]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(
+            "2000-01-01T00:00:00Z",
+            "2000-01-01 00:00:00z",
+            "2000-01-01t00:00:00.5+23:59",
+            "1999-12-31T23:59:60Z",
+        ),
+        *("2000-01-01T00:00:00-00:00", "2000-01-01T00:00:00 01:00", "2000-01-01T00:00:00.123456789Z"),
+    ],
+)
+def test_a_time_of_rfc_3339_is_one(alice: User, ids: list[str], time: str) -> None:
+    assert _ids(alice, f"from={quote(time)}") == ids[::-1]
 
 
 @pytest.mark.parametrize("query", ["limit=5&limit=6", "roomName=a&roomName=a"])

@@ -16,6 +16,7 @@ from recorder import (
     RecordingService,
     StartRequest,
     Status,
+    Waited,
     bootstrap,
     recordings,
 )
@@ -32,7 +33,9 @@ def _use(deployment: Deployment) -> None:
         recordings().start(StartRequest(room_name="demo"), user_id="bob")
     assert isinstance(conflict.value, RecorderError)
     deployment.advance(10)
-    recording = recordings().stop(started.recording_id, user_id="alice", wait=20)
+    waited = recordings().stop_and_wait(started.recording_id, user_id="alice", wait=20)
+    assert isinstance(waited, Waited)
+    recording = waited.recording
     assert isinstance(recording, Recording)
     assert recording.status is Status.COMPLETED
     assert recordings().download(recording).url

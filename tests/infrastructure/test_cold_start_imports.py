@@ -28,11 +28,14 @@ TOKENS: Final = {"jwt"}
 
 # Prints what is loaded once the module is, what once the first request is answered, and who was spoken to meanwhile.
 PROGRAM: Final = """
-import json, sys
+import json, sys, threading
 
 spoken_to = []
 sys.addaudithook(lambda name, arguments: name == "socket.connect" and spoken_to.append(str(arguments[1])))
 import app
+for thread in threading.enumerate():
+    if thread.daemon:
+        thread.join()
 loading = {"modules": sorted(sys.modules), "spoken_to": list(spoken_to)}
 
 

@@ -84,8 +84,8 @@ ONE_RECORDING = {"REQUIRED_SCOPE", *OWNERSHIP, *LIVEKIT, *WRITES_ROWS}
 VARIABLES = {
     "StartRecording": {*ONE_RECORDING, *UPLOAD, "PUBLIC_URL", "ROOM_CLAIM", "MAX_DURATION_SECONDS"},
     "ListRecordings": {"REQUIRED_SCOPE"},
-    "GetRecording": ONE_RECORDING,
-    "StopRecording": ONE_RECORDING,
+    "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
+    "StopRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
     "DeleteRecording": ONE_RECORDING,
     "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
@@ -550,20 +550,12 @@ def test_a_sweep_that_fails_is_kept_and_the_next_one_is_the_retry() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("sweep", "wait", "reserved"),
-    [
-        ("2", "0", {"ReconcileRecordings": "2"}),
-        ("0", "0", {}),
-        ("0", "50", {"GetRecording": "50", "StopRecording": "50"}),
-    ],
-)
-def test_concurrency_is_reserved_for_the_sweep_and_bounded_for_what_waits(
-    sweep: str, wait: str, reserved: dict[str, str]
+@pytest.mark.parametrize(("sweep", "reserved"), [("2", {"ReconcileRecordings": "2"}), ("0", {})])
+def test_concurrency_is_reserved_for_the_sweep_and_for_nothing_else(
+    sweep: str, reserved: dict[str, str]
 ) -> None:
     name = "ReservedConcurrentExecutions"
-    deployed = evaluated(SweepConcurrency=sweep, WaitConcurrency=wait)
-    functions = deployed.select("AWS::Lambda::Function", name)
+    functions = evaluated(SweepConcurrency=sweep).select("AWS::Lambda::Function", name)
 
     assert {function: found[name] for function, found in functions if found} == reserved
 

@@ -19,10 +19,13 @@ import httpx
 import pytest
 
 from local import __main__ as command_line
+from local.endpoints import Endpoints
 from local.functions.build import built
 from local.processes import state, watchdog
 from local.processes.children import LOOPBACK, LocalStackError, free_port
 from local.processes.environments import ROOT
+from local.services.external import Database, External
+from local.stack import Stack
 from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ ENDPOINTS = {
     *("apiUrl", "tokens", "issuer", "livekitUrl", "livekitApiKey", "livekitApiSecret"),
     *("s3Endpoint", "s3AccessKey", "s3SecretKey", "bucket", "databaseUrl"),
 }
+OTHER_ENDPOINTS = ENDPOINTS - {"tokens", "databaseUrl"}
 
 
 def local(state: Path, *arguments: str) -> list[str]:
@@ -206,6 +210,17 @@ def test_half_a_service_is_told(tmp_path: Path, refused: Refused, monkeypatch: p
         refused(tmp_path, "run")
         == "LIVEKIT_API_KEY, LIVEKIT_API_SECRET must be set as well as LIVEKIT_URL.\n"
     )
+
+
+def test_the_password_of_a_database_of_somebodys_own_is_not_printed(tmp_path: Path) -> None:
+    url = "postgresql://me:canary@db.example.com/recorder"
+    stack = Stack(tmp_path, external=External(database=Database(url)))
+    stack.endpoints = Endpoints(
+        tokens={"alice": "a", "bob": "b"}, database_url=url, **dict.fromkeys(OTHER_ENDPOINTS, "https://x")
+    )
+    printed = command_line._welcome(stack, 1)
+    assert "postgresql://me:***@db.example.com/recorder" in printed
+    assert "canary" not in printed
 
 
 def test_a_failed_migration_is_told_in_a_line(

@@ -26,6 +26,7 @@ def test_each_service_can_be_replaced() -> None:
             "S3_REGION": "eu-west-1",
             "DATABASE_URL": "postgresql://me:se%40cret@db.example.com/recorder",
             "PUBLIC_URL": "https://api.example.com",
+            "EGRESS_TEMPLATE_URL": "https://page.example.com/?x=1",
         }
     )
     assert replaced == External(
@@ -33,6 +34,7 @@ def test_each_service_can_be_replaced() -> None:
         Database("postgresql://me:se%40cret@db.example.com/recorder"),
         Bucket("films", "https://s3.example.com", "eu-west-1", "key", "secret"),
         "https://api.example.com",
+        "https://page.example.com/?x=1",
     )
 
 
@@ -56,6 +58,22 @@ def test_a_database_url_is_taken_apart() -> None:
     database = Database("postgres://me:se%40cret@db.example.com:6543/my%20data?sslmode=disable")
     assert (database.host, database.port, database.name) == ("db.example.com", 6543, "my data")
     assert (database.user, database.password, database.tls) == ("me", "se@cret", False)
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        (
+            "postgresql://me:canary@db:6543/data?sslmode=disable",
+            "postgresql://me:***@db:6543/data?sslmode=disable",
+        ),
+        ("postgresql://me:canary@canary@db/data", "postgresql://me:***@db/data"),
+        ("postgres://me@db/data?a=b&Password=canary", "postgres://me@db/data?a=b&Password=***"),
+        ("postgresql://me:@db", "postgresql://me:***@db"),
+    ],
+)
+def test_a_database_url_is_printed_without_its_password(url: str, masked: str) -> None:
+    assert Database(url).masked == masked
 
 
 @pytest.mark.parametrize("query", ["", "?sslmode=require", "?sslmode=verify-full"])
@@ -84,6 +102,7 @@ def test_another_url_is_refused(url: str) -> None:
         (LIVEKIT | {"LIVEKIT_URL": "wss://livekit:port"}, "LIVEKIT_URL must read wss://host"),
         (S3 | {"S3_ENDPOINT": "s3.example.com"}, "S3_ENDPOINT must read https://host"),
         ({"PUBLIC_URL": "api.example.com"}, "PUBLIC_URL must read https://host"),
+        ({"EGRESS_TEMPLATE_URL": "page"}, "EGRESS_TEMPLATE_URL must read https://host"),
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from pg8000.exceptions import InterfaceError
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
+from recorder.aws.storage import S3Storage
 from recorder.livekit.egress import LiveKitEgress
 from recorder.postgres.repository import Repository
 from tests.support.events import event
@@ -77,7 +78,10 @@ class Site:
     def empty(self) -> None:
         """Make it as new."""
         # Faster than TRUNCATE, which makes new files.
-        self.run("delete from recordings; delete from recording_events; delete from observed_change")
+        self.run(
+            "delete from recordings; delete from recording_events; delete from recording_waits;"
+            " delete from observed_change"
+        )
         for key in self.objects():
             self.aws.s3.delete_object(Bucket=self.name, Key=key)
         if self.queue.used:
@@ -99,7 +103,7 @@ def close_all(environments: Iterable[bootstrap.Environment]) -> None:
     """Give back what execution environments hold."""
     for environment in environments:
         for made in vars(environment).values():
-            if isinstance(made, Repository | LiveKitEgress):
+            if isinstance(made, Repository | LiveKitEgress | S3Storage):
                 made.close()
 
 

@@ -26,8 +26,6 @@ SETTINGS: Final = st.builds(
     access_key=KEY,
     secret_key=KEY,
     session_token=st.sampled_from(["", "token/with+signs=="]),
-    endpoint_url=st.just(""),
-    s3_endpoint_url=st.just(""),
 )
 ORIGINS: Final = st.sampled_from(
     [

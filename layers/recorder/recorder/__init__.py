@@ -5,7 +5,7 @@ For other Lambda code of the team::
     from recorder import StartRequest, recordings
 
     started = recordings().start(StartRequest(room_name="demo"), user_id="alice")
-    recording = recordings().stop(started.recording_id, user_id="alice", wait=20)
+    stopped = recordings().stop_and_wait(started.recording_id, user_id="alice", wait=20).recording
 
 `recordings()` reads the environment as the functions of this application do (README, Configuration) and returns
 the `RecordingService` that their handlers call.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recorder.errors import RecorderError
     from recorder.usecases.ports import Page
     from recorder.usecases.recordings import Download, RecordingService, Started
+    from recorder.usecases.waiting import Waited
 
 __all__ = [
     "Download",
@@ -33,6 +34,7 @@ __all__ = [
     "StartRequest",
     "Started",
     "Status",
+    "Waited",
     "recordings",
 ]
 
@@ -45,6 +47,7 @@ _HOMES: Final = {
     "StartRequest": "contract.requests",
     "Started": "usecases.recordings",
     "Status": "domain.recording",
+    "Waited": "usecases.waiting",
     "recordings": "bootstrap",
 }
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from recorder.ahead import Ahead
-from recorder.errors import AwsError, EgressNotAskedError
+from recorder.errors import AwsError, EgressNotAskedError, SecretIncompleteError
 from recorder.settings import (
     ApiSettings,
     AwsSettings,
@@ -22,25 +22,19 @@ from recorder.settings import (
     UploadSettings,
     policy_from_environment,
 )
+from recorder.telemetry import Code, cause_of, log
 from recorder.usecases.ports import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from botocore.config import Config
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_s3 import S3Client
-
     from recorder.domain.schedule import Policy
+    from recorder.postgres.database import Database
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
-    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage
+    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
-
-
-_CONNECT_SECONDS: Final = 2.0
-_READ_SECONDS: Final = 5.0
 
 
 class Environment:
@@ -51,7 +45,7 @@ class Environment:
 
     @cached_property
     def policy(self) -> Policy:
-        """The time limits."""
+        """The limits."""
         return policy_from_environment()
 
     @cached_property
@@ -70,26 +64,42 @@ class Environment:
         return UploadSettings.from_environment()
 
     @cached_property
-    def livekit_secret(self) -> Mapping[str, str]:
-        """LiveKit's `api_key` and `api_secret`. Raises AwsError."""
-        return LIVEKIT_SECRET.take()
+    def livekit_keys(self) -> Mapping[str, str]:
+        """LiveKit's `api_key` and `api_secret`. Raises EgressNotAskedError."""
+        try:
+            return LIVEKIT_SECRET.take()
+        except AwsError as error:
+            _report_secret("LIVEKIT_SECRET_ARN", error)
+            raise EgressNotAskedError("LiveKit's key cannot be read") from error
 
     @cached_property
     def repository(self) -> Recordings:
         """The tables."""
         from recorder.contract.event import event_json
-        from recorder.postgres.database import Database
         from recorder.postgres.repository import Repository
 
         emits = bool(EventSettings.from_environment().bus_name)
-        return Repository(Database(CONNECTION.take), event_json=event_json if emits else None)
+        return Repository(self._database, event_json=event_json if emits else None)
+
+    @cached_property
+    def waits(self) -> Waits:
+        """The requests that wait."""
+        from recorder.postgres.waits import PostgresWaits
+
+        return PostgresWaits(self._database)
+
+    @cached_property
+    def _database(self) -> Database:
+        from recorder.postgres.database import Database
+
+        return Database(CONNECTION.take)
 
     @cached_property
     def storage(self) -> Storage:
         """The bucket."""
         from recorder.aws.storage import S3Storage
 
-        return S3Storage(self.storage_settings.bucket, AwsSettings.from_environment(), _s3_client)
+        return S3Storage(self.storage_settings.bucket, AwsSettings.from_environment())
 
     @cached_property
     def events(self) -> Events | None:
@@ -97,14 +107,14 @@ class Environment:
         from recorder.aws.events import EventBridge
 
         bus_name = EventSettings.from_environment().bus_name
-        return EventBridge(bus_name, _events_client) if bus_name else None
+        return EventBridge(bus_name, AwsSettings.from_environment()) if bus_name else None
 
     @cached_property
     def listing(self) -> Listing:
         """LiveKit's listing of single egress, without livekit-api. Raises EgressNotAskedError."""
         from recorder.livekit.lookup import EgressLookup
 
-        keys = self._livekit_keys()
+        keys = self.livekit_keys
         return EgressLookup(
             LiveKitSettings.from_environment().url,
             api_key=keys["api_key"],
@@ -118,7 +128,7 @@ class Environment:
         from recorder.livekit.client import connect
         from recorder.livekit.egress import LiveKitEgress
 
-        url, upload, keys = LiveKitSettings.from_environment().url, self.upload_settings, self._livekit_keys()
+        url, upload, keys = LiveKitSettings.from_environment().url, self.upload_settings, self.livekit_keys
         return LiveKitEgress(
             lambda: connect(url, keys["api_key"], keys["api_secret"]),
             api_key=keys["api_key"],
@@ -147,12 +157,6 @@ class Environment:
         from recorder.sweep.sweep import Sweep
 
         return Sweep(self)
-
-    def _livekit_keys(self) -> Mapping[str, str]:
-        try:
-            return self.livekit_secret
-        except AwsError as error:
-            raise EgressNotAskedError("LiveKit's key cannot be read") from error
 
 
 # On Lambda a process is one environment. A program that plays Lambda with several in one process sets one of them.
@@ -200,53 +204,42 @@ def database_login() -> tuple[DatabaseSettings, str]:
     from recorder.aws.calls import database_token, secret
 
     settings, aws = DatabaseSettings.from_environment(), AwsSettings.from_environment()
-    if settings.iam:
-        return settings, database_token(aws, settings.host, settings.port, settings.user)
-    return settings, secret(aws, settings.secret_arn)["password"]
+    try:
+        if settings.iam:
+            return settings, database_token(aws, settings.host, settings.port, settings.user)
+        return settings, secret(aws, settings.secret_arn, "password")["password"]
+    except AwsError as error:
+        _report_secret("DATABASE_SECRET_ARN", error)
+        raise
 
 
 def _livekit_secret() -> Mapping[str, str]:
     from recorder.aws.calls import secret
 
-    return secret(AwsSettings.from_environment(), LiveKitSettings.from_environment().secret_arn)
+    arn = LiveKitSettings.from_environment().secret_arn
+    return secret(AwsSettings.from_environment(), arn, "api_key", "api_secret")
 
 
 def _secret_of_egress(arn: str) -> Mapping[str, str]:
     from recorder.aws.calls import secret
 
     try:
-        return secret(AwsSettings.from_environment(), arn)
+        return secret(AwsSettings.from_environment(), arn, "access_key", "secret")
     except AwsError as error:
+        _report_secret("EGRESS_S3_SECRET_ARN", error)
         raise EgressNotAskedError("the egress workers' key cannot be read") from error
+
+
+def _report_secret(setting: str, error: AwsError) -> None:
+    incomplete = isinstance(error, SecretIncompleteError)
+    log.error(
+        Code.CREDENTIALS_INCOMPLETE if incomplete else Code.CREDENTIALS_UNREADABLE,
+        setting=setting,
+        **cause_of(error),
+    )
 
 
 CONNECTION: Final = Ahead(_connection)
 """Connections to Postgres."""
 LIVEKIT_SECRET: Final = Ahead(_livekit_secret)
 """LiveKit's key, read anew each time."""
-
-
-def _bounded() -> Config:
-    from botocore.config import Config
-
-    # One retry: the caller waits for the answer, and API Gateway's limit is 30 seconds.
-    return Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-    )
-
-
-def _s3_client() -> S3Client:
-    import boto3  # 300 ms at cold start, and links need none
-    from botocore.config import Config
-
-    # An endpoint of one's own is reached by path, as hardly one has a host name for each bucket.
-    addressing: Literal["path", "auto"] = "path" if AwsSettings.from_environment().s3_endpoint_url else "auto"
-    return boto3.client("s3", config=_bounded().merge(Config(s3={"addressing_style": addressing})))
-
-
-def _events_client() -> EventBridgeClient:
-    import boto3
-
-    return boto3.client("events", config=_bounded())

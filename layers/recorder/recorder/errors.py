@@ -136,4 +136,16 @@ class StorageUnavailableError(RecorderError):
 
 
 class AwsError(OSError):
-    """An AWS API refused or did not answer; the text holds its error type, never a secret."""
+    """An AWS API refused, or did not answer; neither the text nor `type` holds a secret.
+
+    `type` is AWS's name of the error, such as AccessDeniedException; it is empty where there was no answer, and the
+    error's cause then tells why.
+    """
+
+    def __init__(self, text: str, type_: str = "") -> None:
+        super().__init__(text)
+        self.type = type_
+
+
+class SecretIncompleteError(AwsError):
+    """A secret was read and does not hold what it should; the text names the field."""

@@ -50,14 +50,18 @@ def _choice(environ: Mapping[str, str], name: str, *choices: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """The Lambda role's credentials and the region, as the Lambda runtime sets them."""
+    """The Lambda role's credentials and the region, as the Lambda runtime sets them.
+
+    The endpoints are empty where AWS's own are called.
+    """
 
     region: str
     access_key: str
     secret_key: str
     session_token: str
-    endpoint_url: str
-    s3_endpoint_url: str
+    s3_endpoint_url: str = ""
+    secrets_endpoint_url: str = ""
+    events_endpoint_url: str = ""
     credentials_url: str = ""
     credentials_token: str = ""
     """Where an environment that was restored from a snapshot asks for its keys, and with what: it has none."""
@@ -65,15 +69,16 @@ class AwsSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read AWS's own variables."""
-        endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "")
+        endpoint_url = _text(environ, "AWS_ENDPOINT_URL", "").rstrip("/")
         credentials_url = _text(environ, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
         return cls(
             region=_text(environ, "AWS_REGION"),
             access_key=_text(environ, "AWS_ACCESS_KEY_ID", "" if credentials_url else None),
             secret_key=_text(environ, "AWS_SECRET_ACCESS_KEY", "" if credentials_url else None),
             session_token=_text(environ, "AWS_SESSION_TOKEN", ""),
-            endpoint_url=endpoint_url,
-            s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url),
+            s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url).rstrip("/"),
+            secrets_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint_url).rstrip("/"),
+            events_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_EVENTBRIDGE", endpoint_url).rstrip("/"),
             credentials_url=credentials_url,
             credentials_token=_text(environ, "AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
         )
@@ -201,10 +206,11 @@ class EventSettings:
 
 
 def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
-    """Read the time limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means no limit."""
+    """Read the limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means none, in WAIT_CONCURRENCY no waiting."""
     default = Policy()
     retention = _number(environ, "RETENTION_DAYS", 0)
     max_duration = _number(environ, "MAX_DURATION_SECONDS", 0)
+    waits = _number(environ, "WAIT_CONCURRENCY", default.waits)
 
     def seconds(name: str, fallback: timedelta) -> timedelta:
         return timedelta(seconds=_number(environ, name, int(fallback.total_seconds())))
@@ -212,6 +218,7 @@ def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
     return Policy(
         starting_timeout=seconds("STARTING_TIMEOUT_SECONDS", default.starting_timeout),
         stopping_timeout=seconds("STOPPING_TIMEOUT_SECONDS", default.stopping_timeout),
+        waits=waits,
         upload_grace=seconds("UPLOAD_GRACE_SECONDS", default.upload_grace),
         retention=timedelta(days=retention) if retention else None,
         max_duration=timedelta(seconds=max_duration) if max_duration else None,

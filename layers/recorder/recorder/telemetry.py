@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from recorder.errors import AwsError, SecretIncompleteError
 from recorder.untrusted import cleaned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+# The first class that fits counts.
+_NETWORK: Final[tuple[tuple[type[OSError], str], ...]] = (
+    (socket.gaierror, "name_not_found"),
+    (TimeoutError, "timed_out"),
+    (ConnectionRefusedError, "connection_refused"),
+    (ConnectionError, "connection_lost"),
+)
+_UNREACHABLE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 
 class Code(StrEnum):
@@ -22,6 +35,7 @@ class Code(StrEnum):
     START_REFUSED = "START_REFUSED"
     START_UNANSWERED = "START_UNANSWERED"
     STOP_UNANSWERED = "STOP_UNANSWERED"
+    LOOKUP_UNANSWERED = "LOOKUP_UNANSWERED"
     STATUS_CHANGED = "STATUS_CHANGED"
     DELETED = "DELETED"
     OBJECTS_NOT_REMOVED = "OBJECTS_NOT_REMOVED"
@@ -45,6 +59,8 @@ class Code(StrEnum):
     STATEMENT_REFUSED = "STATEMENT_REFUSED"
     DATABASE_LOGIN_REFUSED = "DATABASE_LOGIN_REFUSED"
     RECORDING_CONTENDED = "RECORDING_CONTENDED"
+    CREDENTIALS_UNREADABLE = "CREDENTIALS_UNREADABLE"
+    CREDENTIALS_INCOMPLETE = "CREDENTIALS_INCOMPLETE"
     REQUEST_FAILED = "REQUEST_FAILED"
     LIST_UNANSWERED = "LIST_UNANSWERED"
     SETTLE_POSTPONED = "SETTLE_POSTPONED"
@@ -91,6 +107,50 @@ def _plain(facts: Mapping[str, object]) -> dict[str, object]:
 
 
 log = Log()
+
+
+def cause_of(error: BaseException) -> dict[str, str]:
+    """Return what an operator must know of an error, for a log: `cause`, the class as `error`, and what belongs to it.
+
+    The first error of the chain that tells a cause counts. docs/operations.md explains each; none holds a secret.
+    """
+    chain = list(_chain(error))
+    for each in chain:
+        if facts := _facts(each):
+            return facts
+    return {"cause": "unknown", "error": type(chain[-1]).__name__}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _facts(error: BaseException) -> dict[str, str]:
+    """Return what one error of a chain tells, which may be nothing."""
+    match error:
+        case SecretIncompleteError():
+            told = {"cause": "secret_incomplete", "field": str(error)}
+        case AwsError() if error.type:
+            told = {"cause": "aws_refused", "aws": error.type}
+        case ssl.SSLCertVerificationError():
+            told = {"cause": "certificate_refused", "tls": error.verify_message}
+        case ssl.SSLError():
+            told = {"cause": "tls_failed", "tls": error.reason or ""}
+        case BaseException(args=[{"C": str(state)}, *_]):
+            told = {"cause": "postgres_refused", "state": state}
+        case OSError() if cause := _network_cause(error):
+            told = {"cause": cause}
+        case _:
+            return {}
+    return {**told, "error": type(error).__name__}
+
+
+def _network_cause(error: OSError) -> str:
+    if error.errno in _UNREACHABLE:
+        return "unreachable"
+    return next((cause for kind, cause in _NETWORK if isinstance(error, kind)), "")
 
 
 def place_of(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import TYPE_CHECKING, Final, cast
 
@@ -26,9 +27,14 @@ def claims_in(authorization: str, subject: str) -> Mapping[str, object]:
         claims = json_value(_decoded(token[1] if token else ""))
     except ValueError:
         raise UnauthorizedError("the token cannot be read") from None
-    if not isinstance(claims, dict) or claims.get("sub") != subject:
+    if not isinstance(claims, dict) or _subject(claims.get("sub")) != subject:
         raise UnauthorizedError("the token is not that of its subject")
     return cast("dict[str, object]", claims)
+
+
+def _subject(claim: object) -> object:
+    # API Gateway hands numbers on as texts.
+    return json.dumps(claim) if isinstance(claim, int | float) else claim
 
 
 def _decoded(segment: str) -> bytes:

@@ -19,9 +19,12 @@ from uuid import UUID
 
 from recorder import errors
 from recorder.api.authorization import allows_room, claims_in, has_claim, has_scope
+from recorder.api.preferences import seconds_to_wait
 from recorder.bootstrap import current
-from recorder.telemetry import Code, count, log, place_of
+from recorder.outbound import all_within
+from recorder.telemetry import Code, cause_of, count, log, place_of
 from recorder.untrusted import printable
+from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from recorder.contract.answers import ErrorJson
+    from recorder.usecases.waiting import Waited
 
 type Event = dict[str, object]
 type Answer = dict[str, object]
 
 MAXIMUM_BODY_BYTES: Final = 64 * 1024
 MAXIMUM_KEY_LENGTH: Final = 255
+MAXIMUM_SUBJECT_BYTES: Final = 1024
+"""OpenID Connect allows 255 characters; what is much longer fits no index of Postgres."""
 
 # The first class that fits counts, so a subclass stands before its base.
 ERRORS: Final[tuple[tuple[type[errors.RecorderError], HTTPStatus, str], ...]] = (
@@ -49,10 +55,13 @@ ERRORS: Final[tuple[tuple[type[errors.RecorderError], HTTPStatus, str], ...]] = 
     (errors.UnsupportedCodecError, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_codec"),
     (errors.EgressRefusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "egress_refused"),
     (errors.EgressUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "egress_unavailable"),
+    (errors.EgressNotAskedError, HTTPStatus.SERVICE_UNAVAILABLE, "egress_unavailable"),
     (errors.DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable"),
     (errors.StorageUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "storage_unavailable"),
 )
 RETRY_AFTER_SECONDS: Final = 5
+RESERVE_SECONDS: Final = 2.0
+"""How long before Lambda would end the function no call goes out any more: the caller is to hear why."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Type": "application/json",
@@ -76,6 +85,8 @@ class Request:
         subject = self.claims.get("sub")
         if not isinstance(subject, str) or not subject:
             raise errors.UnauthorizedError("the token has no subject")
+        if not printable(subject) or len(subject.encode()) > MAXIMUM_SUBJECT_BYTES:
+            raise errors.UnauthorizedError("the token's subject is too long, or has control characters")
         return subject
 
     @cached_property
@@ -144,16 +155,13 @@ class Request:
 
     @property
     def wait(self) -> int:
-        """How many seconds the caller is willing to wait (RFC 7240)."""
-        for preference in (self.header("prefer") or "").split(","):
-            name, _, value = preference.strip().partition("=")
-            if name.strip().lower() != "wait":
-                continue
-            seconds = value.strip().strip('"')
-            if not (seconds.isascii() and seconds.isdigit()):
-                raise errors.InvalidRequestError(("Prefer", "wait must be a whole number of seconds"))
-            return int(seconds[:6])
-        return 0
+        """How many seconds the caller is willing to wait; a wish that cannot be read is none (RFC 7240)."""
+        return seconds_to_wait(self.header("prefer") or "")
+
+    def wait_granted(self, waited: Waited) -> dict[str, str]:
+        """Return the header that tells a caller who wished to wait that this was granted (RFC 7240)."""
+        granted = self.wait and waited.granted
+        return {"Preference-Applied": f"wait={min(self.wait, MAXIMUM_WAIT_SECONDS)}"} if granted else {}
 
     @property
     def idempotency_key(self) -> str | None:
@@ -227,10 +235,11 @@ def public_endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, Lam
 
     @wraps(handle)
     @log.logger.inject_lambda_context(correlation_id_path="requestContext.requestId")
-    def lambda_handler(event: Event, _context: LambdaContext) -> Answer:
+    def lambda_handler(event: Event, context: LambdaContext) -> Answer:
         request = Request(event)
         try:
-            return handle(request)
+            with all_within(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS):
+                return handle(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             _report(error, request)
             return error_answer(error, request)
@@ -275,6 +284,9 @@ def _report(error: Exception, request: Request) -> None:
     recording_id = request.logged_recording_id
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         reason = type(error).__name__
-        log.error(Code.REQUEST_FAILED, recording_id=recording_id, reason=reason, where=place_of(error))
+        where = place_of(error)
+        log.error(
+            Code.REQUEST_FAILED, recording_id=recording_id, reason=reason, where=where, **cause_of(error)
+        )
     else:
-        log.warning(Code.REQUEST_FAILED, recording_id=recording_id, reason=code)
+        log.warning(Code.REQUEST_FAILED, recording_id=recording_id, reason=code, **cause_of(error))

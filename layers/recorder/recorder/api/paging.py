@@ -26,6 +26,11 @@ CURSOR: Final = r"^-?[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a
 """Where a page ended: when its last recording was asked for, in microseconds since 1970, that recording's id, and what
 binds both to the list that gave the cursor."""
 _CURSOR: Final = re.compile(CURSOR)
+_RFC3339: Final = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<minute>\d\d:\d\d):(?P<second>\d\d)(?P<fraction>\.\d+)?"
+    r"(?P<offset>[Zz]|[+\- ]\d\d:\d\d)",
+    re.ASCII,
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -94,8 +99,22 @@ def _time(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        # A plus sign that was not escaped arrives as a space; RFC 3339 allows small letters.
-        time = datetime.fromisoformat(text.replace(" ", "+").upper())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return _time_in(text)
     except (ValueError, OverflowError):
-        raise InvalidRequestError((name, "must be a time in ISO 8601")) from None
+        raise InvalidRequestError(
+            (name, "must be a time in RFC 3339, such as 2026-11-22T00:00:00Z")
+        ) from None
+
+
+def _time_in(text: str) -> datetime:
+    """Return a time of RFC 3339 in UTC. Raises ValueError or OverflowError where it is none, or none of ours."""
+    parts = _RFC3339.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    # A plus sign that was not escaped arrives as a space.
+    offset = parts["offset"].replace(" ", "+").upper()
+    leap = parts["second"] == "60"
+    time = datetime.fromisoformat(
+        f"{parts['date']}T{parts['minute']}:{'59' if leap else parts['second']}{parts['fraction'] or ''}{offset}"
+    )
+    return (time + timedelta(seconds=leap)).astimezone(UTC)

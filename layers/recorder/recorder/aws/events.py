@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from recorder.telemetry import Code, log
+from recorder.aws.calls import put_events
+from recorder.errors import AwsError
+from recorder.telemetry import Code, cause_of, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from mypy_boto3_events import EventBridgeClient
-
+    from recorder.settings import AwsSettings
     from recorder.usecases.ports import StoredEvent
 
 SOURCE: Final = "recorder"
@@ -21,38 +22,28 @@ _ENTRIES: Final = 10
 class EventBridge:
     """One EventBridge bus, as `usecases.ports.Events`."""
 
-    def __init__(self, bus_name: str, connect: Callable[[], EventBridgeClient]) -> None:
-        """Take `connect`, which is called when there is first something to publish."""
+    def __init__(self, bus_name: str, settings: AwsSettings) -> None:
         self._bus_name = bus_name
-        self._connect = connect
-        self._client: EventBridgeClient | None = None
+        self._settings = settings
 
     def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where a client is used
-
-        if self._client is None:
-            self._client = self._connect()
         taken: list[int] = []
         for start in range(0, len(events), _ENTRIES):
             chunk = events[start : start + _ENTRIES]
             try:
-                answer = self._client.put_events(
-                    Entries=[
-                        {
-                            "EventBusName": self._bus_name,
-                            "Source": SOURCE,
-                            "DetailType": event.type,
-                            "Detail": event.body,
-                        }
-                        for event in chunk
-                    ]
-                )
-            except (BotoCoreError, ClientError) as error:
-                log.warning(Code.EVENTS_REFUSED, reason=type(error).__name__)
+                refusals = put_events(self._settings, [self._entry(event) for event in chunk])
+            except AwsError as error:
+                log.warning(Code.EVENTS_REFUSED, **cause_of(error))
                 break
-            taken += [
-                event.position
-                for event, entry in zip(chunk, answer["Entries"], strict=True)
-                if "ErrorCode" not in entry
-            ]
+            for refusal in sorted({refusal for refusal in refusals if refusal}):
+                log.warning(Code.EVENTS_REFUSED, cause="aws_refused", aws=refusal)
+            taken += [event.position for event, refusal in zip(chunk, refusals, strict=True) if not refusal]
         return taken
+
+    def _entry(self, event: StoredEvent) -> dict[str, str]:
+        return {
+            "EventBusName": self._bus_name,
+            "Source": SOURCE,
+            "DetailType": event.type,
+            "Detail": event.body,
+        }

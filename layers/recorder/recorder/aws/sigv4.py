@@ -25,15 +25,26 @@ _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 def signed_headers(
-    settings: AwsSettings, service: str, url: str, headers: Mapping[str, str], body: bytes, *, now: datetime
+    settings: AwsSettings,
+    service: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    method: str = "POST",
 ) -> dict[str, str]:
-    """Return the headers with which `body` is to be POSTed to `url`: those given, and the proof of who sends it."""
+    """Return the headers with which `body` is to be sent to `url`: those given, and the proof of who sends it.
+
+    Path and query of `url` are quoted already, and the query's parameters are in the order of their names.
+    """
     sent = {**headers, "X-Amz-Date": _timestamp(now)}
     if settings.session_token:
         sent["X-Amz-Security-Token"] = settings.session_token
     signed = {name.lower(): value for name, value in sent.items()} | {"host": _host(url)}
     payload = hashlib.sha256(body).hexdigest()
-    signature = _signature(settings, service, now, _canonical("POST", url, "", signed, payload))
+    query = urlsplit(url).query
+    signature = _signature(settings, service, now, _canonical(method, url, query, signed, payload))
     sent["Authorization"] = (
         f"{ALGORITHM} Credential={settings.access_key}/{_scope(settings, service, now)}, "
         f"SignedHeaders={';'.join(sorted(signed))}, Signature={signature}"
@@ -65,12 +76,17 @@ def signed_url(
     }
     if settings.session_token:
         sent["X-Amz-Security-Token"] = settings.session_token
-    pairs = sorted(
-        (quote(name, safe=_UNRESERVED), quote(value, safe=_UNRESERVED)) for name, value in sent.items()
-    )
-    query = "&".join(f"{name}={value}" for name, value in pairs)
+    query = query_of(sent)
     canonical = _canonical("GET", url, query, {"host": _host(url)}, payload)
     return f"{url}?{query}&X-Amz-Signature={_signature(settings, service, now, canonical)}"
+
+
+def query_of(parameters: Mapping[str, str]) -> str:
+    """Return parameters as a query that can be signed: quoted, and in the order of their names."""
+    pairs = sorted(
+        (quote(name, safe=_UNRESERVED), quote(value, safe=_UNRESERVED)) for name, value in parameters.items()
+    )
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def _canonical(method: str, url: str, query: str, headers: Mapping[str, str], payload: str) -> str:

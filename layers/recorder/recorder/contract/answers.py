@@ -128,7 +128,11 @@ class RecordingDetailJson(TypedDict):
     downloadUrl: str | None
     """A presigned link that needs no token; null until there is a file."""
     downloadUrlExpiresAt: Time | None
-    """When the link ends, an hour after this answer."""
+    """When the link ends at the latest, an hour after this answer.
+
+    It ends sooner where the keys that signed it do, of which AWS does not always tell the end. S3 then answers 403:
+    ask for the recording again.
+    """
 
 
 class RecordingListJson(TypedDict):

@@ -30,6 +30,8 @@ class Policy:
     """How long one look at a live recording lasts: just below the schedule's minute."""
     refresh_after: timedelta = timedelta(seconds=5)
     """How old a live status may be before a read asks LiveKit."""
+    waits: int = 50
+    """How many requests may wait for a recording to change at once: each holds an environment of Lambda."""
     idempotency_life: timedelta = timedelta(hours=24)
     """How long an idempotency key is remembered."""
     retention: timedelta | None = None

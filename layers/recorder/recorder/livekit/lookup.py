@@ -60,7 +60,7 @@ class EgressLookup:
             if status == HTTPStatus.OK:
                 return infos_in(answer)
         except (OSError, ValueError) as error:
-            raise EgressUnansweredError(type(error).__name__) from None
+            raise EgressUnansweredError(type(error).__name__) from error
         if isinstance(answer, dict) and answer.get("code") == "not_found":
             raise EgressNotFoundError(egress_id)
         raise EgressUnansweredError(str(status))

@@ -139,6 +139,22 @@ class Recordings(Protocol):
         """Return how far the sweep is behind."""
 
 
+class Waits(Protocol):
+    """The requests that wait for a recording to change. Methods that ask the tables raise DatabaseUnavailableError."""
+
+    def begin(self, user_id: str, ends_at: datetime, now: datetime, *, of_user: int, of_all: int) -> bool:
+        """Count one more wait, which ends at `ends_at` at the latest.
+
+        False where `of_user` requests of this user wait already, or `of_all` of all users.
+        """
+
+    def end(self, user_id: str, ends_at: datetime) -> None:
+        """Count a wait no more: the one of this user that has this end."""
+
+    def release(self) -> None:
+        """Give back the connection to the tables; the next statement opens a new one."""
+
+
 class Listing(Protocol):
     """LiveKit's listing of single egress."""
 
@@ -239,6 +255,10 @@ class Adapters(Protocol):
     @property
     def repository(self) -> Recordings:
         """The tables."""
+
+    @property
+    def waits(self) -> Waits:
+        """The requests that wait."""
 
     @property
     def listing(self) -> Listing:

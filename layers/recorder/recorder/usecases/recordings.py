@@ -31,11 +31,12 @@ from recorder.errors import (
     StorageUnavailableError,
     UnsupportedCodecError,
 )
-from recorder.telemetry import Code, count, log
+from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
+from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -43,10 +44,9 @@ if TYPE_CHECKING:
     from recorder.domain.egress import EgressSnapshot
     from recorder.domain.sources import Kind
     from recorder.usecases.ports import Adapters, Page
+    from recorder.usecases.waiting import Waited
 
 LINK_SECONDS: Final = 3600
-MAXIMUM_WAIT_SECONDS: Final = 20
-_POLL_SECONDS: Final = 0.5
 _STOP_WITHIN: Final = timedelta(seconds=15)
 """How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
@@ -93,6 +93,7 @@ class RecordingService:
     def __init__(self, adapters: Adapters) -> None:
         self._adapters = adapters
         self._ledger = Ledger(adapters)
+        self._waiting = Waiting(adapters)
 
     def start(
         self,
@@ -125,8 +126,8 @@ class RecordingService:
                 raise
             # A webhook has told of an egress meanwhile: something runs after all.
             return Started(recording_id=recording.id, egress_id=refused.egress_id)
-        except EgressUnansweredError:
-            log.warning(Code.START_UNANSWERED, recording_id=recording.id)
+        except EgressUnansweredError as error:
+            log.warning(Code.START_UNANSWERED, recording_id=recording.id, **cause_of(error))
             return Started(recording_id=recording.id, egress_id=None)
         try:
             started = self._ledger.apply(recording, snapshot)
@@ -150,15 +151,23 @@ class RecordingService:
         own_url = f"{webhook_url}/{recording.id}" if webhook_url else None
         return egress.start(kind, [file_of(recording)], own_url)
 
-    def get(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
+    def get(self, recording_id: UUID, *, user_id: str) -> Recording:
         """Return a recording; a live status older than some seconds is asked of LiveKit first.
 
-        With `wait`, at most so many seconds pass until the status changes or is final. Raises RecordingGoneError
-        where the retention is over.
+        Raises RecordingGoneError where the retention is over.
         """
-        until = self._until(wait)
+        return self.get_changed(recording_id, user_id=user_id, wait=0).recording
+
+    def get_changed(self, recording_id: UUID, *, user_id: str, wait: int) -> Waited:
+        """Do the same, once the status has changed or is final; at most `wait` seconds pass until then."""
+        until = self._waiting.until(wait)
         known = self._own(recording_id, user_id)
-        return self._wait(self._refreshed(known), until, lambda current: current.status is not known.status)
+        return self._waiting.wait(
+            self._refreshed(known),
+            until,
+            lambda: self._refreshed(self._own(recording_id, user_id)),
+            lambda current: current.status is not known.status,
+        )
 
     def download(self, recording: Recording) -> Download:
         """Return a link to the recording's file that is good for one hour, or for as long as what signed it."""
@@ -178,12 +187,16 @@ class RecordingService:
         )
         return Listing(recordings=found[: page.limit], more=len(found) > page.limit)
 
-    def stop(self, recording_id: UUID, *, user_id: str, wait: int = 0) -> Recording:
+    def stop(self, recording_id: UUID, *, user_id: str) -> Recording:
         """Ask for the end of a recording; doing so again changes nothing.
 
-        The status is `stopping` until the file exists. With `wait`, at most so many seconds pass until it is final.
+        The status is `stopping` until the file exists.
         """
-        until = self._until(wait)
+        return self.stop_and_wait(recording_id, user_id=user_id, wait=0).recording
+
+    def stop_and_wait(self, recording_id: UUID, *, user_id: str, wait: int) -> Waited:
+        """Do the same, and return once the status is final; at most `wait` seconds pass until then."""
+        until = self._waiting.until(wait)
         recording = self._own(recording_id, user_id)
         stopping = self._ledger.change(
             recording,
@@ -192,7 +205,12 @@ class RecordingService:
         if stopping.live:
             asked = stopping.version != recording.version
             stopping = self._stop_egress(stopping) if asked else self._refreshed(stopping)
-        return self._wait(stopping, until, lambda current: not current.live)
+        return self._waiting.wait(
+            stopping,
+            until,
+            lambda: self._refreshed(self._own(recording_id, user_id)),
+            lambda current: not current.live,
+        )
 
     def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
@@ -218,8 +236,8 @@ class RecordingService:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
         try:
             self._adapters.storage.delete(recording)
-        except StorageUnavailableError:
-            log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id)
+        except StorageUnavailableError as error:
+            log.warning(Code.OBJECTS_NOT_REMOVED, recording_id=recording.id, **cause_of(error))
             count("ObjectsNotRemoved")
             raise
         if not recording.awaits_upload(self._adapters.clock.now()):
@@ -282,8 +300,11 @@ class RecordingService:
             return self._ledger.take_in(recording, self._adapters.egress.stop(recording.egress_id))
         except (EgressEndedError, EgressNotFoundError):
             return self._find(recording)
-        except EgressUnansweredError:
-            log.warning(Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=recording.egress_id)
+        except EgressUnansweredError as error:
+            egress_id = recording.egress_id
+            log.warning(
+                Code.STOP_UNANSWERED, recording_id=recording.id, egress_id=egress_id, **cause_of(error)
+            )
             return recording
 
     def _find(self, recording: Recording) -> Recording:
@@ -292,19 +313,15 @@ class RecordingService:
             return recording
         try:
             return self._ledger.take_in(recording, self._adapters.listing.find(recording.egress_id))
-        except (EgressNotFoundError, EgressUnansweredError):
+        except EgressNotFoundError:
             # One negative answer says nothing: the sweep has further witnesses.
             return recording
-
-    def _until(self, wait: int) -> datetime:
-        """Return when a wait that begins now ends: what LiveKit takes to answer is part of it."""
-        return self._adapters.clock.now() + timedelta(seconds=min(wait, MAXIMUM_WAIT_SECONDS))
-
-    def _wait(self, recording: Recording, until: datetime, done: Callable[[Recording], bool]) -> Recording:
-        while recording.live and not done(recording) and self._adapters.clock.now() < until:
-            self._adapters.clock.sleep(_POLL_SECONDS)
-            recording = self._refreshed(self._own(recording.id, recording.user_id))
-        return recording
+        except EgressUnansweredError as error:
+            egress_id = recording.egress_id
+            log.warning(
+                Code.LOOKUP_UNANSWERED, recording_id=recording.id, egress_id=egress_id, **cause_of(error)
+            )
+            return recording
 
 
 def _replay(recording: Recording, existing: Recording, request: StartRequest) -> Started:
