@@ -87,7 +87,7 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 
 # checkov takes twenty seconds, so only for what it has not seen. Its pins exclude those of the other tools.
 .local/cache/checkov.stamp: template.yaml .checkov.yaml requirements/checkov.txt | setup
-	@"$$($(PYTHON) -c 'from local.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
+	@"$$($(PYTHON) -c 'from local.processes.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
 	@touch $@
 
 .PHONY: simulate

@@ -120,12 +120,21 @@ class Template:
         return resource.condition is None or bool(self._resolver.resolve({"Condition": resource.condition}))
 
     def _references(self, region: str) -> Iterator[tuple[str, JsonValue]]:
-        """Yield what `Ref` and `Fn::GetAtt` give for the functions, their aliases, the layers and the migration."""
+        """Yield what `Ref` and `Fn::GetAtt` give for what the API, the functions and their versions consist of."""
         for name, resource in self._resources.items():
             match resource.type, resource.properties:
                 case "AWS::Lambda::Function", _:
                     yield name, name
                     yield f"{name}.Arn", _function_arn(region, name)
+                case (
+                    "AWS::ApiGatewayV2::Api"
+                    | "AWS::ApiGatewayV2::Authorizer"
+                    | "AWS::ApiGatewayV2::Integration",
+                    _,
+                ):
+                    yield name, name
+                case "AWS::Events::Rule", _:
+                    yield f"{name}.Arn", f"arn:aws:events:{region}:{ACCOUNT}:rule/{name}"
                 case "Custom::Migration", _:
                     yield f"{name}.Configuration", "local"
                 case "AWS::Lambda::LayerVersion", {"Content": {"S3Key": key}}:
