@@ -57,6 +57,10 @@ build: export ARCHITECTURE ?= arm64
 build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
+.PHONY: deploy-plan
+deploy-plan: setup ## Prepare samconfig.local.toml for a guided deploy (ENV=dev DATABASE_STACK=recorder-database)
+	@exec $(PYTHON) -m tools.deploy_plan $(if $(ENV),--environment $(ENV)) $(if $(DATABASE_STACK),--database-stack $(DATABASE_STACK))
+
 .PHONY: run
 run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API, BIND=... for containers)
 	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind $(BIND))

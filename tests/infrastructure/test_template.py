@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from local.processes.children import LocalStackError
 from tests.infrastructure.test_documents import variables_read
 from tests.support import template
 from tests.support.template import endpoints, evaluated, of_kind, resources, section
@@ -22,8 +23,11 @@ ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording"
 FUNCTIONS = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings", "MigrateDatabase")
 LIVE = tuple(name for name in FUNCTIONS if name != "MigrateDatabase")
 
+WORKERS = "arn:aws:iam::123456789012:role/egress"
+
 type Grants = set[tuple[str, str]]
 
+READ_EGRESS_SECRET = ("secretsmanager:GetSecretValue", "EgressSecret")
 READ_DATABASE_SECRET = ("secretsmanager:GetSecretValue", "database-secret")
 READ_LIVEKIT_SECRET = ("secretsmanager:GetSecretValue", "livekit-secret")
 BUCKET = "arn:aws:s3:::RecordingsBucket"
@@ -41,7 +45,7 @@ NETWORK = {
 }
 # What each function calls, and on what: beside its own logs.
 GRANTS: dict[str, Grants] = {
-    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET},
+    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_EGRESS_SECRET},
     "ListRecordings": {READ_DATABASE_SECRET},
     "GetRecording": {
         READ_DATABASE_SECRET,
@@ -187,10 +191,6 @@ def test_only_recordings_are_listed(prefix: str, listed: list[str]) -> None:
 def test_options_grant_only_what_they_need() -> None:
     bus = "arn:aws:events:eu-central-1:000000000000:event-bus/team"
 
-    assert changes(EgressS3SecretArn="egress-secret") == {
-        "StartRecording": ({("secretsmanager:GetSecretValue", "egress-secret")}, set())
-    }
-    assert changes(EgressS3AssumeRoleArn="role", EgressS3ExternalId="id") == {}
     assert changes(EventBusName="team") == {"ReconcileRecordings": ({("events:PutEvents", bus)}, set())}
     assert changes(SubnetIds="subnet-1", SecurityGroupIds="sg-1") == dict.fromkeys(
         FUNCTIONS, (NETWORK, set())
@@ -199,16 +199,146 @@ def test_options_grant_only_what_they_need() -> None:
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
 
+UPLOAD_BELOW_RECORDINGS = {
+    ("s3:PutObject", f"{BUCKET}/recordings/*"),
+    ("s3:AbortMultipartUpload", f"{BUCKET}/recordings/*"),
+}
+CREATE = {"EgressCredentials": "create"}
+ASSUME_MADE = {"EgressCredentials": "assume-role", "EgressPrincipalArn": WORKERS, "EgressS3ExternalId": "id"}
+ASSUME_OWN = {
+    "EgressCredentials": "assume-role",
+    "EgressS3AssumeRoleArn": WORKERS,
+    "EgressS3ExternalId": "id",
+}
+GIVEN = {
+    "EgressCredentials": "given",
+    "EgressS3SecretArn": "egress-secret",
+    "EgressPrincipalArn": WORKERS,
+}
+WORKER = {"EgressCredentials": "worker", "EgressPrincipalArn": WORKERS}
+WAYS = pytest.mark.parametrize("way", [CREATE, ASSUME_MADE, ASSUME_OWN, GIVEN, WORKER])
+
+
 def test_workers_may_do_nothing_but_upload() -> None:
     policies = dict(evaluated().select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
 
-    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == {
-        ("s3:PutObject", f"{BUCKET}/recordings/*"),
-        ("s3:AbortMultipartUpload", f"{BUCKET}/recordings/*"),
-    }
+    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_RECORDINGS
     policies = dict(evaluated(BucketKeyArn="key").select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
     encrypt = {("kms:GenerateDataKey", "key"), ("kms:Decrypt", "key")}
-    assert encrypt <= _grants(policies["EgressUpload"]["PolicyDocument"])
+    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_RECORDINGS | encrypt
+
+
+def upload_rights(**parameters: str) -> dict[str, Grants]:
+    """Return what the stack allows to whom, beside its own functions."""
+    deployed = evaluated(**parameters)
+    attached = [
+        (name, cast("list[str]", each["ManagedPolicyArns"]))
+        for kind in ("AWS::IAM::User", "AWS::IAM::Role")
+        for name, each in deployed.select(kind, "ManagedPolicyArns")
+        if "EgressUpload" in cast("list[str]", each["ManagedPolicyArns"])
+    ]
+    assert all(policies == ["EgressUpload"] for _, policies in attached)
+    rights: dict[str, Grants] = {name: UPLOAD_BELOW_RECORDINGS for name, _ in attached}
+    for _, policy in deployed.select("AWS::S3::BucketPolicy", "PolicyDocument"):
+        statements = cast("dict[str, list[dict[str, JsonValue]]]", policy["PolicyDocument"])["Statement"]
+        for each in [each for each in statements if each["Effect"] == "Allow"]:
+            [principal] = cast("dict[str, str]", each["Principal"]).values()
+            resource = str(each["Resource"]).replace("RecordingsBucket.Arn", BUCKET)
+            rights[principal] = _grants({"Statement": [{**each, "Resource": resource}]})
+    return rights
+
+
+@WAYS
+def test_each_way_allows_one_writer_to_upload_and_tells_livekit_of_it(way: dict[str, str]) -> None:
+    functions = dict(evaluated(**way).select("AWS::Lambda::Function", "Environment"))
+    told = cast("dict[str, dict[str, str]]", functions["StartRecording"]["Environment"])["Variables"]
+    variables = ("EGRESS_S3_SECRET_ARN", "EGRESS_S3_ASSUME_ROLE_ARN", "EGRESS_S3_EXTERNAL_ID")
+    expected = {
+        "create": ("EgressUser", ("EgressSecret", "", "")),
+        "given": (WORKERS, ("egress-secret", "", "")),
+        "worker": (WORKERS, ("", "", "")),
+        "assume-role": ("EgressRole", ("", "EgressRole.Arn", "id")),
+    }
+    if way is ASSUME_OWN:
+        expected["assume-role"] = (WORKERS, ("", WORKERS, "id"))
+    writer, values = expected[way["EgressCredentials"]]
+
+    assert upload_rights(**way) == {writer: UPLOAD_BELOW_RECORDINGS}
+    assert tuple(told[name] for name in variables) == values
+
+
+@WAYS
+def test_each_way_makes_only_what_it_needs(way: dict[str, str]) -> None:
+    kinds = ("AWS::IAM::User", "AWS::IAM::AccessKey", "AWS::SecretsManager::Secret")
+    deployed = evaluated(**way)
+    made = {name for kind in kinds for name, _ in deployed.select(kind)}
+    roles = {name for name, _ in deployed.select("AWS::IAM::Role")}
+
+    assert made == ({"EgressUser", "EgressKey", "EgressSecret"} if way is CREATE else set())
+    assert ("EgressRole" in roles) == (way is ASSUME_MADE)
+
+
+def test_the_role_is_assumed_by_the_workers_alone_and_with_its_external_id() -> None:
+    def trust(**parameters: str) -> JsonValue:
+        roles = dict(evaluated(**parameters).select("AWS::IAM::Role", "AssumeRolePolicyDocument"))
+        document = cast("dict[str, list[JsonValue]]", roles["EgressRole"]["AssumeRolePolicyDocument"])
+        return document["Statement"]
+
+    by_workers = {"Effect": "Allow", "Principal": {"AWS": WORKERS}, "Action": "sts:AssumeRole"}
+    with_id = {"Condition": {"StringEquals": {"sts:ExternalId": "id"}}}
+
+    assert trust(**ASSUME_MADE) == [by_workers | with_id]
+    assert trust(EgressCredentials="assume-role", EgressPrincipalArn=WORKERS) == [by_workers]
+
+
+def test_the_keys_that_the_stack_makes_are_read_by_the_start_alone() -> None:
+    [(_, secret)] = evaluated().select("AWS::SecretsManager::Secret", "SecretString", "KmsKeyId")
+
+    assert json.loads(str(secret["SecretString"])) == {
+        "access_key": "EgressKey",
+        "secret": "EgressKey.SecretAccessKey",
+    }
+    assert [name for name, granted in grants().items() if READ_EGRESS_SECRET in granted] == ["StartRecording"]
+    taken = ({("secretsmanager:GetSecretValue", "egress-secret")}, {READ_EGRESS_SECRET})
+    assert changes(**GIVEN) == {"StartRecording": taken}
+    for way in (ASSUME_MADE, ASSUME_OWN, WORKER):
+        assert changes(**way) == {"StartRecording": (set(), {READ_EGRESS_SECRET})}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"DatabaseSecretArn": ""}, "DatabaseAuthentication=password needs DatabaseSecretArn"),
+        ({"DatabaseAuthentication": "iam"}, "DatabaseAuthentication=iam needs DatabaseResourceId"),
+        ({"DomainName": "api.example.com"}, "DomainName needs CertificateArn"),
+        ({"SubnetIds": "subnet-0a"}, "SubnetIds need SecurityGroupIds"),
+        ({"EgressPrincipalArn": WORKERS}, "EgressCredentials=create makes a user of its own"),
+        ({"EgressCredentials": "assume-role"}, "EgressCredentials=assume-role needs EgressPrincipalArn"),
+        ({"EgressCredentials": "given"}, "EgressCredentials=given needs EgressS3SecretArn"),
+        ({"EgressS3SecretArn": "secret"}, "EgressS3SecretArn is for EgressCredentials=given"),
+        ({"EgressS3AssumeRoleArn": WORKERS}, "are for EgressCredentials=assume-role"),
+        ({**WORKER, "EgressS3ExternalId": "id"}, "are for EgressCredentials=assume-role"),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_refused_with_a_reason(
+    parameters: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(LocalStackError, match=re.escape(reason)):
+        evaluated(**parameters)
+
+
+def test_what_is_needed_is_asked_first_and_the_rest_has_a_default() -> None:
+    parameters = section("Parameters")
+    interface = section("Metadata")["AWS::CloudFormation::Interface"]
+    groups = cast("list[dict[str, list[str]]]", interface["ParameterGroups"])
+    needed = [name for name, parameter in parameters.items() if "Default" not in parameter]
+
+    assert [*parameters][: len(needed)] == needed
+    # A dozen questions matter to a newcomer, and they come first in the console as on the command line.
+    assert [*parameters] == [name for group in groups for name in group["Parameters"]]
+    assert len(groups[0]["Parameters"]) == 12
+    # The guided deploy asks for such a parameter until something is typed.
+    assert [name for name, parameter in parameters.items() if "NoEcho" in parameter] == []
 
 
 def test_each_function_is_told_exactly_what_it_reads() -> None:
@@ -260,6 +390,8 @@ def waits_for(name: str, everything: Mapping[str, template.Resource]) -> set[str
     return found - {name}
 
 
+DOMAIN = {"DomainName": "api.example.com", "CertificateArn": "certificate"}
+ORIGINS = {"AllowedOrigins": "https://app.example.com,https://www.example.com"}
 ROLLOUTS = pytest.mark.parametrize("rollout", ["AllAtOnce", "Canary10Percent5Minutes"])
 
 
@@ -326,16 +458,17 @@ def test_a_new_layer_publishes_every_function() -> None:
     assert all(versions(before)[function] != versions(after)[function] for function in LIVE)
 
 
-OTHER_VALUES = {
-    "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
-    "DatabaseAuthentication": "iam",
-    "DatabaseResourceId": "db-ABC",
-    "DomainName": "api.example.com",
-    "EgressS3AssumeRoleArn": "arn:aws:iam::123456789012:role/egress",
-    "SecurityGroupIds": "sg-0a",
-    "SubnetIds": "subnet-0a",
-}
-"""Of parameters that do something only together with others."""
+BASES: tuple[dict[str, str], ...] = (
+    {},
+    {"DatabaseAuthentication": "iam", "DatabaseResourceId": "db-ABC", "DatabaseSecretArn": ""},
+    {"DatabaseResourceId": "db-ABC", "SecurityGroupIds": "sg-0a", "SubnetIds": "subnet-0a"},
+    {**DOMAIN, "HostedZoneId": "Z1"},
+    {"EgressCredentials": "assume-role", "EgressPrincipalArn": WORKERS},
+    {"EgressCredentials": "assume-role", "EgressS3AssumeRoleArn": WORKERS},
+    {"EgressCredentials": "given", "EgressS3SecretArn": "egress-secret"},
+    {"EgressCredentials": "worker", "EgressPrincipalArn": WORKERS},
+)
+"""Parameters that do something only together with others."""
 PUBLISHED = (
     "Architectures",
     "Environment",
@@ -354,18 +487,24 @@ PUBLISHED = (
 def test_a_parameter_alone_publishes_the_functions_that_it_sets_up(parameter: str) -> None:
     """The SAM transform names a version after the parameters, not after what they say."""
     declared = section("Parameters")[parameter]
-    others = {name: value for name, value in OTHER_VALUES.items() if name != parameter}
-    values = [str(each) for each in cast("list[JsonValue]", declared.get("AllowedValues", []))]
-    default = str(declared.get("Default", ""))
-    other = next((value for value in values if value != default), OTHER_VALUES.get(parameter, "7"))
+    default = declared.get("Default")
+    allowed = cast("list[JsonValue]", declared.get("AllowedValues", ["7"]))
+    # Of a way to upload each value matters, as each needs other parameters beside it.
+    others = [str(each) for each in allowed if each != default][
+        : 3 if parameter == "EgressCredentials" else 1
+    ]
 
-    def made_of(**parameters: str) -> dict[str, dict[str, JsonValue]]:
-        functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", *PUBLISHED))
+    def made_of(parameters: dict[str, str]) -> dict[str, dict[str, JsonValue]] | None:
+        try:
+            functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", *PUBLISHED))
+        except LocalStackError:
+            return None  # what the template's rules refuse
         return {name: functions[name] for name in LIVE}
 
     migration = cast("dict[str, JsonValue]", section("Resources")["Migration"]["Properties"])
     named = cast("list[JsonValue]", migration["Configuration"])
-    changes = made_of(**others) != made_of(**others, **{parameter: other})
+    made = ((made_of(base), made_of(base | {parameter: value})) for base in BASES for value in others)
+    changes = any(before != after for before, after in made if after is not None)
 
     assert changes == ({"Ref": parameter} in named)
 
@@ -413,8 +552,6 @@ def test_functions_run_in_the_vpc_that_is_given() -> None:
         assert properties == {}
 
 
-DOMAIN = {"DomainName": "api.example.com", "CertificateArn": "certificate"}
-ORIGINS = {"AllowedOrigins": "https://app.example.com,https://www.example.com"}
 APIS = pytest.mark.parametrize("parameters", [{}, DOMAIN, ORIGINS, {**DOMAIN, **ORIGINS}])
 """Every combination of what changes the API."""
 
@@ -587,7 +724,6 @@ def test_a_sweep_that_fails_is_kept_and_the_next_one_is_the_retry() -> None:
     ("sweep", "wait", "reserved"),
     [
         ("2", "0", {"ReconcileRecordings": "2"}),
-        ("0", "0", {}),
         ("0", "50", {"GetRecording": "50", "StopRecording": "50"}),
     ],
 )
@@ -599,6 +735,8 @@ def test_concurrency_is_reserved_for_the_sweep_and_bounded_for_what_waits(
     functions = deployed.select("AWS::Lambda::Function", name)
 
     assert {function: found[name] for function, found in functions if found} == reserved
+    # A young account has nothing to reserve.
+    assert not any(found for _, found in evaluated().select("AWS::Lambda::Function", name))
 
 
 def test_every_parameter_is_described_checked_and_in_one_group() -> None:
@@ -606,8 +744,8 @@ def test_every_parameter_is_described_checked_and_in_one_group() -> None:
     interface = section("Metadata")["AWS::CloudFormation::Interface"]
     groups = cast("list[dict[str, list[str]]]", interface["ParameterGroups"])
     checks = {"AllowedPattern", "AllowedValues", "MinValue", "MinLength"}
-    # Free text: whatever the identity provider or the role's owner has chosen.
-    unchecked = {"JwtAudience", "EgressS3ExternalId"}
+    # Free text: whatever the identity provider has chosen.
+    unchecked = {"JwtAudience"}
 
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
     for name, parameter in parameters.items():
@@ -627,8 +765,8 @@ def test_every_parameter_is_described_checked_and_in_one_group() -> None:
         ),
         (
             "RoomClaim",
-            ["", "video.room,video.roomRecord", "https://example.com/rooms"],
-            ["a b", "$.x", "a,", ",a"],
+            ["*", "video.room,video.roomRecord", "https://example.com/rooms"],
+            ["", "a b", "$.x", "a,", ",a", "*,a"],
         ),
         (
             "AllowedOrigins",
@@ -654,6 +792,12 @@ def test_every_parameter_is_described_checked_and_in_one_group() -> None:
         ("BucketKeyArn", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"], ["alias/x"]),
         ("AdoptedPrefix", ["", "egress/"], ["*", "a b"]),
         ("EgressS3AssumeRoleArn", ["", "arn:aws:iam::123456789012:role/x"], ["x"]),
+        (
+            "EgressPrincipalArn",
+            ["", "arn:aws:iam::123456789012:user/egress", "arn:aws-cn:iam::123456789012:role/x/y"],
+            ["*", "123456789012", "arn:aws:iam::123456789012:root"],
+        ),
+        ("EgressS3ExternalId", ["", "our-id", "a:b/c=d@e"], ["a", "a b"]),
         ("EventBusName", ["", "default", "team/bus"], ["arn:aws:events:x:1:event-bus/y"]),
         ("AlarmTopicArn", ["", "arn:aws:sns:eu-central-1:123456789012:alarms"], ["alarms"]),
     ],

@@ -94,6 +94,7 @@ class Account:
             "Architecture": architecture(),
             "JwtIssuer": "https://issuer.example.com",
             "JwtAudience": "recordings",
+            "RoomClaim": "*",
             "LiveKitUrl": f"ws://{LOOPBACK}:{free_port()}",
             "LiveKitSecretArn": self._secret("livekit", {"api_key": "key", "api_secret": "s" * 32}),
             "DatabaseHost": LOOPBACK,

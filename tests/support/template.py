@@ -22,12 +22,19 @@ REGION: Final = "eu-central-1"
 PARAMETERS: Final = {
     "JwtIssuer": "https://issuer.example.com",
     "JwtAudience": "recordings",
+    "RoomClaim": "*",
     "LiveKitUrl": "wss://livekit.example.com",
     "LiveKitSecretArn": "livekit-secret",
     "DatabaseHost": "db.example.com",
     "DatabaseSecretArn": "database-secret",
 }
-_ATTRIBUTES: Final = ("Arn", "Configuration", "RegionalDomainName", "RegionalHostedZoneId")
+_ATTRIBUTES: Final = (
+    "Arn",
+    "Configuration",
+    "RegionalDomainName",
+    "RegionalHostedZoneId",
+    "SecretAccessKey",
+)
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z0-9]+)[}.]")
 
 type Object = Mapping[str, JsonValue]
