@@ -66,7 +66,8 @@ def write(path: Path, environment: str, values: Mapping[str, str]) -> list[str]:
     names = [name for name in values if name in parameters]
     settings = _settings(document, environment)
     kept = _answers(settings) | {name: values[name] for name in names}
-    overrides = tomlkit.item([f"{name}={value}" for name, value in kept.items()])
+    # With quotes, as SAM takes no value that is empty without them.
+    overrides = tomlkit.item([f'{name}="{value}"' for name, value in kept.items()])
     settings["parameter_overrides"] = overrides.multiline(multiline=True)
     path.write_text(tomlkit.dumps(document))
     return names
@@ -87,8 +88,8 @@ def _settings(document: TOMLDocument, environment: str) -> Table:
 def _answers(settings: Table) -> dict[str, str]:
     """Read what the presets have as a list, and what SAM writes as one text with quotes."""
     overrides: object = settings.get("parameter_overrides", [])
-    pairs = shlex.split(overrides) if isinstance(overrides, str) else [*cast("Iterable[str]", overrides)]
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    text = overrides if isinstance(overrides, str) else " ".join(cast("Iterable[str]", overrides))
+    return {name: value for name, _, value in (pair.partition("=") for pair in shlex.split(text))}
 
 
 class _Stacks(Protocol):

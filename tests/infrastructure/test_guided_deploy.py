@@ -125,6 +125,12 @@ def test_enter_is_an_answer_to_all_that_is_optional(aws: Aws, tmp_path: Path, en
     # The template's own rules take them, too.
     evaluated(**kept)
 
+    # Next time Enter does for all, also with what the database's stack says now.
+    write(file, environment, {"DatabaseHost": "other.example.com"})
+    with guided(aws, "--config-file", str(file), "--config-env", environment) as terminal:
+        answer(terminal, {})
+    assert answers(file, environment) == kept | {"DatabaseHost": "other.example.com"}
+
 
 def test_answers_of_another_stack_are_taken_over_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "samconfig.local.toml"

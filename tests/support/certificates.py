@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from local.processes.certificate import Certificate
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 
@@ -48,8 +49,8 @@ class Authority:
         )
         self._sign(unsigned, self.bundle)
 
-    def certify(self, postgres: Postgres, address: str) -> None:
-        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
+    def certificate(self, address: str) -> Certificate:
+        """Return a server's certificate for an IP address."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
@@ -63,10 +64,15 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return Certificate(certificate_file, key_file, self.bundle)
+
+    def certify(self, postgres: Postgres, address: str) -> None:
+        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
+        certificate = self.certificate(address)
         with _connection(postgres) as database:
             for name_of_setting, value in (
-                ("ssl_cert_file", certificate_file),
-                ("ssl_key_file", key_file),
+                ("ssl_cert_file", certificate.file),
+                ("ssl_key_file", certificate.key),
                 ("ssl", "on"),
             ):
                 database.run(f"alter system set {name_of_setting} = '{value}'")
