@@ -44,6 +44,10 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 openapi: setup ## Write docs/openapi.json from the code
 	@$(PYTHON) -m tools.openapi
 
+.PHONY: rds-certificates
+rds-certificates: setup ## Write RDS' certificate authorities into the layer, from a package whose digest is known (needs npm)
+	@$(PYTHON) -m tools.rds_certificates
+
 .PHONY: fuzz
 fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation, SEED=...)
 	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
@@ -88,9 +92,10 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sam validate
+	@$(VENV)/bin/cfn-lint database.yaml
 
 # checkov takes twenty seconds, so only for what it has not seen. Its pins exclude those of the other tools.
-.local/cache/checkov.stamp: template.yaml .checkov.yaml requirements/checkov.txt | setup
+.local/cache/checkov.stamp: template.yaml database.yaml .checkov.yaml requirements/checkov.txt | setup
 	@"$$($(PYTHON) -c 'from local.processes.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
 	@touch $@
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import httpx
@@ -14,10 +14,13 @@ from botocore.exceptions import ClientError
 
 from local.functions.build import built
 from local.processes.children import Processes
+from local.processes.environments import ROOT
 from local.processes.server import Server
+from local.template.transform import parse
 from tests.infrastructure.test_template import LIVE
 from tests.support.account import Account, Keys
 from tests.support.events import event, http_event
+from tools.deploy_plan import answers, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,3 +247,46 @@ def test_each_way_lets_workers_upload_and_nothing_else(account: Account, release
     refused = account.deploy(release.template, EgressCredentials="given", EgressS3ExternalId="")
     assert refused.returncode != 0
     assert "EgressCredentials=given needs EgressS3SecretArn" in refused.stdout
+
+
+UNKNOWN_TO_THE_EMULATOR = {
+    "AWS::EC2::EIP",
+    "AWS::EC2::EIPAssociation",
+    "AWS::EC2::Instance",
+    "AWS::EC2::NatGateway",
+    "AWS::EC2::Route",
+}
+"""And with them the routes, which lead to them."""
+
+
+def emulated_database(account: Account, file: Path) -> Path:
+    """Write database.yaml without the way out; its outputs lead to a Postgres that runs, as the emulator's does not."""
+    document = parse((ROOT / "database.yaml").read_text())
+    resources = cast("dict[str, dict[str, object]]", document["Resources"])
+    for name in [name for name, each in resources.items() if each["Type"] in UNKNOWN_TO_THE_EMULATOR]:
+        del resources[name]
+    outputs = cast("dict[str, dict[str, object]]", document["Outputs"])
+    for name in ("DatabaseHost", "DatabasePort", "DatabaseSecretArn", "DatabaseCaBundle"):
+        outputs[name]["Value"] = account.parameters[name]
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_the_databases_outputs_are_answers(account: Account, release: Release, tmp_path: Path) -> None:
+    account.put_parameter("/image", "ami-12345678901234567")
+    deployed = account.deploy_database(
+        emulated_database(account, tmp_path / "database.json"), ImageId="/image"
+    )
+    assert deployed.returncode == 0, deployed.stdout
+    plan = tmp_path / "samconfig.local.toml"
+    planned = account.plan(plan)
+    assert planned.returncode == 0, planned.stdout
+    # What a guided deploy would ask for beside them.
+    others = {name: value for name, value in account.parameters.items() if not name.startswith("Database")}
+    write(plan, "dev", others)
+
+    deployed = account.deploy_planned(plan, release.template)
+
+    assert deployed.returncode == 0, deployed.stdout
+    assert_answers(account)
+    assert answers(plan, "dev")["SubnetIds"].count("subnet-") == 2

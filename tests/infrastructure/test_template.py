@@ -113,12 +113,19 @@ def grants(**parameters: str) -> dict[str, Grants]:
     return found
 
 
+CODE = {"ArnLike": {"lambda:SourceFunctionArn": "arn:aws:lambda:eu-central-1:000000000000:function:*"}}
+
+
 def _grants(document: JsonValue) -> Grants:
     statements = cast("dict[str, list[dict[str, JsonValue]]]", document)["Statement"]
-    assert all(each["Effect"] == "Allow" for each in statements)
+    # Nothing is denied but the network's interfaces to the code, where Lambda may attach a function to them.
+    denied = [each for each in statements if each["Effect"] != "Allow"]
+    attaches = any(each.get("Sid") == "AttachToVpc" for each in statements)
+    assert [(each["Action"], each["Condition"]) for each in denied] == [("ec2:*", CODE)] * attaches
     return {
         (action, resource)
         for each in statements
+        if each not in denied
         for action in _texts(each["Action"])
         for resource in _texts(each["Resource"])
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -33,15 +34,19 @@ if TYPE_CHECKING:
     from local.processes.server import Server
 
 STACK: Final = "recorder"
+DATABASE_STACK: Final = "recorder-database"
 DEPLOYED_SERVICES: Final = (
     *SERVICES,
     "apigateway",
     "apigatewayv2",
     "cloudformation",
+    "ec2",
     "iam",
     "lambda",
     "logs",
     "monitoring",
+    "rds",
+    "ssm",
 )
 
 
@@ -77,6 +82,10 @@ class _Sessions(Protocol):
         RoleSessionName: str,  # noqa: N803
         **external_id: str,
     ) -> dict[str, dict[str, str]]: ...
+
+
+class _Parameters(Protocol):
+    def put_parameter(self, *, Name: str, Value: str, Type: str) -> object: ...  # noqa: N803
 
 
 class _Session(Protocol):
@@ -161,6 +170,10 @@ class Account:
         found = sessions.assume_role(RoleArn=role, RoleSessionName="test", **external_id)["Credentials"]
         return Keys(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
 
+    def put_parameter(self, name: str, value: str) -> None:
+        """Store a parameter of Systems Manager."""
+        cast("_Parameters", self._client("ssm")).put_parameter(Name=name, Value=value, Type="String")
+
     def s3(self, keys: Keys) -> S3Client:
         """Return a client of S3 that signs with somebody's keys."""
         return cast("S3Client", self._client("s3", keys))
@@ -198,12 +211,36 @@ class Account:
     def deploy(self, built: Path, **parameters: str) -> subprocess.CompletedProcess[str]:
         """Run `sam deploy` on a built template, as samconfig.toml has it for development; parameters stay as given."""
         self._parameters |= parameters
+        return self._deploy(ROOT / "samconfig.toml", built, STACK, self._parameters)
+
+    def deploy_planned(self, plan: Path, built: Path) -> subprocess.CompletedProcess[str]:
+        """Run `sam deploy` with the answers that a file has, and no other."""
+        return self._deploy(plan, built, STACK, {})
+
+    def deploy_database(self, template: Path, **parameters: str) -> subprocess.CompletedProcess[str]:
+        """Run `sam deploy` on a template of database.yaml's kind."""
+        return self._deploy(ROOT / "samconfig.toml", template, DATABASE_STACK, parameters)
+
+    def plan(self, file: Path) -> subprocess.CompletedProcess[str]:
+        """Run `make deploy-plan` with the outputs of the database's stack."""
+        arguments = ("--database-stack", DATABASE_STACK, "--file", str(file))
+        return self._run([sys.executable, "-m", "tools.deploy_plan", *arguments])
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters with which `deploy` deploys."""
+        return dict(self._parameters)
+
+    def _deploy(
+        self, config: Path, template: Path, stack: str, parameters: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        overrides = [f'{name}="{value}"' for name, value in parameters.items()]
         return self._sam(
             "deploy",
-            *("--config-file", str(ROOT / "samconfig.toml"), "--config-env", "dev"),
-            *("--template-file", str(built)),
-            *("--stack-name", STACK),
-            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in self._parameters.items())),
+            *("--config-file", str(config), "--config-env", "dev"),
+            *("--template-file", str(template)),
+            *("--stack-name", stack),
+            *(["--parameter-overrides", *overrides] if overrides else []),
         )
 
     def delete(self) -> subprocess.CompletedProcess[str]:
@@ -211,13 +248,18 @@ class Account:
         return self._sam("delete", "--no-prompts", "--stack-name", STACK)
 
     def _sam(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run([tool("sam"), command, "--region", self.aws.region, *arguments])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [tool("sam"), command, "--region", self.aws.region, *arguments],
+            command,
             env=inherited_environment(
                 AWS_ACCESS_KEY_ID=self.aws.access_key,
                 AWS_CA_BUNDLE=str(self._authority.bundle),
+                AWS_DEFAULT_REGION=self.aws.region,
                 AWS_ENDPOINT_URL=self.aws.endpoint,
                 AWS_SECRET_ACCESS_KEY=self.aws.secret_key,
+                PYTHONPATH=str(ROOT),
                 SAM_CLI_TELEMETRY="0",
             ),
             cwd=self._directory,
