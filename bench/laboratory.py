@@ -126,6 +126,8 @@ class Laboratory:
                 "Deployment": "recorder",
                 "JwtIssuer": "https://issuer.example.com",
                 "JwtAudience": "recordings",
+                "RoomClaim": "*",
+                "EgressCredentials": "worker",
                 "DatabaseHost": LOOPBACK,
                 "DatabasePort": str(postgres.port),
                 "DatabaseName": DATABASE,

@@ -286,6 +286,7 @@ class Stack:
                 "Architecture": architecture(),
                 "JwtIssuer": self._issuer.url,
                 "JwtAudience": issuer.AUDIENCE,
+                "RoomClaim": "*",
                 "AllowedOrigins": "*",
                 "PublicUrl": self._external.public_url,
                 "EgressTemplateUrl": self._external.template_url,
@@ -298,6 +299,7 @@ class Stack:
                 "LiveKitSecretArn": self.aws.put_secret(
                     "livekit", {"api_key": self.livekit.api_key, "api_secret": self.livekit.api_secret}
                 ),
+                "EgressCredentials": "given",
                 "EgressS3Endpoint": bucket.endpoint,
                 "EgressS3SecretArn": self.aws.put_secret(
                     "egress", {"access_key": bucket.access_key, "secret": bucket.secret_key}

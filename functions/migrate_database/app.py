@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
 
@@ -11,13 +10,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pg8000.exceptions import DatabaseError
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from recorder.api.custom_resource import ANSWER_SECONDS, REASON_LENGTH, CustomResourceRequest, answer
 from recorder.bootstrap import database_login
+from recorder.errors import AwsError
 from recorder.postgres.inspection import FINDINGS
 from recorder.postgres.login import open_dbapi_connection
+from recorder.settings import DatabaseSettings
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
@@ -36,10 +39,10 @@ SCHEMA: Final = text("set local search_path = public")
 ELSEWHERE: Final = text("""
 select nspname from pg_class join pg_namespace on pg_namespace.oid = relnamespace
 where pg_class.oid = to_regclass('recordings') and nspname <> 'public'""")
-_ANSWER_SECONDS: Final = 10.0
-"""What is kept of the function's time for telling CloudFormation how it went."""
-_REASON_LENGTH: Final = 1000
-"""CloudFormation takes 4 KiB for the whole answer."""
+# At a first deploy the role is seconds old, and IAM may not have told everybody of it yet.
+_IAM_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 1.0
+_INVALID_AUTHORIZATION: Final = "28"
 
 
 class _Properties(TypedDict):
@@ -48,15 +51,9 @@ class _Properties(TypedDict):
     Configuration: NotRequired[list[str]]
 
 
-class CustomResourceRequest(TypedDict):
-    """What CloudFormation asks of a custom resource, as far as it matters here."""
+class MigrationRequest(CustomResourceRequest):
+    """What CloudFormation asks, with what the resource was and is to be."""
 
-    RequestType: str
-    ResponseURL: str
-    StackId: str
-    RequestId: str
-    LogicalResourceId: str
-    PhysicalResourceId: NotRequired[str]
     ResourceProperties: _Properties
     OldResourceProperties: NotRequired[_Properties]
 
@@ -67,9 +64,9 @@ def lambda_handler(event: dict[str, object], context: "LambdaContext") -> dict[s
 
     A deploy's event is answered to CloudFormation, a failure with its reason. Otherwise raises what went wrong.
     """
-    seconds = context.get_remaining_time_in_millis() / 1000 - _ANSWER_SECONDS
+    seconds = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     if "ResponseURL" in event:
-        return _answer_deploy(cast("CustomResourceRequest", event), seconds)
+        return _answer_deploy(cast("MigrationRequest", event), seconds)
     return _report(*migrate(seconds))
 
 
@@ -111,8 +108,29 @@ def _bounded(over: float) -> "Callable[[object, dbapi.Cursor, str, object, objec
 
 
 def _connect(seconds: float | None) -> "dbapi.Connection":
+    """Open a connection; for a minute try again where IAM does not know yet what the function's role may do."""
+    until = time.monotonic() + min(_IAM_SECONDS, _IAM_SECONDS if seconds is None else seconds)
+    while True:
+        try:
+            return _open(seconds)
+        except (AwsError, DatabaseError) as error:
+            if not _may_pass(error) or time.monotonic() + _PAUSE_SECONDS > until:
+                raise
+            log.info(Code.MIGRATION_WAITS, reason=_reason(error))
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _may_pass(error: AwsError | DatabaseError) -> bool:
+    if isinstance(error, AwsError):
+        return "AccessDenied" in str(error)
+    fields: object = error.args[0] if error.args else None
+    refused = isinstance(fields, dict) and str(fields.get("C", "")).startswith(_INVALID_AUTHORIZATION)
+    return refused and DatabaseSettings.from_environment().iam
+
+
+def _open(seconds: float | None) -> "dbapi.Connection":
     # Postgres ends what takes too long; this is for one that says nothing any more.
-    over = None if seconds is None else seconds + _ANSWER_SECONDS / 4
+    over = None if seconds is None else seconds + ANSWER_SECONDS / 4
     return open_dbapi_connection(*database_login(), seconds=over)
 
 
@@ -121,7 +139,7 @@ def _report(before: str | None, after: str | None) -> dict[str, object]:
     return {"before": before, "after": after}
 
 
-def _answer_deploy(request: CustomResourceRequest, seconds: float) -> dict[str, object]:
+def _answer_deploy(request: MigrationRequest, seconds: float) -> dict[str, object]:
     report: dict[str, object] = {}
     status, reason = "SUCCESS", ""
     try:
@@ -130,11 +148,13 @@ def _answer_deploy(request: CustomResourceRequest, seconds: float) -> dict[str, 
     except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it, or waits in vain
         status, reason = "FAILED", _reason(error)
         log.error(Code.MIGRATION_FAILED, reason=reason)
-    _send(request, status, reason)
+    # A template of before, to which a deploy goes back, has no configuration.
+    configuration = request["ResourceProperties"].get("Configuration", [])
+    answer(request, status, reason, {"Configuration": _digest(configuration)})
     return report
 
 
-def _asks_for_migration(request: CustomResourceRequest) -> bool:
+def _asks_for_migration(request: MigrationRequest) -> bool:
     """Tell whether there may be something to do: not when the stack goes, nor when it goes back.
 
     A deploy that failed, and one that only sets the functions up otherwise, needs no database that can be reached.
@@ -153,33 +173,11 @@ def _reason(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     fields: object = cause.args[0] if cause is not None and cause.args else None
     if isinstance(fields, dict) and "M" in fields:
-        return f"Postgres refused it: {fields['M']} (SQLSTATE {fields.get('C')})"[:_REASON_LENGTH]
+        return f"Postgres refused it: {fields['M']} (SQLSTATE {fields.get('C')})"[:REASON_LENGTH]
     words = str(cause).splitlines()
-    return f"{type(cause).__name__}: {words[0] if words else ''}"[:_REASON_LENGTH]
+    return f"{type(cause).__name__}: {words[0] if words else ''}"[:REASON_LENGTH]
 
 
 def _digest(configuration: list[str]) -> str:
     """Return what differs whenever the functions are set up otherwise."""
     return hashlib.sha256(json.dumps(configuration).encode()).hexdigest()
-
-
-def _send(request: CustomResourceRequest, status: str, reason: str) -> None:
-    answer = {
-        "Status": status,
-        "Reason": reason,
-        "PhysicalResourceId": request.get("PhysicalResourceId", request["LogicalResourceId"]),
-        "StackId": request["StackId"],
-        "RequestId": request["RequestId"],
-        "LogicalResourceId": request["LogicalResourceId"],
-        # A template of before, to which a deploy goes back, has none.
-        "Data": {"Configuration": _digest(request["ResourceProperties"].get("Configuration", []))},
-    }
-    put = urllib.request.Request(  # noqa: S310 - the address is CloudFormation's
-        request["ResponseURL"],
-        data=json.dumps(answer).encode(),
-        # The address is signed for an empty content type, and urllib would choose one.
-        headers={"Content-Type": ""},
-        method="PUT",
-    )
-    with urllib.request.urlopen(put, timeout=_ANSWER_SECONDS / 2):  # noqa: S310 - as above
-        pass

@@ -12,6 +12,8 @@ from recorder.errors import InvalidRequestError, UnauthorizedError
 from recorder.livekit.webhook import MAXIMUM_BYTES, snapshot_in, verify
 from recorder.telemetry import Code, count, log
 
+_DOTS_OF_A_JWT = 2
+
 
 @public_endpoint
 def lambda_handler(request: Request) -> Answer:
@@ -20,14 +22,22 @@ def lambda_handler(request: Request) -> Answer:
         body = _verified_body(request)
         snapshot = snapshot_in(body, current().storage_settings)
     except (UnauthorizedError, InvalidRequestError) as error:
-        recording_id = request.logged_recording_id
-        log.warning(Code.WEBHOOK_REJECTED, recording_id=recording_id, reason=type(error).__name__)
-        count("WebhooksRejected", reason=type(error).__name__)
+        reason = _reason(request, error)
+        log.warning(Code.WEBHOOK_REJECTED, recording_id=request.logged_recording_id, reason=reason)
+        count("WebhooksRejected", reason=reason)
         raise
     recording_id = request.named_recording_id
     if snapshot is not None:
         current().ledger.receive(snapshot, recording_id)
     return answer(HTTPStatus.OK, {"success": True})
+
+
+def _reason(request: Request, error: UnauthorizedError | InvalidRequestError) -> str:
+    """Tell what anybody may send to an open address from what only a key that has changed explains."""
+    if isinstance(error, InvalidRequestError):
+        return "not_a_webhook"
+    signed = (request.header("authorization") or "").count(".") == _DOTS_OF_A_JWT
+    return "wrong_signature" if signed else "unsigned"
 
 
 def _verified_body(request: Request) -> bytes:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _SOURCES = ("template.yaml", "requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
-_SOURCE_FOLDERS = ("functions", "layers/recorder")
+_SOURCE_FOLDERS = ("functions", "layers/recorder", "requirements/licences")
 
 
 def architecture() -> str:

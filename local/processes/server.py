@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream, Listener, SocketStream
     from starlette.types import ASGIApp
 
+    from local.processes.certificate import Certificate
+
 
 class Server:
     """Serves on loopback until the block is left; an exception cancels what `run` still waits for."""
@@ -56,8 +58,8 @@ class Server:
             ) from None
         return listener
 
-    def serve(self, app: ASGIApp, listener: socket.socket) -> None:
-        """Serve an application; requests wait in the listener's queue until it is there."""
+    def serve(self, app: ASGIApp, listener: socket.socket, certificate: Certificate | None = None) -> None:
+        """Serve an application, over TLS if there is a certificate; requests wait in the listener's queue for it."""
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -65,6 +67,8 @@ class Server:
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=1,
+            ssl_certfile=certificate.file if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
         )
         server = uvicorn.Server(config)
         finished = self._portal.start_task_soon(server.serve, [listener])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import urllib.request
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -16,11 +18,12 @@ from local.processes.environments import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from local.processes.certificate import Certificate
 
 REGION = "us-east-1"
 ACCESS_KEY = "local"
@@ -46,6 +49,7 @@ class Aws:
         region: str = REGION,
         port: int = 0,
         services: Sequence[str] = SERVICES,
+        certificate: Certificate | None = None,
     ) -> None:
         self._directory = directory
         self._processes = processes
@@ -56,13 +60,14 @@ class Aws:
         self.bucket = BUCKET
         self._preferred_port = port
         self._services = services
+        self._certificate = certificate
         self._secrets: dict[str, Mapping[str, str]] = {}
         self.port = 0
 
     @property
     def endpoint(self) -> str:
         """The address of all the services, as AWS_ENDPOINT_URL wants it."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
         """Start the server and return when it answers and `bucket` exists."""
@@ -70,7 +75,7 @@ class Aws:
         with claimed_port(self.port or self._preferred_port) as self.port:
             self._process = self._processes.start(
                 "aws",
-                [python, "-m", "ministack"],
+                [python, "-P", Path(__file__).with_name("aws_server.py")],
                 environment=inherited_environment(
                     AUTH="true",
                     AWS_ACCESS_KEY_ID=self.access_key,
@@ -85,12 +90,26 @@ class Aws:
                     S3_PERSIST="1",
                     SERVICES=",".join(self._services),
                     SFTP_ENABLED="0",
+                    **self._tls(),
                 ),
             )
             self._process.wait_until(self._answers)
         self.create_bucket(self.bucket)
         for name, value in self._secrets.items():
             self.put_secret(name, value)
+
+    def _tls(self) -> dict[str, str]:
+        """Return what makes the server speak TLS, and what makes those that it starts believe its certificate."""
+        if self._certificate is None:
+            return {}
+        return {
+            "AWS_CA_BUNDLE": str(self._certificate.authorities),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "MINISTACK_SSL_CERT": str(self._certificate.file),
+            "MINISTACK_SSL_KEY": str(self._certificate.key),
+            "SSL_CERT_FILE": str(self._certificate.authorities),
+            "USE_SSL": "1",
+        }
 
     def stop(self) -> None:
         """Stop the server."""
@@ -103,18 +122,19 @@ class Aws:
         return self._session.client(
             "s3",
             endpoint_url=self.endpoint,
+            verify=self._verify,
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     @cached_property
     def secrets(self) -> SecretsManagerClient:
         """A client of the local Secrets Manager, for use once the server has started."""
-        return self._session.client("secretsmanager", endpoint_url=self.endpoint)
+        return self._session.client("secretsmanager", endpoint_url=self.endpoint, verify=self._verify)
 
     @cached_property
     def events(self) -> EventBridgeClient:
         """A client of the local EventBridge, for use once the server has started."""
-        return self._session.client("events", endpoint_url=self.endpoint)
+        return self._session.client("events", endpoint_url=self.endpoint, verify=self._verify)
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket unless it exists."""
@@ -135,13 +155,21 @@ class Aws:
         return arn.rpartition("-")[0]
 
     @property
+    def _verify(self) -> str | None:
+        return str(self._certificate.authorities) if self._certificate else None
+
+    @property
     def _session(self) -> boto3.Session:
         return boto3.Session(self.access_key, self.secret_key, region_name=self.region)
 
     def _answers(self) -> bool:
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=1) as answer,
+            urllib.request.urlopen(
+                f"{self.endpoint}/_ministack/ready",
+                timeout=1,
+                context=ssl.create_default_context(cafile=self._verify),
+            ) as answer,
         ):
             return bool(answer.status == 200)
         return False

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from local.processes.children import LocalStackError
+from local.template.account import ACCOUNT
 from local.template.transform import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-    from pydantic import JsonValue
 
 _FUNCTION_ARN = re.compile(r"arn:[^/]*:function:([^:/]+)")
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
@@ -29,71 +29,60 @@ class _Model(BaseModel):
 class JwtConfiguration(_Model):
     """Whose tokens are accepted, and for whom they must be made out."""
 
-    issuer: str
-    audience: tuple[str, ...]
+    issuer: str = Field(alias="Issuer")
+    audience: tuple[str, ...] = Field(alias="Audience")
 
 
 class Authorizer(_Model):
     """The one kind of authorizer that the local gateway enforces; any other kind fails to validate."""
 
-    type: Literal["jwt"]
-    identity_source: Literal["$request.header.Authorization"] = Field(alias="identitySource")
-    jwt: JwtConfiguration = Field(alias="jwtConfiguration")
+    type: Literal["JWT"] = Field(alias="AuthorizerType")
+    identity_source: tuple[Literal["$request.header.Authorization"]] = Field(alias="IdentitySource")
+    jwt: JwtConfiguration = Field(alias="JwtConfiguration")
 
 
 class Cors(_Model):
     """The API's answer to browsers of other origins."""
 
-    allow_origins: tuple[str, ...] = Field((), alias="allowOrigins")
-    allow_methods: tuple[str, ...] = Field((), alias="allowMethods")
-    allow_headers: tuple[str, ...] = Field((), alias="allowHeaders")
-    expose_headers: tuple[str, ...] = Field((), alias="exposeHeaders")
-    allow_credentials: bool = Field(default=False, alias="allowCredentials")
-    max_age: int | None = Field(None, alias="maxAge")
+    allow_origins: tuple[str, ...] = Field((), alias="AllowOrigins")
+    allow_methods: tuple[str, ...] = Field((), alias="AllowMethods")
+    allow_headers: tuple[str, ...] = Field((), alias="AllowHeaders")
+    expose_headers: tuple[str, ...] = Field((), alias="ExposeHeaders")
+    allow_credentials: bool = Field(default=False, alias="AllowCredentials")
+    max_age: int | None = Field(None, alias="MaxAge")
 
 
-class _Scheme(_Model):
-    authorizer: Authorizer = Field(alias="x-amazon-apigateway-authorizer")
+class _Api(_Model):
+    protocol: Literal["HTTP"] = Field(alias="ProtocolType")
+    cors: Cors | None = Field(None, alias="CorsConfiguration")
+    body: None = Field(None, alias="Body")
+    """Routes are resources of their own: in a body, some that API Gateway does not understand could get lost."""
 
 
-class _Components(_Model):
-    schemes: dict[str, _Scheme] = Field(alias="securitySchemes")
+class _Stage(_Model):
+    name: Literal["$default"] = Field(alias="StageName")
+    auto_deploy: Literal[True] = Field(alias="AutoDeploy")
 
 
 class _Integration(_Model):
-    type: Literal["aws_proxy"]
-    payload_format: Literal["2.0"] = Field(alias="payloadFormatVersion")
-    uri: str
-    timeout_milliseconds: int = Field(30_000, alias="timeoutInMillis")
+    type: Literal["AWS_PROXY"] = Field(alias="IntegrationType")
+    payload_format: Literal["2.0"] = Field(alias="PayloadFormatVersion")
+    uri: str = Field(alias="IntegrationUri")
+    timeout_milliseconds: int = Field(30_000, alias="TimeoutInMillis")
 
 
-class _Operation(_Model):
-    integration: _Integration = Field(alias="x-amazon-apigateway-integration")
-    security: tuple[dict[str, tuple[str, ...]], ...] = ()
+class _Route(_Model):
+    key: str = Field(alias="RouteKey")
+    target: str = Field(alias="Target", pattern="^integrations/")
+    authorization: Literal["JWT", "NONE"] = Field("NONE", alias="AuthorizationType")
+    authorizer: str | None = Field(None, alias="AuthorizerId")
+    scopes: tuple[str, ...] = Field((), alias="AuthorizationScopes")
 
 
-class _OpenApi(_Model):
-    paths: dict[str, dict[str, _Operation]]
-    components: _Components = _Components(schemes={})
-    cors: Cors | None = Field(None, alias="x-amazon-apigateway-cors")
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _only_operations(cls, paths: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
-        methods = (
-            "get",
-            "put",
-            "post",
-            "delete",
-            "options",
-            "head",
-            "patch",
-            "x-amazon-apigateway-any-method",
-        )
-        return {
-            path: {method: operation for method, operation in item.items() if method in methods}
-            for path, item in paths.items()
-        }
+class _Permission(_Model):
+    function: str = Field(alias="FunctionName")
+    principal: str = Field(alias="Principal")
+    source: str = Field("*", alias="SourceArn")
 
 
 class _Code(_Model):
@@ -184,19 +173,31 @@ def load(
     """
     template = Template(built, parameters, resources, region)
     try:
-        bodies = [properties["Body"] for _, properties in template.select("AWS::ApiGatewayV2::Api", "Body")]
-        if len(bodies) != 1:
-            raise LocalStackError(f"template.yaml must have one HTTP API, and has {len(bodies)}.")
-        openapi = _OpenApi.model_validate(bodies[0])
         return Application(
             functions=_functions(template, built.parent, overrides),
-            routes=tuple(_routes(openapi)),
-            cors=openapi.cors,
+            routes=tuple(_routes(template, region)),
+            cors=_api(template)[1].cors,
             schedules=tuple(_schedules(template)),
         )
     except ValidationError as error:
         problems = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise LocalStackError(f"template.yaml asks for what the local stack cannot do:\n{problems}") from None
+
+
+def _each[M: _Model](template: Template, kind: str, model: type[M]) -> dict[str, M]:
+    """Return what a model reads of every resource of a type, by logical ids."""
+    return {name: model.model_validate(found) for name, found in template.select(kind, *_names(model))}
+
+
+def _api(template: Template) -> tuple[str, _Api]:
+    """Return the one HTTP API, whose routes are all resources of their own and served by its default stage."""
+    apis = [*_each(template, "AWS::ApiGatewayV2::Api", _Api).items()]
+    stages = _each(template, "AWS::ApiGatewayV2::Stage", _Stage)
+    if len(apis) != 1 or len(stages) != 1:
+        raise LocalStackError(
+            f"template.yaml must have one HTTP API with one stage, and has {len(apis)} with {len(stages)}."
+        )
+    return apis[0]
 
 
 def _function_of(arn: str) -> str:
@@ -208,8 +209,7 @@ def _function_of(arn: str) -> str:
 
 def _functions(template: Template, directory: Path, overrides: Mapping[str, str]) -> dict[str, Function]:
     functions = {}
-    for name, properties in template.select("AWS::Lambda::Function", *_names(_Lambda)):
-        function = _Lambda.model_validate(properties)
+    for name, function in _each(template, "AWS::Lambda::Function", _Lambda).items():
         functions[name] = Function(
             name=name,
             handler=function.handler,
@@ -222,35 +222,51 @@ def _functions(template: Template, directory: Path, overrides: Mapping[str, str]
     return functions
 
 
-def _routes(openapi: _OpenApi) -> Iterator[Route]:
-    for path, operations in openapi.paths.items():
-        for method, operation in operations.items():
-            authorizer, scopes = _authorization(openapi, operation)
-            yield Route(
-                method="ANY" if method == "x-amazon-apigateway-any-method" else method.upper(),
-                path=path,
-                function=_function_of(operation.integration.uri),
-                authorizer=authorizer,
-                scopes=scopes,
-                timeout=operation.integration.timeout_milliseconds / 1000,
+def _routes(template: Template, region: str) -> Iterator[Route]:
+    authorizers = _each(template, "AWS::ApiGatewayV2::Authorizer", Authorizer)
+    integrations = _each(template, "AWS::ApiGatewayV2::Integration", _Integration)
+    permissions = _each(template, "AWS::Lambda::Permission", _Permission).values()
+    api = f"arn:aws:execute-api:{region}:{ACCOUNT}:{_api(template)[0]}/$default"
+    for name, route in _each(template, "AWS::ApiGatewayV2::Route", _Route).items():
+        integration = integrations.get(route.target.removeprefix("integrations/"))
+        if not integration:
+            raise LocalStackError(
+                f"template.yaml has the route {name} to {route.target}, which it does not define."
             )
+        method, _, path = route.key.rpartition(" ")
+        if not any(_lets_in(each, integration, f"{api}/{method}{path}") for each in permissions):
+            raise LocalStackError(
+                f"template.yaml has the route {name}, whose function the API may not invoke."
+            )
+        yield Route(
+            method=method or "ANY",
+            path=path,
+            function=_function_of(integration.uri),
+            authorizer=_authorizer(name, route, authorizers),
+            scopes=route.scopes,
+            timeout=integration.timeout_milliseconds / 1000,
+        )
 
 
-def _authorization(openapi: _OpenApi, operation: _Operation) -> tuple[Authorizer | None, tuple[str, ...]]:
-    """Return who guards an operation; `NONE` is how SAM writes that nobody does."""
-    for requirement in operation.security:
-        for name, scopes in requirement.items():
-            if name == "NONE":
-                continue
-            if name not in openapi.components.schemes:
-                raise LocalStackError(f"template.yaml uses the authorizer {name}, which it does not define.")
-            return openapi.components.schemes[name].authorizer, scopes
-    return None, ()
+def _lets_in(permission: _Permission, integration: _Integration, caller: str) -> bool:
+    return (
+        permission.function == integration.uri
+        and permission.principal == "apigateway.amazonaws.com"
+        and fnmatchcase(caller, permission.source)
+    )
+
+
+def _authorizer(name: str, route: _Route, authorizers: Mapping[str, Authorizer]) -> Authorizer | None:
+    if route.authorization == "NONE":
+        return None
+    authorizer = authorizers.get(route.authorizer or "")
+    if not authorizer:
+        raise LocalStackError(f"template.yaml has the route {name} without the authorizer that it asks for.")
+    return authorizer
 
 
 def _schedules(template: Template) -> Iterator[Schedule]:
-    for name, properties in template.select("AWS::Events::Rule", *_names(_Rule)):
-        rule = _Rule.model_validate(properties)
+    for name, rule in _each(template, "AWS::Events::Rule", _Rule).items():
         if not rule.expression or rule.state != "ENABLED":
             continue
         rate = _RATE.fullmatch(rule.expression)

@@ -17,7 +17,7 @@ from local.template.account import ACCOUNT, STACK_NAME
 from local.template.intrinsics import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 # It tells of its own feature switches and metrics.
@@ -50,8 +50,19 @@ class _Resource(BaseModel):
     condition: str | None = Field(None, alias="Condition")
 
 
+class _Assertion(BaseModel):
+    assertion: JsonValue = Field(alias="Assert")
+    description: str = Field(alias="AssertDescription")
+
+
+class _Rule(BaseModel):
+    condition: JsonValue = Field(default=True, alias="RuleCondition")
+    assertions: list[_Assertion] = Field(alias="Assertions")
+
+
 class _Document(BaseModel):
     parameters: dict[str, _Parameter] = Field({}, alias="Parameters")
+    rules: dict[str, _Rule] = Field({}, alias="Rules")
     conditions: dict[str, JsonValue] = Field({}, alias="Conditions")
     resources: dict[str, _Resource] = Field(alias="Resources")
 
@@ -65,7 +76,7 @@ class Template:
     """The transformed template.
 
     `resources` gives the local value of each resource that something evaluated refers to. Raises LocalStackError for a
-    template that is not valid, and for parameters that it does not have or that have no value.
+    template that is not valid, and for parameters that it does not have, that have no value, or that its rules refuse.
     """
 
     def __init__(
@@ -91,6 +102,8 @@ class Template:
         values |= _pseudo_parameters(region)
         values |= dict(self._references(region))
         self._resolver = Resolver({**values, **resources}, document.conditions)
+        for refusal in self._refusals(document.rules.values()):
+            raise LocalStackError(f"template.yaml refuses its parameters: {refusal}.")
 
     def select(self, kind: str, *names: str) -> Iterator[tuple[str, dict[str, JsonValue]]]:
         """Yield logical id and the named properties, evaluated, of every resource of a type.
@@ -116,16 +129,32 @@ class Template:
         value = self._resources[logical_id].properties.get(name)
         return value if isinstance(value, list) else []
 
+    def _refusals(self, rules: Iterable[_Rule]) -> Iterator[str]:
+        for rule in rules:
+            if self._resolver.resolve(rule.condition):
+                yield from (
+                    each.description for each in rule.assertions if not self._resolver.resolve(each.assertion)
+                )
+
     def _exists(self, resource: _Resource) -> bool:
         return resource.condition is None or bool(self._resolver.resolve({"Condition": resource.condition}))
 
     def _references(self, region: str) -> Iterator[tuple[str, JsonValue]]:
-        """Yield what `Ref` and `Fn::GetAtt` give for the functions, their aliases, the layers and the migration."""
+        """Yield what `Ref` and `Fn::GetAtt` give for what the API, the functions and their versions consist of."""
         for name, resource in self._resources.items():
             match resource.type, resource.properties:
                 case "AWS::Lambda::Function", _:
                     yield name, name
                     yield f"{name}.Arn", _function_arn(region, name)
+                case (
+                    "AWS::ApiGatewayV2::Api"
+                    | "AWS::ApiGatewayV2::Authorizer"
+                    | "AWS::ApiGatewayV2::Integration",
+                    _,
+                ):
+                    yield name, name
+                case "AWS::Events::Rule", _:
+                    yield f"{name}.Arn", f"arn:aws:events:{region}:{ACCOUNT}:rule/{name}"
                 case "Custom::Migration", _:
                     yield f"{name}.Configuration", "local"
                 case "AWS::Lambda::LayerVersion", {"Content": {"S3Key": key}}:

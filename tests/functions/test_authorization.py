@@ -96,7 +96,7 @@ def test_another_claim_cannot(deployment: Deployment, claims: dict[str, object])
 @pytest.mark.parametrize(
     ("rule", "claims"),
     [
-        ("", {}),
+        ("*", {}),
         ("rooms", {"rooms": "demo"}),
         ("rooms", {"rooms": ["other", "demo"]}),
         ("video.room", {"video": {"room": "demo"}}),
@@ -116,6 +116,8 @@ def test_a_token_may_record_the_rooms_that_it_names(
 @pytest.mark.parametrize(
     ("rule", "claims"),
     [
+        ("", {"": "demo"}),
+        ("*,rooms", {"rooms": "demo"}),
         ("rooms", {}),
         ("rooms", {"rooms": None}),
         ("rooms", {"rooms": "demo other"}),

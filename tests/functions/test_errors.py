@@ -175,7 +175,7 @@ def test_a_failed_request_and_a_refused_webhook_are_logged_with_their_recording(
 
     lines = logs.of("WEBHOOK_REJECTED") + logs.of("REQUEST_FAILED")
     assert [line["reason"] for line in lines] == [
-        "UnauthorizedError",
+        "unsigned",
         "database_unavailable",
         "SettingsError",
     ]

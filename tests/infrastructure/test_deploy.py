@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from local.functions.build import built
 from local.processes.children import Processes
+from local.processes.environments import ROOT
+from local.processes.server import Server
+from local.template.transform import parse
 from tests.infrastructure.test_template import LIVE
-from tests.support.account import Account
+from tests.support.account import Account, Keys
 from tests.support.database import HEAD, NEXT
 from tests.support.events import event, http_event
+from tools.deploy_plan import answers, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.account import StackEvent
@@ -32,8 +37,8 @@ MENDED = "create table mended (id integer)"
 
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[Account]:
-    with Processes(tmp_path / "logs") as processes:
-        account = Account(tmp_path, processes)
+    with Processes(tmp_path / "logs") as processes, Server() as server:
+        account = Account(tmp_path, processes, server)
         account.start()
         yield account
 
@@ -82,12 +87,15 @@ def assert_migrated_first(events: list[StackEvent]) -> None:
 
 
 def assert_answers(account: Account) -> None:
-    """Call a function that takes traffic, with the role that the template gives it."""
-    answer = account.invoke(
-        f"{account.functions()['ListRecordings']}:live", event("list_recordings_first_page")
-    )
-
-    assert (answer["statusCode"], answer["body"]) == (200, '{"recordings":[],"nextCursor":null}')
+    """Call the API as users, strangers and LiveKit do, with the roles that the template gives to the functions."""
+    answer = account.request("GET", "/api/video/recordings", account.issuer.token("alice"))
+    assert (answer.status_code, answer.text) == (200, '{"recordings":[],"nextCursor":null}')
+    for token in (None, account.issuer.token("alice", aud="others"), "no token"):
+        refusal = account.request("GET", "/api/video/recordings", token)
+        assert (refusal.status_code, refusal.json()) == (401, {"message": "Unauthorized"})
+    # Open to LiveKit, whose signature the function checks.
+    unsigned = account.request("POST", "/api/video/livekit/webhook")
+    assert (unsigned.status_code, unsigned.json()["code"]) == (401, "unauthorized")
 
 
 def sweep(account: Account) -> object:
@@ -108,18 +116,14 @@ def assert_roles_suffice(account: Account) -> None:
                         {"now()" if recording_id == deleted else "null"})"""
         )
 
-    # The functions reach the emulator over plain HTTP, which the bucket refuses.
-    assert sweep(account) == {"list_unanswered": 1, "postponed": 1, "cleared": 1}
-    account.aws.s3.delete_bucket_policy(Bucket=bucket)
-    account.query("update recordings set due_at = now() where deleted_at is not null")
-    assert sweep(account) == {"list_unanswered": 1, "removed": 1}
+    assert sweep(account) == {"list_unanswered": 1, "removed": 1, "cleared": 1}
     request = http_event("get_recording_completed", claims={"sub": "alice"}, recording_id=str(kept))
     answer = account.invoke(f"{account.functions()['GetRecording']}:live", request)
     link = json.loads(str(answer["body"]))["downloadUrl"]
 
     objects = account.aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
     assert [each["Key"] for each in objects] == [f"recordings/{kept}/recording.mp4"]
-    assert httpx.get(link).content == b"media"
+    assert httpx.get(link, verify=account.trust()).content == b"media"
     account.query("delete from recordings")
 
 
@@ -177,3 +181,113 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert account.aws.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
     assert account.log_groups() == logs
     assert account.query("select count(*) from recordings") == [[0]]
+
+
+def allowed(account: Account, keys: Keys) -> set[str]:
+    """Return what somebody may do with the bucket."""
+    bucket, s3 = account.outputs()["BucketName"], account.s3(keys)
+    account.aws.s3.put_object(Bucket=bucket, Key="recordings/kept/recording.mp4", Body=b"media")
+    attempts: dict[str, Callable[[], object]] = {
+        "upload": lambda: s3.put_object(Bucket=bucket, Key="recordings/a/recording.mp4", Body=b"media"),
+        "upload elsewhere": lambda: s3.put_object(Bucket=bucket, Key="elsewhere", Body=b"media"),
+        "read": lambda: s3.get_object(Bucket=bucket, Key="recordings/kept/recording.mp4"),
+        "delete": lambda: s3.delete_object(Bucket=bucket, Key="recordings/kept/recording.mp4"),
+        "list": lambda: s3.list_objects_v2(Bucket=bucket),
+    }
+
+    def succeeds(attempt: Callable[[], object]) -> bool:
+        try:
+            attempt()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "AccessDenied":
+                return False
+            raise
+        return True
+
+    return {name for name, attempt in attempts.items() if succeeds(attempt)}
+
+
+def test_each_way_lets_workers_upload_and_nothing_else(account: Account, release: Release) -> None:
+    arn, worker = account.user("egress")
+    assert account.deploy(release.template).returncode == 0
+
+    secret = account.aws.secrets.get_secret_value(
+        SecretId=account.variables("StartRecording")["EGRESS_S3_SECRET_ARN"]
+    )["SecretString"]
+    made = json.loads(secret)
+    assert allowed(account, Keys(made["access_key"], made["secret"])) == {"upload"}
+    assert allowed(account, worker) == set()
+
+    deployed = account.deploy(release.template, EgressCredentials="worker", EgressPrincipalArn=arn)
+    assert deployed.returncode == 0, deployed.stdout
+    assert allowed(account, worker) == {"upload"}
+    with pytest.raises(ClientError):
+        account.s3(Keys(made["access_key"], made["secret"])).list_buckets()
+
+    given = account.put_secret("egress", {"access_key": worker.access_key, "secret": worker.secret_key})
+    deployed = account.deploy(release.template, EgressCredentials="given", EgressS3SecretArn=given)
+    assert deployed.returncode == 0, deployed.stdout
+    assert account.variables("StartRecording")["EGRESS_S3_SECRET_ARN"] == given
+    assert allowed(account, worker) == {"upload"}
+
+    deployed = account.deploy(
+        release.template, EgressCredentials="assume-role", EgressS3SecretArn="", EgressS3ExternalId="our-id"
+    )
+    assert deployed.returncode == 0, deployed.stdout
+    told = account.variables("StartRecording")
+    assert told["EGRESS_S3_EXTERNAL_ID"] == "our-id"
+    assert allowed(account, worker) == set()
+    role = told["EGRESS_S3_ASSUME_ROLE_ARN"]
+    assert allowed(account, account.assume(role, worker, ExternalId="our-id")) == {"upload"}
+    _, stranger = account.user("stranger")
+    for keys, external_id in ((stranger, {"ExternalId": "our-id"}), (worker, {})):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            account.assume(role, keys, **external_id)
+
+    # A way that lacks what it needs is refused before anything changes.
+    refused = account.deploy(release.template, EgressCredentials="given", EgressS3ExternalId="")
+    assert refused.returncode != 0
+    assert "EgressCredentials=given needs EgressS3SecretArn" in refused.stdout
+
+
+UNKNOWN_TO_THE_EMULATOR = {
+    "AWS::EC2::EIP",
+    "AWS::EC2::EIPAssociation",
+    "AWS::EC2::Instance",
+    "AWS::EC2::NatGateway",
+    "AWS::EC2::Route",
+}
+"""And with them the routes, which lead to them."""
+
+
+def emulated_database(account: Account, file: Path) -> Path:
+    """Write database.yaml without the way out; its outputs lead to a Postgres that runs, as the emulator's does not."""
+    document = parse((ROOT / "database.yaml").read_text())
+    resources = cast("dict[str, dict[str, object]]", document["Resources"])
+    for name in [name for name, each in resources.items() if each["Type"] in UNKNOWN_TO_THE_EMULATOR]:
+        del resources[name]
+    outputs = cast("dict[str, dict[str, object]]", document["Outputs"])
+    for name in ("DatabaseHost", "DatabasePort", "DatabaseSecretArn", "DatabaseCaBundle"):
+        outputs[name]["Value"] = account.parameters[name]
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_the_databases_outputs_are_answers(account: Account, release: Release, tmp_path: Path) -> None:
+    account.put_parameter("/image", "ami-12345678901234567")
+    deployed = account.deploy_database(
+        emulated_database(account, tmp_path / "database.json"), ImageId="/image"
+    )
+    assert deployed.returncode == 0, deployed.stdout
+    plan = tmp_path / "samconfig.local.toml"
+    planned = account.plan(plan)
+    assert planned.returncode == 0, planned.stdout
+    # What a guided deploy would ask for beside them.
+    others = {name: value for name, value in account.parameters.items() if not name.startswith("Database")}
+    write(plan, "dev", others)
+
+    deployed = account.deploy_planned(plan, release.template)
+
+    assert deployed.returncode == 0, deployed.stdout
+    assert_answers(account)
+    assert answers(plan, "dev")["SubnetIds"].count("subnet-") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, cast, override
@@ -209,6 +210,81 @@ def test_an_absent_secret_is_told(cloudformation: CloudFormation, monkeypatch: p
 
     assert answer["Status"] == "FAILED"
     assert "ResourceNotFoundException" in str(answer["Reason"])
+
+
+class Refusing:
+    """A Secrets Manager to which a role is still unknown so many times."""
+
+    def __init__(self, secret: str, refusals: int) -> None:
+        self._secret = json.dumps({"SecretString": json.dumps({"password": secret})}).encode()
+        self._refusals = refusals
+        self.asked = 0
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        secrets = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                secrets.asked += 1
+                refused = secrets.asked <= secrets._refusals
+                self.send_response(400 if refused else 200)
+                self.end_headers()
+                self.wfile.write(b'{"__type": "AccessDeniedException"}' if refused else secrets._secret)
+
+            @override
+            def log_message(self, format: str, *args: object) -> None:
+                """Print nothing."""
+
+        with HTTPServer((LOOPBACK, 0), Handler) as server:
+            serving = threading.Thread(target=server.serve_forever)
+            serving.start()
+            yield f"http://{LOOPBACK}:{server.server_port}"
+            server.shutdown()
+            serving.join()
+
+
+def test_a_role_that_iam_does_not_know_yet_is_tried_again(
+    cloudformation: CloudFormation,
+    database: pg8000.native.Connection,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = Refusing(stack.postgres.password, refusals=2)
+    with secrets.serving() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        answer = cloudformation.ask()
+
+    assert (answer["Status"], secrets.asked) == ("SUCCESS", 3)
+    assert tables(database) >= {"recordings"}
+
+
+@pytest.mark.usefixtures("database")
+def test_a_role_that_iam_refuses_for_good_is_told_in_time(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = Refusing("", refusals=1000)
+    with secrets.serving() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        # Ten seconds of which are kept for the answer.
+        answer = cloudformation.ask(seconds=12.5)
+
+    assert answer["Status"] == "FAILED"
+    assert "AccessDeniedException" in str(answer["Reason"])
+    assert 1 < secrets.asked < 5
+
+
+@pytest.mark.usefixtures("database")
+def test_iam_authentication_that_postgres_refuses_is_tried_again(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DATABASE_AUTHENTICATION", "iam")
+
+    answer = cloudformation.ask(seconds=12.5)
+
+    assert "SQLSTATE 28P01" in str(answer["Reason"])
+    assert "MIGRATION_WAITS" in caplog.messages
 
 
 @pytest.mark.usefixtures("database")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from recorder.api.endpoint import ERRORS
 from recorder.api.paging import PARAMETERS
-from tests.support.template import section
+from tests.support.template import endpoints, section
 from tools.openapi import DOCUMENT, generate
 
 
@@ -97,14 +97,15 @@ def test_every_example_is_what_its_schema_says(example: Media) -> None:
 
 
 def test_its_routes_are_those_of_the_template_and_as_open() -> None:
-    routes = {}
-    for resource in section("Resources").values():
-        properties = cast("dict[str, JsonValue]", resource.get("Properties", {}))
-        for event in cast("dict[str, dict[str, JsonValue]]", properties.get("Events", {})).values():
-            if event["Type"] == "HttpApi":
-                route = cast("dict[str, JsonValue]", event["Properties"])
-                folder = str(properties["CodeUri"]).removeprefix("functions/").strip("/")
-                routes[str(route["Method"]), str(route["Path"])] = folder, "Auth" not in route
+    folders = {
+        f"{name}Aliaslive": str(cast("dict[str, JsonValue]", each["Properties"])["CodeUri"])
+        for name, each in section("Resources").items()
+        if each["Type"] == "AWS::Serverless::Function"
+    }
+    routes = {
+        route: (folders[each.alias].removeprefix("functions/").strip("/"), each.authorizer is not None)
+        for route, each in endpoints().items()
+    }
 
     described = {
         route: (operation.operation_id.removesuffix("_of_one"), operation.security == [{"user": []}])

@@ -133,6 +133,13 @@ def test_alarms_watch_metrics_that_are_emitted_with_exactly_these_dimensions() -
                 assert namespace in {"AWS/Lambda", "AWS/ApiGateway"}, name
 
 
+def test_what_anybody_may_send_alarms_nobody() -> None:
+    alarms = dict(evaluated().select(ALARM, "Dimensions"))
+    dimensions = cast("list[dict[str, str]]", alarms["WebhooksRejected"]["Dimensions"])
+
+    assert {"Name": "reason", "Value": "wrong_signature"} in dimensions
+
+
 def test_alarms_reach_the_topic() -> None:
     told = evaluated(AlarmTopicArn="topic").select(ALARM, "AlarmActions", "OKActions")
     untold = evaluated().select(ALARM, "AlarmActions", "OKActions")

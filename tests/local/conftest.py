@@ -67,20 +67,26 @@ Globals:
         BUCKET: !Ref Bucket
 Resources:
   Api:
-    Type: AWS::Serverless::HttpApi
+    Type: AWS::ApiGatewayV2::Api
     Properties:
-      Auth:
-        DefaultAuthorizer: Jwt
-        Authorizers:
-          Jwt:
-            IdentitySource: $request.header.Authorization
-            JwtConfiguration: {issuer: !Ref JwtIssuer, audience: !Ref JwtAudience}
+      ProtocolType: HTTP
       CorsConfiguration:
         AllowOrigins: [https://app.example.com]
         AllowMethods: [GET, POST]
         AllowHeaders: [authorization]
         ExposeHeaders: [location]
         MaxAge: 600
+  Stage:
+    Type: AWS::ApiGatewayV2::Stage
+    Properties: {ApiId: !Ref Api, StageName: $default, AutoDeploy: true}
+  Jwt:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      ApiId: !Ref Api
+      Name: Jwt
+      AuthorizerType: JWT
+      IdentitySource: [$request.header.Authorization]
+      JwtConfiguration: {Issuer: !Ref JwtIssuer, Audience: !Ref JwtAudience}
   Bucket: {Type: AWS::S3::Bucket}
   Shared:
     Type: AWS::Serverless::LayerVersion
@@ -90,25 +96,68 @@ Resources:
     Properties:
       CodeUri: Probe
       Timeout: 10
-      Events:
-        Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /things}}
-        Post: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /things}}
-        One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: "/things/{id}"}}
-        Open: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /open, Auth: {Authorizer: NONE}}}
-        Scoped:
-          Type: HttpApi
-          Properties: {ApiId: !Ref Api, Method: GET, Path: /scoped, Auth: {AuthorizationScopes: [things:read]}}
-        Impatient:
-          Type: HttpApi
-          Properties: {ApiId: !Ref Api, Method: GET, Path: /impatient, TimeoutInMillis: 200}
   Hasty:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: Probe
       Timeout: 1
-      Events:
-        Get: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /hasty}}
+  ProbeIntegration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !GetAtt Probe.Arn
+      PayloadFormatVersion: "2.0"
+  ImpatientIntegration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !GetAtt Probe.Arn
+      PayloadFormatVersion: "2.0"
+      TimeoutInMillis: 200
+  HastyIntegration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !GetAtt Hasty.Arn
+      PayloadFormatVersion: "2.0"
+  ProbePermission:
+    Type: AWS::Lambda::Permission
+    Properties:
+      Action: lambda:InvokeFunction
+      FunctionName: !GetAtt Probe.Arn
+      Principal: apigateway.amazonaws.com
+      SourceArn: !Sub arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*
+  HastyPermission:
+    Type: AWS::Lambda::Permission
+    Properties:
+      Action: lambda:InvokeFunction
+      FunctionName: !GetAtt Hasty.Arn
+      Principal: apigateway.amazonaws.com
+      SourceArn: !Sub arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*
 """
+GUARDED = ("AuthorizationType: JWT", "AuthorizerId: !Ref Jwt")
+
+
+def route(name: str, key: str, *properties: str, integration: str = "ProbeIntegration") -> str:
+    """Return one more resource of the template."""
+    target = f'Target: !Sub "integrations/${{{integration}}}"'
+    written = [f'RouteKey: "{key}"', "ApiId: !Ref Api", target, *properties]
+    lines = "\n".join(f"      {each}" for each in written)
+    return f"  {name}:\n    Type: AWS::ApiGatewayV2::Route\n    Properties:\n{lines}\n"
+
+
+ROUTES = (
+    route("Get", "GET /things", *GUARDED)
+    + route("Post", "POST /things", *GUARDED)
+    + route("One", "GET /things/{id}", *GUARDED)
+    + route("Open", "POST /open", "AuthorizationType: NONE")
+    + route("Scoped", "GET /scoped", *GUARDED, "AuthorizationScopes: [things:read]")
+    + route("Impatient", "GET /impatient", *GUARDED, integration="ImpatientIntegration")
+    + route("InHaste", "GET /hasty", *GUARDED, integration="HastyIntegration")
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +184,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, file, text in (
         ("Probe", "app.py", PROBE),
         ("Shared", "python/shared.py", "NAME = 'shared'\n"),
-        (".", "template.yaml", TEMPLATE),
+        (".", "template.yaml", TEMPLATE + ROUTES),
     ):
         path = directory / name / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARAMETERS = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "one,two"}
-AUTHORIZER = "            JwtConfiguration: {issuer: !Ref JwtIssuer, audience: !Ref JwtAudience}\n"
 
 
 def loaded(template: Path, parameters: dict[str, str] | None = None) -> Application:
@@ -68,12 +67,13 @@ def test_functions_know_their_code_layers_and_settings(template: Path) -> None:
 
 def test_an_alias_leads_to_its_function(template: Path) -> None:
     changed(template, "      Timeout: 10\n", "      Timeout: 10\n      AutoPublishAlias: live\n")
+    changed(template, "!GetAtt Probe.Arn", "!Ref Probe.Alias")
     assert {route.function for route in loaded(template).routes} == {"Probe", "Hasty"}
 
 
 def reschedule(template: Path, expression: str, enabled: str = "true") -> Path:
     event = f"        Every: {{Type: Schedule, Properties: {{Schedule: {expression}, Enabled: {enabled}}}}}\n"
-    return changed(template, "      Timeout: 1\n      Events:\n", f"      Timeout: 1\n      Events:\n{event}")
+    return changed(template, "      Timeout: 1\n", f"      Timeout: 1\n      Events:\n{event}")
 
 
 @pytest.mark.parametrize(
@@ -92,34 +92,30 @@ def test_another_schedule_is_refused(template: Path) -> None:
     assert "cron(0 12 * * ? *)" in refusal(reschedule(template, "cron(0 12 * * ? *)"))
 
 
-def test_a_lambda_authorizer_is_refused(template: Path) -> None:
-    changed(template, "            IdentitySource: $request.header.Authorization\n", "")
-    changed(
-        template,
-        AUTHORIZER,
-        "            FunctionArn: !GetAtt Probe.Arn\n            AuthorizerPayloadFormatVersion: '2.0'\n",
-    )
-    assert "securitySchemes.Jwt.x-amazon-apigateway-authorizer.type" in refusal(template)
-
-
-def test_a_token_from_elsewhere_than_the_header_is_refused(template: Path) -> None:
-    changed(template, "$request.header.Authorization", "$request.querystring.token")
-    assert "identitySource" in refusal(template)
-
-
-def test_iam_authorization_is_refused(template: Path) -> None:
-    changed(template, "Authorizer: NONE", "Authorizer: AWS_IAM")
-    changed(
-        template,
-        "        DefaultAuthorizer: Jwt\n",
-        "        DefaultAuthorizer: Jwt\n        EnableIamAuthorizer: true\n",
-    )
-    assert "AWS_IAM" in refusal(template)
-
-
-def test_the_older_payload_format_is_refused(template: Path) -> None:
-    changed(template, "Path: /open,", "Path: /open, PayloadFormatVersion: '1.0',")
-    assert "payloadFormatVersion" in refusal(template)
+@pytest.mark.parametrize(
+    ("written", "instead", "named"),
+    [
+        ("AuthorizerType: JWT", "AuthorizerType: REQUEST", "AuthorizerType"),
+        ("[$request.header.Authorization]", "[$request.querystring.token]", "IdentitySource"),
+        ("AuthorizationType: JWT", "AuthorizationType: AWS_IAM", "AuthorizationType"),
+        ('PayloadFormatVersion: "2.0"', 'PayloadFormatVersion: "1.0"', "PayloadFormatVersion"),
+        ('      PayloadFormatVersion: "2.0"\n', "", "PayloadFormatVersion"),
+        ("IntegrationType: AWS_PROXY", "IntegrationType: HTTP_PROXY", "IntegrationType"),
+        ("ProtocolType: HTTP", "ProtocolType: WEBSOCKET", "ProtocolType"),
+        ("ProtocolType: HTTP", "ProtocolType: HTTP\n      Body: {paths: {}}", "Body"),
+        ("AutoDeploy: true", "AutoDeploy: false", "AutoDeploy"),
+        ("StageName: $default", "StageName: v1", "StageName"),
+        ("AuthorizerId: !Ref Jwt", "AuthorizerId: other", "without the authorizer"),
+        ("integrations/${ProbeIntegration}", "integrations/other", "does not define"),
+        ("Principal: apigateway.amazonaws.com", "Principal: events.amazonaws.com", "may not invoke"),
+        (":${Api}/*", ":${Api}/*/GET/elsewhere", "may not invoke"),
+        ("FunctionName: !GetAtt Hasty.Arn", "FunctionName: !GetAtt Probe.Arn", "may not invoke"),
+    ],
+)
+def test_what_api_gateway_would_do_otherwise_is_refused(
+    template: Path, written: str, instead: str, named: str
+) -> None:
+    assert named in refusal(changed(template, written, instead))
 
 
 def test_a_setting_without_a_local_value_is_refused(template: Path) -> None:

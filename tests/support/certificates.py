@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from local.processes.certificate import Certificate
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 
@@ -49,28 +50,8 @@ class Authority:
         )
         self._sign(unsigned, self.bundle)
 
-    def certify(self, postgres: Postgres, address: str) -> None:
-        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
-        certificate_file, key_file = self._issue(address)
-        with _connection(postgres) as database:
-            for name_of_setting, value in (
-                ("ssl_cert_file", certificate_file),
-                ("ssl_key_file", key_file),
-                ("ssl", "on"),
-            ):
-                database.run(f"alter system set {name_of_setting} = '{value}'")
-            database.run("select pg_reload_conf()")
-        while not _speaks_tls(postgres):
-            pass
-
-    def server_context(self, address: str) -> ssl.SSLContext:
-        """Return what a server with a certificate for an IP address speaks TLS with."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self._issue(address))
-        return context
-
-    def _issue(self, address: str) -> tuple[Path, Path]:
-        """Write a certificate for an IP address and its key into files, and return these."""
+    def certificate(self, address: str) -> Certificate:
+        """Return a server's certificate for an IP address."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
@@ -84,7 +65,28 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        return certificate_file, key_file
+        return Certificate(certificate_file, key_file, self.bundle)
+
+    def certify(self, postgres: Postgres, address: str) -> None:
+        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
+        certificate = self.certificate(address)
+        with _connection(postgres) as database:
+            for name_of_setting, value in (
+                ("ssl_cert_file", certificate.file),
+                ("ssl_key_file", certificate.key),
+                ("ssl", "on"),
+            ):
+                database.run(f"alter system set {name_of_setting} = '{value}'")
+            database.run("select pg_reload_conf()")
+        while not _speaks_tls(postgres):
+            pass
+
+    def server_context(self, address: str) -> ssl.SSLContext:
+        """Return what a server with a certificate for an IP address speaks TLS with."""
+        certificate = self.certificate(address)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.file, certificate.key)
+        return context
 
     def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)

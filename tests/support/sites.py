@@ -53,6 +53,7 @@ class Site:
             "LIVEKIT_SECRET_ARN": stack.aws.put_secret("livekit", livekit_keys),
             "LIVEKIT_URL": livekit_url,
             "RECORDINGS_BUCKET": self.name,
+            "ROOM_CLAIM": "*",
         }
         self._database: pg8000.native.Connection | None = None
         self.warm: list[bootstrap.Environment] = []

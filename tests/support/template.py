@@ -22,12 +22,19 @@ REGION: Final = "eu-central-1"
 PARAMETERS: Final = {
     "JwtIssuer": "https://issuer.example.com",
     "JwtAudience": "recordings",
+    "RoomClaim": "*",
     "LiveKitUrl": "wss://livekit.example.com",
     "LiveKitSecretArn": "livekit-secret",
     "DatabaseHost": "db.example.com",
     "DatabaseSecretArn": "database-secret",
 }
-_ATTRIBUTES: Final = ("Arn", "Configuration", "RegionalDomainName", "RegionalHostedZoneId")
+_ATTRIBUTES: Final = (
+    "Arn",
+    "Configuration",
+    "RegionalDomainName",
+    "RegionalHostedZoneId",
+    "SecretAccessKey",
+)
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z0-9]+)[}.]")
 
 type Object = Mapping[str, JsonValue]
@@ -102,6 +109,29 @@ def _resources(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, 
 def of_kind(kind: str, **parameters: str) -> dict[str, Resource]:
     """Return the resources of one type."""
     return {name: each for name, each in resources(**parameters).items() if each.kind == kind}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A route of the API: the alias that it leads to, and the authorizer that guards it, if one does."""
+
+    alias: str
+    authorizer: str | None
+
+
+def endpoints(**parameters: str) -> dict[tuple[str, str], Endpoint]:
+    """Return the API's routes by method and path."""
+    deployed = evaluated(**parameters)
+    integrations = dict(deployed.select("AWS::ApiGatewayV2::Integration", "IntegrationUri"))
+    found = {}
+    for _, route in deployed.select(
+        "AWS::ApiGatewayV2::Route", "RouteKey", "Target", "AuthorizationType", "AuthorizerId"
+    ):
+        method, _, path = str(route["RouteKey"]).partition(" ")
+        integration = integrations[str(route["Target"]).removeprefix("integrations/")]
+        authorizer = str(route["AuthorizerId"]) if route["AuthorizationType"] != "NONE" else None
+        found[method, path] = Endpoint(str(integration["IntegrationUri"]), authorizer)
+    return found
 
 
 def _references(value: JsonValue) -> Iterator[str]:

@@ -204,9 +204,14 @@ class Request:
             raise errors.ForbiddenError(f"the token lacks {required}")
 
     def require_room(self, room_name: str) -> None:
-        """Raise ForbiddenError unless each of the token's room claims, if any are configured, allows this room."""
+        """Raise ForbiddenError unless each of the configured room claims of the token allows this room.
+
+        `*` says that every token may record every room. Without a setting, none may record any.
+        """
         paths = current().api_settings.room_claim
-        if paths and not all(allows_room(self._token, path, room_name) for path in paths.split(",")):
+        if paths == "*":
+            return
+        if not paths or not all(allows_room(self._token, path, room_name) for path in paths.split(",")):
             raise errors.ForbiddenError("the token does not allow recording this room")
 
     @cached_property

@@ -1,0 +1,1 @@
+_RESOURCE_HANDLERS: dict[str, dict[str, object]]
