@@ -75,7 +75,8 @@ class RecordingJson(TypedDict):
     failureReason: str | None
     """Why it failed, for a person."""
     endReason: str | None
-    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `source_closed` or `limit_reached`."""
+    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `nothing_published` (for too long),
+    `source_closed` or `limit_reached`."""
     maxDuration: int | None
     """Seconds after which it is stopped."""
     expiresAt: Time | None

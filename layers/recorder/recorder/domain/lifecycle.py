@@ -68,6 +68,19 @@ GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
 )
 
 
+_STOPPED_BEFORE_START: Final = "the recording was stopped before anything was recorded"
+BEFORE_START: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        StopReason.USER: _STOPPED_BEFORE_START,
+        StopReason.DELETED: _STOPPED_BEFORE_START,
+        StopReason.ORPHAN: _STOPPED_BEFORE_START,
+        StopReason.NOTHING_PUBLISHED: "nobody in the room published audio or video, so there was nothing to record",
+        "source_closed": "the room closed before anything was recorded",
+    }
+)
+"""By the reason of the end: what users did, told calmly."""
+
+
 FAILURE_REASON_LENGTH: Final = 500
 
 
@@ -89,9 +102,9 @@ def apply_snapshot(
     observed = OBSERVED[snapshot.status]
     if observed is Status.COMPLETED and not snapshot.has_file:
         observed = Status.STOPPING
-    changed = _with_file(recording, snapshot, final=observed not in LIVE)
+    changed = _with_file(_with_start(recording, snapshot, now), snapshot, final=observed not in LIVE)
     if observed in TRANSITIONS[recording.status]:
-        changed = _with_status(changed, snapshot, observed)
+        changed = _with_status(changed, snapshot, observed, now)
         if observed is Status.FAILED and not changed.downloadable:
             # A worker that was killed reports no file, nor does a failure that follows a success, and a second
             # egress may have stored one: look for it.
@@ -112,10 +125,25 @@ def apply_snapshot(
     return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
 
 
+def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
+    """Note when the recording began, once: a worker's clock may be wrong, and that must not move a deadline later."""
+    told = snapshot.file.started_at
+    begun = recording.status is not Status.STARTING and recording.started_at not in {
+        None,
+        recording.created_at,
+    }
+    if told is None or begun or not recording.live:
+        return recording
+    return replace(recording, started_at=_believed(told, recording.created_at, now))
+
+
+def _believed(told: datetime | None, earliest: datetime, now: datetime) -> datetime:
+    """Return a time that a remote clock tells if it is possible, else the present: so no deadline comes early."""
+    return told if told is not None and earliest <= told <= now else now
+
+
 def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
     file = snapshot.file
-    if recording.live and file.started_at not in {None, recording.started_at}:
-        recording = replace(recording, started_at=file.started_at)
     if recording.downloadable:
         # What was completed from the file itself learns the rest when LiveKit remembers.
         if final and file.key == recording.storage_key and recording.duration is None:
@@ -136,25 +164,35 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
     return recording
 
 
-def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status) -> Recording:
+def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status, now: datetime) -> Recording:
     if status in LIVE:
         return replace(recording, status=status)
     ended = replace(
         recording,
         status=status,
-        stopped_at=snapshot.ended_at,
+        stopped_at=_believed(snapshot.ended_at, recording.started_at or recording.created_at, now),
         end_reason=_end_reason(recording, snapshot),
         absent_since=None,
         handler_silent_since=None,
     )
     if status is Status.COMPLETED:
         return ended
+    reason = _before_start(recording, snapshot)
+    if reason is not None:
+        return replace(ended, failure_code=FailureCode.STOPPED_BEFORE_START, failure_reason=reason)
     reason = snapshot.error or snapshot.details or "LiveKit gave no reason"
     return replace(
         ended,
         failure_code=_failure_code(recording, snapshot),
         failure_reason=reason[:FAILURE_REASON_LENGTH],
     )
+
+
+def _before_start(recording: Recording, snapshot: EgressSnapshot) -> str | None:
+    """Return why nothing was recorded where users ended it before its first frame; None where it failed."""
+    if snapshot.status is not EgressStatus.ABORTED:
+        return None
+    return BEFORE_START.get(_end_reason(recording, snapshot) or "")
 
 
 def _failure_code(recording: Recording, snapshot: EgressSnapshot) -> str:
@@ -237,7 +275,7 @@ def complete_from_file(recording: Recording, file: StoredFile, now: datetime) ->
         found = replace(
             found,
             status=Status.COMPLETED,
-            stopped_at=file.modified_at,
+            stopped_at=_believed(file.modified_at, recording.created_at, now),
             end_reason=recording.stop_reason,
             late_upload_until=None,
         )
