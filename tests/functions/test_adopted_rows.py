@@ -149,3 +149,28 @@ def test_of_several_live_rows_each_is_settled(deployment: Deployment, alice: Use
     deployment.sweeps(2, minutes=60)
     assert [alice.get(each).recording["status"] for each in (older, newer)] == ["failed", "failed"]
     assert alice.start(roomName="demo").status == 201
+
+
+@pytest.mark.parametrize("end", ["ends", "is_forgotten", "is_stopped", "dies"])
+def test_t61_rows_that_share_an_egress_are_all_settled(deployment: Deployment, alice: User, end: str) -> None:
+    egress_id, now = _egress(deployment), deployment.livekit.clock.now().isoformat()
+    ids = [
+        _adopt(deployment, "active", egress_id=egress_id, status_at=now, created_at=now, target=target)
+        for target in ("room:demo", None, None)
+    ]
+    deployment.sweeps(1)
+    assert set(alice.statuses()) == {"active"}
+    world = deployment.livekit.world
+    if end == "is_stopped":
+        for recording_id in ids:
+            assert alice.stop(recording_id).status == 200
+    elif end == "dies":
+        world.kill_host(egress_id)
+    else:
+        world.call("Egress", "StopEgress", protocol.StopEgressRequest(egress_id=egress_id))
+    deployment.advance(2)
+    if end == "is_forgotten":
+        world.lose_records()
+    deployment.sweeps(3)
+    assert set(alice.statuses()) == {"failed" if end == "dies" else "completed"}
+    assert alice.start(roomName="demo").status == 201

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from livekit_standin.options import WorkerOptions
+from livekit_standin.timing import SECOND
 from tests.support.events import event
 
 if TYPE_CHECKING:
@@ -48,6 +51,33 @@ def test_shorter_deadlines_of_a_deployment_count(deploy: Deploy) -> None:
     deployment.advance(2)
     [recording] = alice.list().recordings
     assert (recording["status"], recording["failureCode"]) == ("failed", "start_timeout")
+
+
+@pytest.mark.parametrize("skew", [-900, 3600, None], ids=["behind", "ahead", "year_1970"])
+@pytest.mark.parametrize("webhooks", ["arrive", "are_lost"])
+def test_t56_worker_whose_clock_is_wrong_moves_no_deadline(
+    deployment: Deployment, alice: User, skew: int | None, webhooks: str
+) -> None:
+    livekit = deployment.livekit
+    clock_skew = -livekit.clock.ns() if skew is None else skew * SECOND
+    livekit.world.settings.worker = WorkerOptions(clock_skew=clock_skew)
+    if webhooks == "are_lost":
+        livekit.world.faults.webhook_lost.always()
+    asked_at = livekit.clock.now()
+    recording_id = alice.start(roomName="demo", maxDuration=600)["recordingId"]
+    deployment.sweeps(9)
+    recording = alice.get(recording_id).recording
+    assert recording["status"] == "active"
+    started_at = datetime.fromisoformat(str(recording["startedAt"]))
+    latest = asked_at + timedelta(seconds=10 if webhooks == "arrive" else 70)
+    assert asked_at - timedelta(milliseconds=1) <= started_at <= latest
+
+    deployment.sweeps(3)
+    deployment.advance(2)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["endReason"]) == ("completed", "max_duration")
+    stopped_at = datetime.fromisoformat(str(recording["stoppedAt"]))
+    assert started_at + timedelta(seconds=600) <= stopped_at <= livekit.clock.now()
 
 
 def test_sweep_out_of_time_leaves_the_rest_to_the_next(deployment: Deployment) -> None:

@@ -80,7 +80,7 @@ def test_t17_stop_that_read_before_and_writes_after_the_completion_loses(
 ENDS = {
     "complete": ("completed", None),
     "failed": ("failed", "500"),
-    "aborted": ("failed", "412"),
+    "aborted": ("failed", "stopped_before_start"),
     "limit_reached": ("completed", None),
 }
 
@@ -163,7 +163,7 @@ def test_t19_stop_from_starting(deployment: Deployment, alice: User, room: str) 
     deployment.advance(2)
 
     recording = alice.get(recording_id).recording
-    assert (recording["status"], recording["failureCode"]) == ("failed", "412")
+    assert (recording["status"], recording["failureCode"]) == ("failed", "stopped_before_start")
     assert recording["endReason"] == "stopped"
     assert deployment.livekit.world.unended() == {}
     assert alice.start(roomName="demo").status == 201
@@ -345,3 +345,50 @@ def _alarm_exists(metric: str, outcome: str) -> bool:
         alarm.get("MetricName") == metric and dimension in cast("list[object]", alarm["Dimensions"])
         for _, alarm in alarms
     )
+
+
+def test_t53_stop_before_the_first_frame_is_told_calmly_and_alarms_nobody(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    for _ in range(3):
+        recording_id = alice.start(roomName="demo")["recordingId"]
+        assert alice.stop(recording_id).status == 200
+        deployment.advance(2)
+    recordings = alice.list().recordings
+    assert [each["failureCode"] for each in recordings] == ["stopped_before_start"] * 3
+    assert {each["failureReason"] for each in recordings} == {
+        "the recording was stopped before anything was recorded"
+    }
+    assert {each["fault"] for each in logs.metrics("RecordingsFailed") if "fault" in each} == {"client"}
+
+
+@pytest.mark.parametrize("end", ["deadline", "stop", "closed"])
+def test_t53_room_in_which_nobody_publishes_says_so(
+    deployment: Deployment, alice: User, logs: Logs, end: str
+) -> None:
+    deployment.livekit.world.open_room("empty", identities=(), permanent=True)
+    recording_id = alice.start(roomName="empty")["recordingId"]
+    deployment.sweeps(4)
+    assert alice.statuses() == ["starting"]
+    if end == "stop":
+        assert alice.stop(recording_id).status == 200
+    elif end == "closed":
+        deployment.livekit.world.close_room("empty")
+    deployment.sweeps(3)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["failureCode"]) == ("failed", "stopped_before_start")
+    told = {"deadline": "nobody in the room published", "stop": "stopped before", "closed": "the room closed"}
+    assert told[end] in str(recording["failureReason"])
+    assert {each["fault"] for each in logs.metrics("RecordingsFailed") if "fault" in each} == {"client"}
+
+
+def test_t53_worker_that_is_shut_down_before_the_first_frame_is_not_told_calmly(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    deployment.livekit.world.faults.never_active.next()
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.advance(5)
+    deployment.livekit.world.shut_down_host(deployment.livekit.egress_of(recording_id))
+    deployment.advance(2)
+    assert alice.get(recording_id).recording["failureCode"] == "412"
+    assert {each["fault"] for each in logs.metrics("RecordingsFailed") if "fault" in each} == {"server"}

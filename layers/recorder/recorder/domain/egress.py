@@ -152,3 +152,5 @@ class OpenRoom:
     sid: str
     recorded: bool
     """Whether a recorder takes part in it."""
+    silent: bool
+    """Whether nobody in it publishes anything."""

@@ -72,6 +72,17 @@ STORED_ELSEWHERE: Final = (
     "LiveKit's worker put the file into a storage of its own, not into this deployment's bucket: there is no"
     " download link, and deleting the recording leaves the file. fileUrl is its address, as far as LiveKit told it."
 )
+_STOPPED_BEFORE_START: Final = "the recording was stopped before anything was recorded"
+BEFORE_START: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        StopReason.USER: _STOPPED_BEFORE_START,
+        StopReason.DELETED: _STOPPED_BEFORE_START,
+        StopReason.ORPHAN: _STOPPED_BEFORE_START,
+        StopReason.NOTHING_PUBLISHED: "nobody in the room published audio or video, so there was nothing to record",
+        "source_closed": "the room closed before anything was recorded",
+    }
+)
+"""By the reason of the end: what users did, told calmly."""
 
 
 FAILURE_REASON_LENGTH: Final = 500
@@ -103,9 +114,9 @@ def apply_snapshot(
     observed = OBSERVED[snapshot.status]
     if observed is Status.COMPLETED and not snapshot.has_file:
         observed = Status.STOPPING
-    changed = _with_file(recording, snapshot, final=observed in FINAL)
+    changed = _with_file(_with_start(recording, snapshot, now), snapshot, final=observed in FINAL)
     if may_become(recording, observed):
-        changed = _with_status(changed, snapshot, observed)
+        changed = _with_status(changed, snapshot, observed, now)
         if observed in FINAL and _needs_look(changed, snapshot):
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
     elif (
@@ -124,6 +135,23 @@ def apply_snapshot(
     return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
 
 
+def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
+    """Note when the recording began, once: a worker's clock may be wrong, and that must not move a deadline later."""
+    told = snapshot.file.started_at
+    begun = recording.status is not Status.STARTING and recording.started_at not in {
+        None,
+        recording.created_at,
+    }
+    if told is None or begun or not recording.live:
+        return recording
+    return replace(recording, started_at=_believed(told, recording.created_at, now))
+
+
+def _believed(told: datetime | None, earliest: datetime, now: datetime) -> datetime:
+    """Return a time that a remote clock tells if it is possible, else the present: so no deadline comes early."""
+    return told if told is not None and earliest <= told <= now else now
+
+
 def _needs_look(ended: Recording, snapshot: EgressSnapshot) -> bool:
     """Tell whether the bucket has to be asked about a recording that has just ended.
 
@@ -135,8 +163,6 @@ def _needs_look(ended: Recording, snapshot: EgressSnapshot) -> bool:
 
 def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -> Recording:
     file = snapshot.file
-    if recording.live and file.started_at not in {None, recording.started_at}:
-        recording = replace(recording, started_at=file.started_at)
     if recording.downloadable:
         # Completed from S3 alone: duration and URL are filled in once LiveKit reports them.
         if final and file.key == recording.storage_key and recording.file_url is None:
@@ -155,18 +181,21 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
     return recording
 
 
-def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status) -> Recording:
+def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status, now: datetime) -> Recording:
     if status not in FINAL:
         return replace(recording, status=status)
     ended = replace(
         recording,
         status=status,
-        stopped_at=snapshot.ended_at,
+        stopped_at=_believed(snapshot.ended_at, recording.started_at or recording.created_at, now),
         end_reason=_end_reason(recording, snapshot),
         absent_since=None,
         handler_silent_since=None,
     )
     if status is Status.FAILED:
+        reason = _before_start(recording, snapshot)
+        if reason is not None:
+            return replace(ended, failure_code=FailureCode.STOPPED_BEFORE_START, failure_reason=reason)
         code = _failure_code(recording, snapshot)
         return replace(ended, failure_code=code, failure_reason=snapshot.failure_reason)
     return ended if ended.storage_key is not None else _stored_elsewhere(ended)
@@ -179,6 +208,13 @@ def _stored_elsewhere(recording: Recording) -> Recording:
         failure_code=FailureCode.STORED_ELSEWHERE,
         failure_reason=STORED_ELSEWHERE,
     )
+
+
+def _before_start(recording: Recording, snapshot: EgressSnapshot) -> str | None:
+    """Return why nothing was recorded where users ended it before its first frame; None where it failed."""
+    if snapshot.status is not EgressStatus.ABORTED:
+        return None
+    return BEFORE_START.get(_end_reason(recording, snapshot) or "")
 
 
 def _failure_code(recording: Recording, snapshot: EgressSnapshot) -> str:
@@ -270,7 +306,7 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         found = replace(
             found,
             status=Status.COMPLETED,
-            stopped_at=file.modified_at,
+            stopped_at=_believed(file.modified_at, recording.created_at, now),
             end_reason=recording.stop_reason,
         )
     if found.status is Status.COMPLETED:

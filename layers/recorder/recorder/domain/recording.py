@@ -43,6 +43,8 @@ class StopReason(StrEnum):
     DELETED = "deleted"
     MAX_DURATION = "max_duration"
     START_TIMEOUT = "start_timeout"
+    NOTHING_PUBLISHED = "nothing_published"
+    """It had to wait too long for somebody to publish."""
     ORPHAN = "orphan"
     STILL_RUNNING = "survivor"
     """It runs although we have called its recording failed."""
@@ -57,6 +59,7 @@ class FailureCode(StrEnum):
     EGRESS_MISCONFIGURED = "egress_misconfigured"
     EGRESS_FAILED = "egress_failed"
     EGRESS_ABORTED = "egress_aborted"
+    STOPPED_BEFORE_START = "stopped_before_start"
     START_LOST = "start_lost"
     START_TIMEOUT = "start_timeout"
     STOP_TIMEOUT = "stop_timeout"
@@ -66,16 +69,19 @@ class FailureCode(StrEnum):
     """It is completed, but its file lies in a storage that is not this deployment's."""
 
 
-CLIENT_FAULTS: Final = frozenset({FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED})
-"""What a client can mend; everything else needs an operator's eye."""
+CLIENT_FAULTS: Final = frozenset(
+    {FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED, FailureCode.STOPPED_BEFORE_START}
+)
+"""Failures that users cause or can mend; every other one needs an operator's eye."""
 
 
 OWN_VERDICTS: Final = frozenset(FailureCode) - {
     FailureCode.EGRESS_FAILED,
     FailureCode.EGRESS_ABORTED,
+    FailureCode.STOPPED_BEFORE_START,
     FailureCode.STORED_ELSEWHERE,
 }
-"""What LiveKit did not say of an egress: one may run all the same."""
+"""Failure codes that we assign ourselves. LiveKit has not reported an end, so the egress may still run."""
 
 
 MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(

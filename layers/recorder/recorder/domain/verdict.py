@@ -62,6 +62,8 @@ class Evidence:
     """LiveKit's listing; None: LiveKit does not know the egress."""
     presence: Presence = Presence.UNKNOWN
     handler: Handler = Handler.UNKNOWN
+    nothing_published: bool = False
+    """Whether the room is open and nobody publishes in it."""
 
     @property
     def doubtful(self) -> bool:
@@ -182,7 +184,8 @@ def _loss(recording: Recording, evidence: Evidence) -> FailureCode:
 
 def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
     if recording.status is Status.STARTING and now >= recording.status_at + policy.starting_timeout:
-        return _stop(recording, StopReason.START_TIMEOUT, now)
+        nothing = evidence.nothing_published
+        return _stop(recording, StopReason.NOTHING_PUBLISHED if nothing else StopReason.START_TIMEOUT, now)
     ends_at = max_duration_ends_at(recording)
     if recording.status is Status.ACTIVE and ends_at is not None and now >= ends_at:
         return _stop(recording, StopReason.MAX_DURATION, now)

@@ -156,7 +156,10 @@ class LiveKitEgress:
                 livekit.room.list_rooms(ListRoomsRequest(names=room_names)), LIST_SECONDS, _NONE
             )
         )
-        return {room.name: OpenRoom(sid=room.sid, recorded=room.active_recording) for room in answer.rooms}
+        return {
+            room.name: OpenRoom(sid=room.sid, recorded=room.active_recording, silent=room.num_publishers == 0)
+            for room in answer.rooms
+        }
 
     def recorders(self, room_name: str) -> frozenset[str]:
         request = ListParticipantsRequest(room=room_name)

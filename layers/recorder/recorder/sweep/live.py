@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from recorder.domain.egress import EgressStatus, OpenRoom
+    from recorder.domain.egress import EgressStatus
     from recorder.domain.recording import Recording
     from recorder.sweep.context import ActiveListing, Context
     from recorder.usecases.ports import Answer
@@ -116,11 +116,8 @@ def _evidence(
     context: Context, standing: Sequence[_Standing], listing: ActiveListing
 ) -> Mapping[UUID, Evidence]:
     """Ask the rooms, and where they deny an egress, its handler."""
-    presences = _presences(context, standing, listing)
-    evidence = {
-        recording.id: Evidence(listed=status, presence=presences.get(recording.id, Presence.UNKNOWN))
-        for recording, status in standing
-    }
+    evidence = {recording.id: Evidence(listed=status) for recording, status in standing}
+    evidence |= _evidence_of_rooms(context, standing, listing)
     now, policy = context.now, context.adapters.policy
     doubted = {
         recording.id: recording.egress_id
@@ -134,37 +131,36 @@ def _evidence(
     return evidence
 
 
-def _presences(
+def _evidence_of_rooms(
     context: Context, standing: Sequence[_Standing], listing: ActiveListing
-) -> Mapping[UUID, Presence]:
-    """Return what the rooms say; nothing of a recording whose room cannot tell."""
+) -> Mapping[UUID, Evidence]:
+    """Return what is said of the egress whose rooms can tell."""
     asked = [
-        recording
+        (recording, status)
         for recording, status in standing
         if recording.egress_id is not None and status not in ENDING
     ]
-    rooms = context.open_rooms({recording.room_name for recording in asked}) if asked else None
+    rooms = context.open_rooms({recording.room_name for recording, _ in asked}) if asked else None
     if rooms is None:
         return {}
-    presences: dict[UUID, Presence] = {}
+    evidence: dict[UUID, Evidence] = {}
     shown: dict[str, frozenset[str] | None] = {}
-    for recording in asked:
-        room = recording.room_name
-        if not _same(rooms.get(room), recording):
-            presences[recording.id] = Presence.CLOSED
-        elif not rooms[room].recorded:
-            presences[recording.id] = Presence.ABSENT
-        elif listing.rooms[room] == 1 and recording.egress_id in listing.by_id:
-            presences[recording.id] = Presence.SHOWN
+    for recording, status in asked:
+        name = recording.room_name
+        room = rooms.get(name)
+        if room is None or recording.room_sid not in {None, room.sid}:
+            evidence[recording.id] = Evidence(listed=status, presence=Presence.CLOSED)
+            continue
+        if not room.recorded:
+            presence = Presence.ABSENT
+        elif listing.rooms[name] == 1 and recording.egress_id in listing.by_id:
+            presence = Presence.SHOWN
         else:
-            if room not in shown:
-                shown[room] = context.recorders(room)
-            presences[recording.id] = _presence(shown[room], recording.egress_id)
-    return presences
-
-
-def _same(room: OpenRoom | None, recording: Recording) -> bool:
-    return room is not None and recording.room_sid in {None, room.sid}
+            if name not in shown:
+                shown[name] = context.recorders(name)
+            presence = _presence(shown[name], recording.egress_id)
+        evidence[recording.id] = Evidence(listed=status, presence=presence, nothing_published=room.silent)
+    return evidence
 
 
 def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presence:
