@@ -320,6 +320,24 @@ class TestLease:
         assert recordings.backlog(T0).oldest_due_at == T0 - MINUTE
 
 
+class TestLimited:
+    def test_gives_what_reaches_its_longest_duration_by_then(self, recordings: Recordings) -> None:
+        limited = recording(status=Status.ACTIVE, due_at=T0, started_at=T0, max_duration=60)
+        active, starting = (
+            inserted(recordings, replace(limited, id=uuid4(), status=status))
+            for status in (Status.ACTIVE, Status.STARTING)
+        )
+        for status in (Status.STOPPING, Status.COMPLETED, Status.FAILED):
+            inserted(recordings, replace(limited, id=uuid4(), status=status))
+        for max_duration in (61, None):
+            inserted(recordings, replace(limited, id=uuid4(), max_duration=max_duration))
+        inserted(recordings, replace(limited, id=uuid4(), started_at=None))
+        found = recordings.limited(T0 + MINUTE, 9)
+        assert {each.id for each in found} == {active.id, starting.id}
+        assert len(recordings.limited(T0 + MINUTE, 1)) == 1
+        assert recordings.limited(T0 + MINUTE - timedelta(seconds=1), 9) == []
+
+
 class TestRemove:
     def test_removes_the_row_as_it_was_read(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording())

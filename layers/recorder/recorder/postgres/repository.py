@@ -112,6 +112,13 @@ where id = any(array(
 ))
 returning {_RECORDING}"""
 
+# As long as it has not begun, `started_at` says when it was asked for. Every live row is due again within a minute.
+LIMITED: Final = f"""
+select {_RECORDING} from recordings
+where due_at <= :until and status in ('starting', 'active')
+  and started_at + make_interval(secs => max_duration) <= :until
+order by due_at limit :limit"""
+
 OWNERS: Final = "select id, status, egress_id from recordings where id = any(cast(:ids as uuid[]))"
 
 MAKE_DUE: Final = """
@@ -204,6 +211,9 @@ class Repository:
         return sorted(
             (_recording(row[0]) for row in rows), key=lambda each: (each.attempts, each.created_at, each.id)
         )
+
+    def limited(self, until: datetime, limit: int) -> list[Recording]:
+        return [_recording(row[0]) for row in self._database.run(LIMITED, until=until, limit=limit)]
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])

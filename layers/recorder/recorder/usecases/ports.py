@@ -100,6 +100,9 @@ class Recordings(Protocol):
         Those at which the fewest attempts have failed come first, then the order in which they were made.
         """
 
+    def limited(self, until: datetime, limit: int) -> list[Recording]:
+        """Return recordings that reach their longest duration by then, and those that may once they have begun."""
+
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         """Return the owners of these folders; an id without a row is missing from the answer."""
 
