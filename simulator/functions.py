@@ -37,8 +37,9 @@ _UPLOAD: Final = UploadSettings(
 )
 # As in template.yaml.
 _API_SECONDS: Final = 29.0
-_SWEEP_SECONDS: Final = 55.0
-_SWEEP_RESERVE: Final = 5.0
+_SWEEP_SECONDS: Final = 75.0
+_SWEEP_RESERVE: Final = 25.0
+_SWEEP_WAITS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Functions:
 
         def work(environment: Environment) -> None:
             try:
-                environment.sweep.run(lambda: (over_ns - kernel.now_ns) / SECOND)
+                environment.sweep.run(lambda: (over_ns - kernel.now_ns) / SECOND, waits=_SWEEP_WAITS)
             except DatabaseUnavailableError:
                 return
 

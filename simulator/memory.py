@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from recorder.contract.event import event_json
 from recorder.domain.events import Event, event_of
 from recorder.domain.outputs import media_among
-from recorder.domain.recording import Recording, StoredFile
+from recorder.domain.recording import Recording, Status, StoredFile
+from recorder.domain.schedule import max_duration_ends_at
 from recorder.errors import RecordingInProgressError
 from recorder.usecases.ports import Backlog, Media, Owner, StoredEvent
 
@@ -113,6 +114,18 @@ class MemoryRepository:
         self.rows.update((row.id, row) for row in leased)
         known = (row for row in leased if row.known and row.id not in self.unreadable)
         return sorted(known, key=lambda each: (each.attempts, each.created_at, each.id))
+
+    def limited(self, until: datetime, limit: int) -> list[Recording]:
+        found = [
+            (row.due_at, row)
+            for row in self.rows.values()
+            if row.status in {Status.STARTING, Status.ACTIVE}
+            and row.due_at is not None
+            and row.due_at <= until
+            and (ends_at := max_duration_ends_at(row)) is not None
+            and ends_at <= until
+        ]
+        return [row for _, row in sorted(found, key=lambda each: each[0])][:limit]
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         return {

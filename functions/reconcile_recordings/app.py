@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _RESERVE_SECONDS = 5.0
+# Rows are leased for less than a minute, so nothing but waiting may take longer.
+_WAIT_SECONDS = 20.0
 
 
 @log.logger.inject_lambda_context
@@ -22,9 +24,9 @@ def lambda_handler(_event: dict[str, object], context: "LambdaContext") -> dict[
     """Sweep for as long as this invocation may run; the summary goes into the log and the metrics."""
 
     def seconds_left() -> float:
-        return context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+        return context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS - _WAIT_SECONDS
 
-    summary = current().sweep.run(seconds_left)
+    summary = current().sweep.run(seconds_left, waits=_WAIT_SECONDS)
     outcomes = {outcome.value: number for outcome, number in sorted(summary.outcomes.items())}
     for outcome, number in outcomes.items():
         count("RecordingsReconciled", number, outcome=outcome)

@@ -262,6 +262,7 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "REMOVE": (remove, {"recordings_pkey"}),
     "REFRESHED": (lambda recordings: recordings.refreshed(AN_ID, NOW), {"recordings_pkey"}),
     "OWNERS": (lambda recordings: recordings.owners(THOUSAND), {"recordings_pkey"}),
+    "LIMITED": (lambda recordings: recordings.limited(NOW, 1000), {"recordings_due"}),
     "MAKE_DUE": (lambda recordings: recordings.make_due(THOUSAND, NOW), {"recordings_pkey"}),
     "DELETE_EVENTS": (lambda recordings: recordings.delete_events(range(1, 101)), {"recording_events_pkey"}),
     "BACKLOG": (lambda recordings: recordings.backlog(NOW), {"recordings_due", "recording_events_pkey"}),

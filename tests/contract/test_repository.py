@@ -423,10 +423,29 @@ class TestUnreadable:
 
     def test_deletion_leaves_values_of_a_later_release_as_they_are(self, recordings: Recordings) -> None:
         row = inserted(
-            recordings, recording(status=Unknown("paused"), source=Unknown("web"), stop_reason=Unknown("x"))
+            recordings,
+            recording(status=Unknown("paused"), source=Unknown("hologram"), stop_reason=Unknown("x")),
         )
         deleted = saved(recordings, row, replace(row, deleted_at=T0))
         assert recordings.get(row.id) == deleted
+
+
+class TestLimited:
+    def test_gives_what_reaches_its_longest_duration_by_then(self, recordings: Recordings) -> None:
+        limited = recording(status=Status.ACTIVE, due_at=T0, started_at=T0, max_duration=60)
+        active, starting = (
+            inserted(recordings, replace(limited, id=uuid4(), status=status))
+            for status in (Status.ACTIVE, Status.STARTING)
+        )
+        for status in (Status.STOPPING, Status.COMPLETED, Status.FAILED):
+            inserted(recordings, replace(limited, id=uuid4(), status=status))
+        for max_duration in (61, None):
+            inserted(recordings, replace(limited, id=uuid4(), max_duration=max_duration))
+        inserted(recordings, replace(limited, id=uuid4(), started_at=None))
+        found = recordings.limited(T0 + MINUTE, 9)
+        assert {each.id for each in found} == {active.id, starting.id}
+        assert len(recordings.limited(T0 + MINUTE, 1)) == 1
+        assert recordings.limited(T0 + MINUTE - timedelta(seconds=1), 9) == []
 
 
 class TestRemove:

@@ -152,9 +152,11 @@ def test_delete_waits_three_times(counted: Counted) -> None:
     assert (trips, answer.status) == (3, 200)
 
 
-def test_a_sweep_of_nothing_waits_for_rows_for_events_and_for_the_backlog(counted: Counted) -> None:
+def test_a_sweep_of_nothing_waits_for_rows_for_events_for_deadlines_and_for_the_backlog(
+    counted: Counted,
+) -> None:
     trips, outcomes = counted.trips(counted.deployment.sweep)
-    assert (trips, outcomes) == (3, {})
+    assert (trips, outcomes) == (4, {})
 
 
 def test_what_is_not_there_waits_once(counted: Counted) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from local.processes.children import LocalStackError
+from recorder.sweep.deadlines import HORIZON
 from tests.infrastructure.test_documents import variables_read
 from tests.support import template
 from tests.support.template import endpoints, evaluated, of_kind, resources, section
@@ -728,6 +729,14 @@ def test_a_sweep_that_fails_is_kept_and_the_next_one_is_the_retry() -> None:
         "MaximumRetryAttempts": 0,
         "DestinationConfig": {"OnFailure": {"Destination": "FailedSweeps.Arn"}},
     }
+
+
+def test_t55_a_sweep_lasts_until_the_next_one_keeps_the_deadlines() -> None:
+    [(_, rule)] = evaluated().select("AWS::Events::Rule", "ScheduleExpression")
+    timeouts = dict(evaluated().select("AWS::Lambda::Function", "Timeout"))
+    assert rule == {"ScheduleExpression": "rate(1 minute)"}
+    seconds = cast("int", timeouts["ReconcileRecordings"]["Timeout"])
+    assert 60 < HORIZON.total_seconds() <= seconds - 5
 
 
 @pytest.mark.parametrize(("sweep", "reserved"), [("2", {"ReconcileRecordings": "2"}), ("0", {})])

@@ -17,16 +17,63 @@ if TYPE_CHECKING:
     from tests.support.deployment import Deployment, User
 
 
-def test_maximum_duration_ends_a_recording(deployment: Deployment, alice: User) -> None:
-    recording_id = alice.start(roomName="demo", maxDuration=150)["recordingId"]
-    deployment.sweeps(2)
-    assert alice.statuses() == ["active"]
-    deployment.sweeps(1)
-    deployment.advance(2)
+@pytest.mark.parametrize("wish", [45, 57, 60, 70, 104, 109, 116, 121, 150, 600])
+@pytest.mark.parametrize("webhooks", ["arrive", "are_lost"])
+def test_t55_maximum_duration_is_kept_to_within_two_seconds(
+    deployment: Deployment, alice: User, wish: int, webhooks: str
+) -> None:
+    if webhooks == "are_lost":
+        deployment.livekit.world.faults.webhook_lost.always()
+    recording_id = alice.start(roomName="demo", maxDuration=wish)["recordingId"]
+    deployment.advance(8)
+    # The schedule, which does not wait for the end of a sweep.
+    for minute in range(wish // 60 + 2):
+        deployment.livekit.at(60 * minute, deployment.sweep)
+    deployment.advance(wish + 62)
     recording = alice.get(recording_id).recording
     assert (recording["status"], recording["endReason"]) == ("completed", "max_duration")
-    assert recording["maxDuration"] == 150
-    assert 150 <= cast("float", recording["duration"]) < 150 + 61
+    assert recording["maxDuration"] == wish
+    assert wish <= cast("float", recording["duration"]) <= wish + 2
+
+
+def test_t55_sweep_keeps_the_deadlines_of_what_begins_and_of_several_at_once(
+    deployment: Deployment, alice: User
+) -> None:
+    wishes = {"a": 20, "b": 20, "c": 41}
+    ids = {}
+    for room, wish in wishes.items():
+        deployment.livekit.world.open_room(room)
+        ids[room] = alice.start(roomName=room, maxDuration=wish)["recordingId"]
+    # While it waits for these, another begins and ends.
+    deployment.livekit.world.open_room("d")
+    deployment.livekit.at(5, lambda: ids.update(d=alice.start(roomName="d", maxDuration=10)["recordingId"]))
+    assert deployment.sweep()["stopped"] == 4
+    deployment.advance(2)
+    for room, wish in (wishes | {"d": 10}).items():
+        duration = cast("float", alice.get(ids[room]).recording["duration"])
+        assert wish <= duration <= wish + 2, room
+    deployment.sweeps(1)
+    # What is told waits no longer than that.
+    assert {event["type"] for event in _last_events(deployment)} == {"RecordingCompleted"}
+
+
+def test_t55_sweep_does_not_wait_where_nothing_ends_soon(deployment: Deployment, alice: User) -> None:
+    alice.start(roomName="demo", maxDuration=600)
+    deployment.livekit.world.open_room("other")
+    alice.start(roomName="other")
+    deployment.advance(10)
+    began = deployment.livekit.clock.now()
+    deployment.sweep()
+    assert deployment.livekit.clock.now() - began < timedelta(seconds=1)
+
+
+def test_t55_two_sweeps_that_wait_stop_a_recording_once(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.start(roomName="demo", maxDuration=30)["recordingId"]
+    deployment.advance(8)
+    deployment.at_once(deployment.sweep, deployment.sweep)
+    deployment.advance(2)
+    assert alice.get(recording_id).recording["status"] == "completed"
+    assert deployment.livekit.calls.count("Egress.StopEgress") == 1
 
 
 @pytest.mark.parametrize(("wish", "granted"), [(None, 100), (60, 60), (600, 100)])
@@ -65,15 +112,14 @@ def test_t56_worker_whose_clock_is_wrong_moves_no_deadline(
         livekit.world.faults.webhook_lost.always()
     asked_at = livekit.clock.now()
     recording_id = alice.start(roomName="demo", maxDuration=600)["recordingId"]
-    deployment.sweeps(9)
+    deployment.sweeps(8)
     recording = alice.get(recording_id).recording
     assert recording["status"] == "active"
     started_at = datetime.fromisoformat(str(recording["startedAt"]))
     latest = asked_at + timedelta(seconds=10 if webhooks == "arrive" else 70)
     assert asked_at - timedelta(milliseconds=1) <= started_at <= latest
 
-    deployment.sweeps(3)
-    deployment.advance(2)
+    deployment.sweeps(4)
     recording = alice.get(recording_id).recording
     assert (recording["status"], recording["endReason"]) == ("completed", "max_duration")
     stopped_at = datetime.fromisoformat(str(recording["stoppedAt"]))
@@ -163,3 +209,8 @@ def test_sweep_is_not_ended_by_one_recording(deployment: Deployment, alice: User
 
 def _sweep(deployment: Deployment) -> object:
     return deployment.invoke("reconcile_recordings", event("reconcile_recordings_scheduled"))
+
+
+def _last_events(deployment: Deployment) -> list[dict[str, object]]:
+    last = {event["recordingId"]: event for event in deployment.events()}
+    return list(last.values())

@@ -154,6 +154,13 @@ where id = any(array(
 ))
 returning {_RECORDING}"""
 
+# As long as it has not begun, `started_at` says when it was asked for. Every live row is due again within a minute.
+LIMITED: Final = f"""
+select {_RECORDING} from public.recordings
+where due_at <= :until and status in ('starting', 'active')
+  and started_at + make_interval(secs => max_duration) <= :until
+order by due_at limit :limit"""
+
 OWNERS: Final = f"select {_RECORDING} from public.recordings where id = any(cast(:ids as uuid[]))"
 
 MAKE_DUE: Final = """
@@ -263,6 +270,9 @@ class Repository:
     ) -> list[Recording]:
         rows = self._database.run(LEASE, now=now, until=until, limit=limit, refreshed_at=refreshed_at)
         return sorted(_readable(rows, known=True), key=lambda each: (each.attempts, each.created_at, each.id))
+
+    def limited(self, until: datetime, limit: int) -> list[Recording]:
+        return _readable(self._database.run(LIMITED, until=until, limit=limit), known=True)
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])

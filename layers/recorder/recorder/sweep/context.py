@@ -93,7 +93,13 @@ class Context:
     """One sweep: the time it has, what it knows, what came out."""
 
     adapters: Adapters
-    seconds_left: Callable[[], float]
+    time_left: Callable[[], float]
+    """How many seconds (s) are left for work on what is due."""
+    waits: float
+    """How many more (s) there are to wait for deadlines in."""
+    began_at: datetime
+    waiting: bool = False
+    """Work on what is due is over."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     matched: set[str] = field(default_factory=set)
     """The egress that live recordings of this sweep own."""
@@ -125,9 +131,14 @@ class Context:
         return self.adapters.clock.now()
 
     @property
+    def seconds_left(self) -> float:
+        """What is left (s) of the sweep's time."""
+        return self.time_left() + (self.waits if self.waiting else 0.0)
+
+    @property
     def seconds(self) -> float:
-        """What is left for the rows that are due."""
-        return self.seconds_left() - _RESERVE_SECONDS
+        """What is left (s) for the rows that are due."""
+        return self.seconds_left - _RESERVE_SECONDS
 
     @property
     def over(self) -> bool:
@@ -200,7 +211,7 @@ class Context:
         if not wanted:
             return {}
         self.asked |= wanted.keys()
-        answers = self.adapters.egress.stop_many(wanted, seconds=self.seconds_left() / 2)
+        answers = self.adapters.egress.stop_many(wanted, seconds=self.seconds_left / 2)
         for egress_id, answer in answers.items():
             if isinstance(answer, EgressNotAskedError):
                 self.cut_short = True

@@ -50,7 +50,7 @@ def settle(context: Context, recordings: Sequence[Recording], listing: ActiveLis
             saved = _carry_out(context, recording, judgement)
             if judgement.step is Step.STOP and saved is not None:
                 stops.append(saved)
-    _stop(context, stops)
+    stop(context, stops)
     _stop_and_conclude(context, unheard)
 
 
@@ -202,8 +202,8 @@ def _look(context: Context, judgement: Judgement) -> tuple[Recording, Outcome]:
     return failed or recording, Outcome.GIVEN_UP
 
 
-def _stop(context: Context, recordings: Sequence[Recording]) -> None:
-    """Stop the egress of recordings whose end was wished."""
+def stop(context: Context, recordings: Sequence[Recording]) -> None:
+    """Stop the egress of recordings whose end was wished, and bring in what LiveKit answers."""
     stopping = [each for each in recordings if each.egress_id is not None and each.live]
     answers = context.stop({each.egress_id: each.id for each in stopping if each.egress_id is not None})
     ended: list[Recording] = []
@@ -215,7 +215,7 @@ def _stop(context: Context, recordings: Sequence[Recording]) -> None:
                 context.outcomes[Outcome.STOPPED] += 1
             elif isinstance(answer, EgressEndedError):
                 ended.append(recording)
-    _apply_ends(context, ended)
+    look_up(context, ended)
 
 
 def _stop_and_conclude(context: Context, verdicts: Sequence[tuple[Recording, Judgement]]) -> None:
@@ -233,17 +233,17 @@ def _stop_and_conclude(context: Context, verdicts: Sequence[tuple[Recording, Jud
                 ended.append(recording)
             elif not isinstance(answer, EgressNotAskedError):
                 _carry_out(context, recording, judgement)
-    _apply_ends(context, ended)
+    look_up(context, ended)
 
 
-def _apply_ends(context: Context, recordings: Sequence[Recording]) -> None:
-    """Look up egress of which Stop said that they have ended, and apply how they did."""
+def look_up(context: Context, recordings: Sequence[Recording]) -> None:
+    """Ask LiveKit for the egress of each, and bring in what it reports."""
     wanted = {each.egress_id for each in recordings if each.egress_id is not None}
     if not wanted:
         return
-    found = context.adapters.egress.find_many(wanted, seconds=context.seconds)
+    found = context.adapters.egress.find_many(wanted, seconds=context.seconds_left / 2)
     for recording in recordings:
         with context.each(recording):
-            report = found[recording.egress_id or ""]
+            report = found.get(recording.egress_id or "")
             if isinstance(report, EgressSnapshot):
                 context.ledger.apply(recording, report)

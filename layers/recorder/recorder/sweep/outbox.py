@@ -21,7 +21,7 @@ def publish(context: Context) -> None:
     repository, events = context.adapters.repository, context.adapters.events
     if events is None:
         return
-    while context.seconds_left() > _RESERVE_SECONDS:
+    while context.seconds_left > _RESERVE_SECONDS:
         now = context.now
         waiting = repository.lease_events(now, now + _LEASE, EVENTS)
         if not waiting:

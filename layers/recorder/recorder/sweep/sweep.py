@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from recorder.sweep import finals, live, orphans, outbox
+from recorder.sweep import deadlines, finals, live, orphans, outbox
 from recorder.sweep.context import BATCH, Context, Outcome
 
 if TYPE_CHECKING:
@@ -39,16 +39,20 @@ class Sweep:
     def __init__(self, adapters: Adapters) -> None:
         self._adapters = adapters
 
-    def run(self, seconds_left: Callable[[], float]) -> Summary:
+    def run(self, seconds_left: Callable[[], float], *, waits: float) -> Summary:
         """Handle all that is due, oldest first, while `seconds_left` lasts.
+
+        For deadlines that come meanwhile it waits, also `waits` seconds longer.
 
         Raises DatabaseUnavailableError; everything else that fails is counted, logged and left for the next sweep.
         """
-        context = Context(self._adapters, seconds_left)
+        context = Context(self._adapters, seconds_left, waits, self._adapters.clock.now())
         finished = _settle_due(context)
         if context.listing is not None:
             finished = orphans.settle(context, context.listing) and finished
         outbox.publish(context)
+        if deadlines.keep(context):
+            outbox.publish(context)
         return _summary(context, finished=finished)
 
 

@@ -120,6 +120,9 @@ class Recordings(Protocol):
         this release does not know in every value are left out: a later release settles them.
         """
 
+    def limited(self, until: datetime, limit: int) -> list[Recording]:
+        """Return recordings that reach their longest duration by then, and those that may once they have begun."""
+
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
         """Return the owners of these folders, readable or not; an id without a row is missing from the answer."""
 
