@@ -20,7 +20,7 @@ ROOM = "demo"
 RECORD_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 # What the file may differ by from the duration that the API gives, and from what the clock on the wall allows.
-API_TOLERANCE_SECONDS = 0.5
+API_TOLERANCE_SECONDS = 0.2
 CLOCK_TOLERANCE_SECONDS = 1.0
 # How old a status may be where LiveKit's webhooks do not reach the API.
 STATUS_AGE_SECONDS = 5.0

@@ -48,6 +48,8 @@ class Journal:
         """Is told of every recording that fails."""
         self.completing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that is completed."""
+        self.naming: Callable[[Recording], None] = lambda _: None
+        """Is told of every recording that names a file in the bucket."""
         self._target = target
         for name in dir(target):
             if not name.startswith("_") and not hasattr(self, name):
@@ -81,6 +83,12 @@ class Journal:
                 self.failing(after)
             if after.status is Status.COMPLETED and not final:
                 self.completing(after)
+            require(
+                holds="?" not in (after.file_url or ""),
+                otherwise=f"6: {after.id} shows what opens its file",
+            )
+            if after.downloadable:
+                self.naming(after)
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
             self.rows[after.id] = after

@@ -63,8 +63,17 @@ class Outside:
             else:
                 self._kernel.after(self._random.uniform(0.05, 2.0), partial(self._store, effect))
 
+    def litter(self, step: plan.Litter) -> None:
+        folders = self._truth.folders()
+        if not folders:
+            return
+        key = folders[step.which % len(folders)] + step.name
+        if key not in self._bucket.objects:
+            self._bucket.put(key, step.size, self._kernel.now())
+            self._truth.litter.add(key)
+
     def _store(self, upload: Upload) -> None:
-        size = self._random.randint(1, 2**40)
+        size, duration = self._random.randint(1, 2**40), self._random.uniform(0.5, 600.0)
         if upload.egress_id in self._truth.foreign:
             if upload.s3 is not None and upload.s3.bucket == STORAGE.bucket:
                 self._truth.foreign_objects.add(upload.key)
@@ -72,7 +81,8 @@ class Outside:
         elif upload.backup:
             self._truth.backed_up.add(upload.egress_id)
         else:
-            self._bucket.put(upload.key, size, self._kernel.now())
+            self._bucket.put(upload.key, size, self._kernel.now(), duration)
+            self._truth.litter.discard(upload.key)
         self._world.uploaded(upload.id, size)
 
     def _deliver(self, delivery: DeliverWebhook) -> None:

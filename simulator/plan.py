@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 USERS: Final = ("alice", "bob", "carol")
 ROOMS: Final = ("demo", "o'brien / ☃")
+WORKERS: Final = ("prefix", "presigned")
 SWEEP_SECONDS: Final = 60.0
 
 _QUICK: Final = Policy(
@@ -141,8 +142,17 @@ class Foreign(_Step):
     kind: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Litter(_Step):
+    """Somebody puts an object beside the file of a recording, or an empty one in its place."""
+
+    name: str
+    size: int
+    which: int
+
+
 type UserCall = Start | Stop | Get | Delete | List | Pry
-type Step = UserCall | Sweep | InRoom | Strike | Trouble | Foreign
+type Step = UserCall | Sweep | InRoom | Strike | Trouble | Foreign | Litter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +164,10 @@ class History:
     webhooks: str
     """Which routes LiveKit reports to: own, global, both or none."""
     steps: tuple[Step, ...]
+    page_size: int | None = None
+    """How many egress LiveKit lists at once; None: all of them."""
+    worker: str = ""
+    """How LiveKit's workers store: with a prefix, with presigned locations, or plainly."""
 
     def has(self, fault: str) -> bool:
         """Whether a fault is on at times."""
@@ -252,8 +266,21 @@ class _Draw:
             seed=seed,
             policy=policy,
             webhooks=random.choice(("own", "own", "own", "own", "global", "both", "none")),
-            steps=tuple(sorted(steps, key=lambda step: step.at)),
+            page_size=random.choice((None, None, 1, 2)),
+            worker=random.choice(("", "", *WORKERS)),
+            steps=tuple(sorted([*steps, *self._litter()], key=lambda step: step.at)),
         )
+
+    def _litter(self) -> list[Litter]:
+        things = (
+            ("", 0),
+            ("poster.jpg", 9),
+            ("EG_1.json", 9),
+            ("recording.mp4", 0),
+            ("1/hls/recording.mp4", 9),
+        )
+        chosen = [self._random.choice(things) for _ in range(self._random.choice((0, 0, 1, 3)))]
+        return [Litter(at=self._at(), name=name, size=size, which=self._which()) for name, size in chosen]
 
     def _some(self) -> Step:
         kinds: dict[Callable[[str], Step], int] = {

@@ -13,12 +13,15 @@ from recorder.domain import lifecycle, verdict
 from recorder.domain.recording import Status
 from recorder.domain.verdict import Handler, Judgement, Step
 from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
+from recorder.livekit import egress as livekit_egress
 from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
 from recorder.sweep import live, outbox
 from recorder.sweep.context import Context
+from recorder.usecases.ledger import Ledger
 from recorder.usecases.recordings import RecordingService, Started, _replay
-from simulator.memory import MemoryRepository
+from simulator import memory
+from simulator.memory import MemoryRepository, MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,10 +34,11 @@ if TYPE_CHECKING:
     from recorder.contract.requests import StartRequest
     from recorder.domain.egress import EgressSnapshot
     from recorder.domain.outputs import Output, TakeId
-    from recorder.domain.recording import Recording
+    from recorder.domain.recording import Recording, StoredFile
     from recorder.domain.schedule import Policy
     from recorder.domain.sources import Kind
     from recorder.domain.verdict import Evidence
+    from recorder.livekit.client import LiveKit
     from recorder.settings import StorageSettings
     from recorder.sweep.context import ActiveListing
     from recorder.usecases.ports import Answer, StoredEvent
@@ -165,6 +169,35 @@ def _everybody_owns_everything(self: RecordingService, recording_id: UUID, user_
     return _own(self, recording_id, found.user_id if found is not None else user_id)
 
 
+async def _one_page_is_all(
+    livekit: LiveKit, request: protocol.ListEgressRequest
+) -> list[protocol.EgressInfo]:
+    return list((await livekit.egress.list_egress(request)).items)
+
+
+def _the_key_is_what_was_asked_for(
+    name: str, _location: str, _bucket: str, *, backup: bool
+) -> tuple[str, ...]:
+    return () if backup else (name,)
+
+
+def _the_bucket_is_not_asked(_: Ledger, _recording: Recording, snapshot: EgressSnapshot) -> EgressSnapshot:
+    return replace(snapshot, files=tuple(replace(each, checked=True) for each in snapshot.files))
+
+
+def _locations_open_files(location: str) -> str:
+    return location
+
+
+def _anything_is_the_file(objects: Iterable[StoredFile], _: Recording) -> StoredFile | None:
+    return next((each for each in objects if not each.key.endswith(".json")), None)
+
+
+def _only_the_folder_is_emptied(self: MemoryStorage, recording: Recording) -> None:
+    for key in [key for key in self.objects if key.startswith(recording.prefix)]:
+        del self.objects[key]
+
+
 @contextmanager
 def _instead(owner: object, name: str, saboteur: object) -> Iterator[None]:
     with patch.object(owner, name, saboteur):
@@ -190,6 +223,16 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "what others record is ours": partial(_instead, egress_info, "_owner", _everything_is_ours),
     "events are forgotten before they are told": partial(
         _instead, outbox, "publish", _events_are_forgotten_first
+    ),
+    "one page is the whole listing": partial(_instead, livekit_egress, "_all_pages", _one_page_is_all),
+    "the key is what was asked for": partial(_instead, egress_info, "_keys", _the_key_is_what_was_asked_for),
+    "the bucket is not asked about a file": partial(_instead, Ledger, "_inspected", _the_bucket_is_not_asked),
+    "a location is kept with its signature": partial(
+        _instead, egress_info, "public_address", _locations_open_files
+    ),
+    "anything in the folder is the file": partial(_instead, memory, "media_among", _anything_is_the_file),
+    "only the recording's folder is emptied": partial(
+        _instead, MemoryStorage, "delete", _only_the_folder_is_emptied
     ),
     "writes do not compare": partial(_instead, MemoryRepository, "save", _writes_do_not_compare),
     "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 from livekit_standin.faults import Faults as LiveKitFaults
+from livekit_standin.options import WorkerOptions
 from livekit_standin.world import World
 from recorder.sweep import finals
 from recorder.sweep.context import Context
@@ -58,6 +59,11 @@ class Simulation:
             api_secret=API_SECRET,
             webhook_urls=(HOOK,) if history.webhooks in {"global", "both"} else (),
         )
+        self._world.settings.page_size = history.page_size
+        self._world.settings.worker = WorkerOptions(
+            storage_prefix="pre" if history.worker == "prefix" else "",
+            generate_presigned_url=history.worker == "presigned",
+        )
         gate = Gate(kernel, random, faults)
         self._livekit = SimulatedLiveKit(self._world, gate)
         self._recordings = recordings or MemoryRepository(emit_events=True)
@@ -67,13 +73,14 @@ class Simulation:
             self._world,
             self._livekit,
             self._journal.rows,
-            objects,
+            bucket.objects,
             history.policy,
             recorders_hidden=history.has("recorders_hidden"),
         )
         self._livekit.started, self._livekit.stopping = self._truth.check_start, self._truth.check_stop
         self._journal.failing = self._truth.check_verdict
         self._journal.completing = self._truth.check_file
+        self._journal.naming = self._truth.named
         self._functions = Functions(
             gate,
             self._livekit,
@@ -137,6 +144,8 @@ class Simulation:
                 self._outside.strike(step)
             case plan.Foreign():
                 self._outside.start_foreign(step)
+            case plan.Litter():
+                self._outside.litter(step)
             case plan.Trouble():
                 fault = self._by_name[step.fault]
                 fault.chance(step.probability)

@@ -12,17 +12,18 @@ from recorder.domain.recording import PREFIX, FailureCode, Status
 from simulator.journal import require
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from livekit_standin.records import Egress
     from livekit_standin.world import World
-    from recorder.domain.recording import Recording
+    from recorder.domain.recording import Recording, StoredFile
     from recorder.domain.schedule import Policy
     from simulator.livekit import Own, SimulatedLiveKit
 
 _RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
 _SWEEPS: Final = 2
+_TOLERANCE_SECONDS: Final = 0.2
 _BY_WITNESS: Final = {
     FailureCode.START_TIMEOUT,
     FailureCode.STOP_TIMEOUT,
@@ -40,14 +41,14 @@ _SLACK: Final = timedelta(minutes=3)
 
 
 class Truth:
-    """What is so, whatever anybody's record says. `objects` are the keys in the bucket."""
+    """What is so, whatever anybody's record says. `objects` are those in the bucket, by key."""
 
     def __init__(
         self,
         world: World,
         livekit: SimulatedLiveKit,
         rows: Mapping[UUID, Recording],
-        objects: Collection[str],
+        objects: Mapping[str, StoredFile],
         policy: Policy,
         *,
         recorders_hidden: bool,
@@ -57,6 +58,9 @@ class Truth:
         self.foreign: dict[str, str] = {}
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
+        self.litter: set[str] = set()
+        """What lies beside the files of recordings, or empty in their place."""
+        self._named: set[str] = set()
         self._world = world
         self._livekit = livekit
         self._rows = rows
@@ -116,10 +120,20 @@ class Truth:
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
 
+    def folders(self) -> list[str]:
+        """Give the folders of the recordings that nobody has deleted."""
+        return [row.prefix for row in self._rows.values() if row.deleted_at is None]
+
+    def named(self, row: Recording) -> None:
+        """Note that the product knows where the file of a recording lies."""
+        self._named.add(row.storage_key or "")
+
     def check_file(self, completed: Recording) -> None:
         """What is completed has a file."""
         there = completed.deleted_at is not None or (
-            completed.downloadable and completed.storage_key in self._objects
+            completed.downloadable
+            and completed.storage_key in self._objects
+            and completed.storage_key not in self.litter
         )
         require(
             holds=there or completed.egress_id in self.backed_up,
@@ -170,12 +184,14 @@ class Truth:
             if problem:
                 return f"{problem}: {row}"
         for key in self._objects:
-            if key not in self.foreign_objects and not self._owned_object(key):
+            if key not in self.foreign_objects and not self._owned_object(key) and self._can_be_known(key):
                 return f"3: {key} belongs to no recording"
         return None
 
     def _unsettled_row(self, row: Recording, now: datetime) -> str | None:
-        missing = row.downloadable and row.storage_key not in self._objects
+        missing = row.downloadable and (
+            row.storage_key not in self._objects or row.storage_key in self.litter
+        )
         lacking = row.status is Status.COMPLETED and not row.downloadable
         problems = {
             "1: live although every egress has ended": row.live,
@@ -183,14 +199,30 @@ class Truth:
             "3: expired and still there": row.deleted_at is None and row.expired(now),
             "the file that it names is not there": row.deleted_at is None and missing,
             "completed without a file": lacking and row.egress_id not in self.backed_up,
+            "its duration is not its file's": row.deleted_at is None and self._lasts_otherwise(row),
             "2: due and not handled": row.due_at is not None and row.due_at <= now - _SLACK,
         }
         return next((problem for problem, there in problems.items() if there), None)
 
+    def _lasts_otherwise(self, row: Recording) -> bool:
+        file = self._objects.get(row.storage_key or "")
+        if not row.downloadable or file is None or file.duration is None:
+            return False
+        own = self._livekit.ours.get(row.egress_id or "")
+        # Of two egress that write one file, the row may tell of the other.
+        doubled = own is None or own.doubled
+        return not doubled and abs((row.duration or 0.0) - file.duration) > _TOLERANCE_SECONDS
+
+    def _can_be_known(self, key: str) -> bool:
+        """Whether the product was ever told of this key: where a worker adds a prefix, only LiveKit can tell."""
+        return key.startswith(PREFIX) or key in self._named
+
     def _owned_object(self, key: str) -> bool:
-        row = self._rows.get(UUID(key.removeprefix(PREFIX).partition("/")[0]))
+        row = self._rows.get(UUID(key.partition(PREFIX)[2].partition("/")[0]))
         if row is None or row.deleted_at is not None:
             return False
+        if key in self.litter:
+            return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
         return (row.storage_key == key and row.downloadable) or row.egress_id in self.backed_up
 

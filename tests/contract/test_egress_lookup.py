@@ -11,14 +11,15 @@ import pytest
 from google.protobuf import json_format
 from livekit.protocol import egress as protocol
 
-from recorder.domain.egress import EgressStatus
+from recorder.domain.egress import EgressSnapshot, EgressStatus
+from recorder.domain.outputs import TakeId, owner_of
 from recorder.errors import EgressNotFoundError, EgressUnansweredError
 from recorder.livekit.client import connect
 from recorder.livekit.egress import LiveKitEgress
 from recorder.livekit.info import info_in, infos_in, snapshot_of
 from recorder.livekit.lookup import EgressLookup
 from recorder.settings import StorageSettings
-from tests.livekit.recorded import FOLDER, load
+from tests.livekit.recorded import CASES, load
 from tests.support.livekit import API_KEY, API_SECRET
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 STORAGE: Final = StorageSettings("recordings", "test")
 RECORDING: Final = UUID(int=7)
-CASES: Final = sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != "python_client_errors")
 
 
 def record_of(livekit: LiveKit, *, secret: str = API_SECRET, url: str | None = None) -> EgressLookup:
@@ -92,9 +92,31 @@ UPLOAD: Final = protocol.S3Upload(bucket=STORAGE.bucket, metadata={"deployment":
 PATH: Final = f"recordings/{RECORDING}/recording.mp4"
 FILE: Final = protocol.EncodedFileOutput(filepath=PATH, s3=UPLOAD)
 ELSEWHERE: Final = protocol.EncodedFileOutput(filepath="elsewhere", s3=UPLOAD)
+SEGMENTS: Final = protocol.SegmentedFileOutput(filename_prefix=f"segments/{RECORDING}/1/segment", s3=UPLOAD)
+IMAGES: Final = protocol.ImageOutput(filename_prefix=f"recordings/{RECORDING}/thumbnails/image", s3=UPLOAD)
 OUTPUT: Final = protocol.Output(file=protocol.FileOutput(filepath=PATH))
 S3: Final = protocol.StorageConfig(s3=UPLOAD)
 OURS: Final = {
+    "segments_only": protocol.EgressInfo(
+        room_composite=protocol.RoomCompositeEgressRequest(segment_outputs=[SEGMENTS])
+    ),
+    "segments_of_an_old_server": protocol.EgressInfo(web=protocol.WebEgressRequest(segments=SEGMENTS)),
+    "images_only": protocol.EgressInfo(
+        track_composite=protocol.TrackCompositeEgressRequest(image_outputs=[IMAGES])
+    ),
+    "images_of_a_participant": protocol.EgressInfo(
+        participant=protocol.ParticipantEgressRequest(file_outputs=[ELSEWHERE], image_outputs=[IMAGES])
+    ),
+    "version_2_segments": protocol.EgressInfo(
+        egress=protocol.StartEgressRequest(
+            outputs=[
+                protocol.Output(
+                    segments=protocol.SegmentedFileOutput(filename_prefix=f"segments/{RECORDING}/1/segment")
+                )
+            ],
+            storage=protocol.StorageConfig(s3=UPLOAD),
+        )
+    ),
     "room_composite": protocol.EgressInfo(
         room_composite=protocol.RoomCompositeEgressRequest(file_outputs=[ELSEWHERE, FILE])
     ),
@@ -130,6 +152,31 @@ def test_whatever_kind_of_egress_writes_into_a_recordings_folder_is_ours(kind: s
         assert snapshot_of(info_in(message), STORAGE).recording_id == RECORDING
 
 
+PATHS: Final = {
+    f"recordings/{RECORDING}/recording.mp4": TakeId(RECORDING, 1),
+    f"recordings/{RECORDING}/1/recording.mp4": TakeId(RECORDING, 1),
+    f"recordings/{RECORDING}/17/recording": TakeId(RECORDING, 17),
+    f"recordings/{RECORDING}/17/hls/segment": TakeId(RECORDING, 17),
+    f"recordings/{RECORDING}/thumbnails/image": TakeId(RECORDING, 1),
+    f"segments/{RECORDING}/100/segment": TakeId(RECORDING, 100),
+    f"segments/{RECORDING}/segment": TakeId(RECORDING, 1),
+    f"recordings/{RECORDING}/0/recording.mp4": TakeId(RECORDING, 1),
+    f"recordings/{RECORDING}": None,
+    f"recordings/{RECORDING}/": None,
+    f"recordings/{RECORDING}/../{UUID(int=8)}/recording.mp4": None,
+    f"recordings/{RECORDING}/2/../../x": None,
+    f"recordings/{RECORDING}x/recording.mp4": None,
+    f"elsewhere/{RECORDING}/recording.mp4": None,
+    f"/recordings/{RECORDING}/recording.mp4": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_path_says_which_take_of_which_recording_it_is(path: str) -> None:
+    assert owner_of(path) == PATHS[path]
+
+
 @pytest.mark.parametrize("kind", OURS)
 @pytest.mark.parametrize(
     "other", [StorageSettings("recordings", "other"), StorageSettings("other", "test")], ids=str
@@ -138,6 +185,62 @@ def test_of_no_kind_is_anothers_ours(kind: str, other: StorageSettings) -> None:
     info = OURS[kind]
     assert snapshot_of(info, other).recording_id is None
     assert snapshot_of(info_in(json_format.MessageToDict(info)), other).recording_id is None
+
+
+def reports(case: str, status: str) -> list[EgressSnapshot]:
+    infos = [info_in(message) for message in recorded_infos(case)]
+    return [each for info in infos if (each := snapshot_of(info, STORAGE)).status == status]
+
+
+def test_results_of_every_output_are_read() -> None:
+    *_, report = reports("file_and_segments_and_images_and_stream", "EGRESS_COMPLETE")
+    assert (report.end_reason, report.ended_badly) == ("stopped", False)
+    [file], [segments], [images] = report.files, report.segments, report.thumbnails
+    assert (file.name, file.size) == ("all/file.mp4", 2705198)
+    assert file.duration == pytest.approx(28.42)
+    assert file.location == "https://127.0.0.1:5555/captures/all/file.mp4"
+    # The capture's bucket is none of ours: where the file lies, only a bucket can say.
+    assert file.keys == ("all/file.mp4",)
+    assert (segments.playlist, segments.size, segments.count) == ("all/hls/index.m3u8", 3115724, 8)
+    assert (images.path, images.count) == ("all/img/i", 7)
+    assert {(stream.url, stream.status) for stream in report.streams} == {
+        ("rtmp://127.0.0.1:19351/…", "FAILED"),
+        ("rtmp://127.0.0.1:19352/…", "FINISHED"),
+        ("rtmp://127.0.0.1:19359/…", "FAILED"),
+    }
+
+
+def test_numbers_of_an_egress_that_ended_in_mid_upload_are_not_believed() -> None:
+    report, *_ = reports("segments_and_s3_outage", "EGRESS_FAILED")
+    assert report.failure_reason == "the file could not be uploaded to the storage"
+    assert "127.0.0.1" not in report.failure_reason
+    [file], [segments] = report.files, report.segments
+    assert (file.size, file.duration, file.location, file.stored) == (None, None, None, False)
+    assert (segments.duration, segments.count > 0) == (None, True)
+
+
+def test_recorded_options_of_workers_say_where_the_file_lies() -> None:
+    prefixed, presigned = [
+        snapshot_of(info_in(message), STORAGE) for message in recorded_infos("worker_storage_options")
+    ]
+    [file] = prefixed.files
+    assert file.keys == (f"pre/{file.name}", file.name)
+    [file] = presigned.files
+    assert file.keys == (file.name,)
+    assert file.location == f"http://127.0.0.1:19300/recordings/{file.name}"
+
+
+def test_recorded_backup_lies_in_no_bucket_of_ours() -> None:
+    *_, report = reports("backup_storage", "EGRESS_COMPLETE")
+    [file] = report.files
+    assert report.backup_storage_used
+    assert (file.keys, file.size, file.stored) == ((), 83993, True)
+    assert str(file.location).startswith("https://127.0.0.1:5555/backupbucket/recordings/")
+
+
+def test_end_by_the_worker_itself_is_read() -> None:
+    *_, report = reports("worker_cpu_exhausted", "EGRESS_COMPLETE")
+    assert (report.end_reason, report.ended_badly, report.has_file) == ("cpu_exhausted", True, True)
 
 
 def test_recorded_lists_are_read(livekit: LiveKit) -> None:
@@ -155,7 +258,7 @@ def recorded_infos(case: str) -> list[dict[str, object]]:
     for step in load(case).steps:
         for text in (step.response_body, step.body):
             try:
-                value: object = json.loads(text)
+                value: object = json.loads(text.removesuffix(" (trimmed)"))
             except ValueError:
                 continue
             if isinstance(value, dict):

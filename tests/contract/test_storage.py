@@ -6,7 +6,7 @@ import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.request import urlopen
 
@@ -20,12 +20,13 @@ from recorder.errors import StorageUnavailableError
 from recorder.outbound import all_within
 from recorder.settings import AwsSettings
 from recorder.telemetry import cause_of
+from recorder.usecases.ports import Media
 from simulator.memory import MemoryStorage
 from tests.support.outside import LOOPBACK, before, listening, trickling
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from mypy_boto3_s3 import S3Client
@@ -132,6 +133,37 @@ def test_finds_the_media_file_beside_a_manifest(bucket: Bucket) -> None:
     assert file.modified_at.tzinfo is not None
 
 
+def test_finds_the_file_that_livekit_named_before_the_one_that_was_asked_for(bucket: Bucket) -> None:
+    wanted = recording()
+    named = replace(wanted, storage_key=f"pre/{wanted.prefix}recording.mp4")
+    bucket.put(f"{wanted.prefix}recording.mp4", 3)
+    bucket.put(f"pre/{wanted.prefix}recording.mp4", 5)
+    for known, size in ((wanted, 3), (named, 5)):
+        file = bucket.storage.find(known)
+        assert file is not None
+        assert file.size == size
+    bucket.storage.delete(named)
+    assert not bucket.held()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "poster.jpg", "EG_1.json", "recording.mp4.part", "hls/recording.mp4", "recording.txt"]
+)
+def test_finds_nothing_but_the_file(bucket: Bucket, name: str) -> None:
+    wanted = recording()
+    bucket.put(f"{wanted.prefix}{name}", 2)
+    bucket.put(f"{wanted.prefix}recording.mp4", 0)
+    assert bucket.storage.find(wanted) is None
+
+
+def test_inspects_what_is_there(bucket: Bucket) -> None:
+    bucket.put("a b/recording.bin", 70_000)
+    bucket.put("empty.mp4", 0)
+    assert bucket.storage.inspect("a b/recording.bin") == Media(None)
+    assert bucket.storage.inspect("empty.mp4") is None
+    assert bucket.storage.inspect("missing.mp4") is None
+
+
 def test_finds_nothing_of_another_recording(bucket: Bucket) -> None:
     bucket.put(f"{recording().prefix}recording.mp4", 1)
     assert bucket.storage.find(recording()) is None
@@ -176,11 +208,16 @@ def test_a_link_opens_the_file_under_its_name(bucket: Bucket) -> None:
         )
 
 
-@pytest.mark.parametrize("step", ["find", "delete"])
+@pytest.mark.parametrize("step", ["find", "delete", "inspect"])
 def test_says_when_the_bucket_does_not_answer(step: str) -> None:
     storage = S3Storage("contract", settings("http://127.0.0.1:9", "any", "any"))
+    steps: dict[str, Callable[[], object]] = {
+        "find": lambda: storage.find(recording()),
+        "delete": lambda: storage.delete(recording()),
+        "inspect": lambda: storage.inspect("a.mp4"),
+    }
     with pytest.raises(StorageUnavailableError):
-        storage.find(recording()) if step == "find" else storage.delete(recording())
+        steps[step]()
 
 
 STRANGE_NAMES: Final = ("a b.mp4", "a+b.mp4", "a%20b.mp4", "ä&<>'\"☃.mp4", "x/../y.mp4", "a?b#c.mp4")
@@ -196,10 +233,11 @@ def test_deletes_objects_of_any_name(bucket: Bucket) -> None:
 
 def test_finds_an_object_of_a_strange_name(bucket: Bucket) -> None:
     wanted = recording()
-    bucket.put(f"{wanted.prefix}a b+c%20☃.mp4", 1)
-    file = bucket.storage.find(wanted)
+    key = f"{wanted.prefix}a b+c%20☃.mp4"
+    bucket.put(key, 1)
+    file = bucket.storage.find(replace(wanted, storage_key=key))
     assert file is not None
-    assert file.key == f"{wanted.prefix}a b+c%20☃.mp4"
+    assert file.key == key
 
 
 @pytest.mark.parametrize("bucket", ["ministack"], indirect=True)

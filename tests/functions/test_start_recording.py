@@ -190,3 +190,18 @@ def test_deployments_longest_recording_bounds_what_a_request_asks_for(
     started = alice.start(roomName="demo", maxDuration=600)
 
     assert alice.get(started["recordingId"]).recording["maxDuration"] == 60
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_livekit_that_refuses_the_connection_has_started_nothing(
+    deployment: Deployment, alice: User, scheme: str
+) -> None:
+    key = {"idempotency-key": "a wish"}
+    deployment.configure(LIVEKIT_URL=f"{scheme}://127.0.0.1:9")
+
+    refused = alice.start(roomName="demo", headers=key)
+
+    assert (refused.status, refused["code"]) == (503, "egress_unavailable")
+    assert "Retry-After" in refused.headers
+    deployment.configure(LIVEKIT_URL=deployment.livekit.url)
+    assert alice.start(roomName="demo", headers=key).status == 201

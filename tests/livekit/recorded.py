@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, JsonValue
 
 FOLDER = Path(__file__).parent / "captures"
+CASES = sorted(file.stem for file in FOLDER.glob("*.json") if file.stem != "python_client_errors")
 KEY = "devkey"
 SECRET = "throwaway-dev-secret-of-forty-characters"
 
@@ -21,11 +22,11 @@ class StoredObject(BaseModel):
 
 
 def _spread(stored: JsonValue) -> JsonValue:
-    """Read the short form of an object: its key and its size."""
+    """Read the short form of an object: its key and its size, or a sentence about several."""
     if not isinstance(stored, str):
         return stored
     key, _, size = stored.rpartition(" ")
-    return {"key": key, "size": size}
+    return {"key": key, "size": size} if size.isdigit() else {"key": stored}
 
 
 def _whole(request: JsonValue) -> JsonValue:

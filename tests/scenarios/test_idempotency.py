@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+
+from recorder.contract.requests import StartRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +115,40 @@ def test_key_of_a_deleted_recording_is_free(deployment: Deployment, alice: User)
     again = _start(alice)
     assert again.status == 201
     assert again["recordingId"] != first["recordingId"]
+
+
+# As release 1.0 made it of {"roomName": "demo"}: of all fields that it had.
+_FINGERPRINT_OF_1_0 = hashlib.sha256(
+    b'{"room_name":"demo","layout":"grid","resolution":"1080p","codec":"h264","audio_codec":"aac",'
+    b'"audio_bitrate":null,"video_bitrate":null,"track_based":false,"track_sid":null,"max_duration":null}'
+).hexdigest()
+
+
+def test_t59_key_that_the_release_before_took_is_answered_again(deployment: Deployment, alice: User) -> None:
+    first = _start(alice)
+    deployment.execute("update recordings set idempotency_fingerprint = :old", old=_FINGERPRINT_OF_1_0)
+
+    assert _start(alice).json == first.json
+    other = alice.start(headers=KEY, roomName="demo", layout="speaker")
+    assert (other.status, other["code"]) == (422, "idempotency_mismatch")
+
+
+class _LaterRequest(StartRequest):
+    """A start request of a later release, which has one more optional field, and another default."""
+
+    resolution: Literal["1080p", "720p", "480p"] = "720p"
+    title: str | None = None
+
+
+def test_t59_fields_that_are_added_later_change_no_key() -> None:
+    body: dict[str, object] = {"roomName": "demo", "maxDuration": 60}
+    now, later = StartRequest.model_validate(body), _LaterRequest.model_validate(body)
+    assert later.fingerprint == now.fingerprint
+    assert _LaterRequest.model_validate(dict(reversed(body.items()))).fingerprint == now.fingerprint
+
+    titled = _LaterRequest.model_validate(body | {"title": "a"})
+    assert titled.fingerprint != now.fingerprint
+    assert titled.fingerprint_of_1_0 is None
 
 
 def test_without_a_key_each_request_is_a_wish_of_its_own(deployment: Deployment, alice: User) -> None:

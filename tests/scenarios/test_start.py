@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from livekit_standin.faults import Faults
     from livekit_standin.twirp import TwirpError
     from recorder.domain.egress import EgressSnapshot
-    from recorder.domain.recording import Recording
     from recorder.usecases.ports import Egress
     from tests.support.clock import VirtualLoops
     from tests.support.deployment import Deployment, User
@@ -141,7 +140,7 @@ def test_t04_answer_that_says_nothing_about_the_egress_is_no_failure(
 class _Killed:
     """The process ends where it would have called LiveKit."""
 
-    def start(self, _recording: Recording, _webhook_url: str | None) -> EgressSnapshot:
+    def start(self, *_: object) -> EgressSnapshot:
         raise SystemExit
 
 

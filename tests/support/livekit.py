@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
-from livekit.protocol.egress import RoomCompositeEgressRequest, StopEgressRequest
+from livekit.protocol.egress import ListEgressRequest, RoomCompositeEgressRequest, StopEgressRequest
 from livekit.protocol.room import ListParticipantsRequest, ListParticipantsResponse
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -121,8 +121,8 @@ class LiveKitServer:
 class LiveKit:
     """One LiveKit with its workers, its world and its clock.
 
-    All of it happens in the server's thread. `file_size` is what workers report instead of the few bytes that they
-    store.
+    All of it happens in the server's thread. `media` is what workers store as a file, and `file_size` what they report
+    of it instead of its length.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class LiveKit:
         self.url = server.url
         self.world = ObservedWorld(self.clock, timing, webhooks)
         self.api = Api(self.world, self, API_KEY, API_SECRET)
+        self.media = MEDIA
         self.file_size: int | None = None
         self.deliveries: list[tuple[Webhook, int | None]] = []
         self._s3 = s3
@@ -263,7 +264,7 @@ class LiveKit:
         error = await asyncio.to_thread(self._store, effect)
         if error is None:
             content = effect.object.content
-            size = len(content) if isinstance(content, bytes) else self.file_size or len(MEDIA)
+            size = len(content) if isinstance(content, bytes) else self.file_size or len(self.media)
             self.world.uploaded(effect.id, size)
         else:
             self.world.upload_failed(effect.id, 400, error)
@@ -272,7 +273,7 @@ class LiveKit:
         if upload.s3 is None or upload.backup:
             return None
         made = upload.object
-        body = made.content if isinstance(made.content, bytes) else MEDIA
+        body = made.content if isinstance(made.content, bytes) else self.media
         try:
             self._s3.put_object(
                 Bucket=upload.s3.bucket, Key=upload.key, Body=body, ContentType=made.content_type
@@ -286,7 +287,7 @@ class ObservedWorld(World):
     """Keeps the calls.
 
     `refuse_after_effect` is what the next start is answered although it has its effect, `update_stream` what calls of
-    handlers are answered instead.
+    handlers are answered instead, `later_pages` the answer that stands for every page of a list but the first.
     """
 
     def __init__(self, clock: VirtualClock, timing: Timing, webhooks: Sequence[str]) -> None:
@@ -297,12 +298,15 @@ class ObservedWorld(World):
         self.requests: list[Message] = []
         self.refuse_after_effect: TwirpError | None = None
         self.update_stream: Answer | None = None
+        self.later_pages: Answer | None = None
 
     def call(self, service: str, method: str, request: Message) -> Answer:
         self.calls.append(f"{service}.{method}")
         self.requests.append(request)
         if method == "UpdateStream" and self.update_stream is not None:
             return self.update_stream
+        if isinstance(request, ListEgressRequest) and request.page_token.token and self.later_pages:
+            return self.later_pages
         answer = super().call(service, method, request)
         if method.startswith("Start") and self.refuse_after_effect is not None:
             answer, self.refuse_after_effect = replace(answer, outcome=self.refuse_after_effect), None

@@ -136,6 +136,8 @@ def _element(data: bytes, at: int) -> tuple[int, int, int]:
     size_at = at + id_length
     size_length = 9 - data[size_at].bit_length()
     content = size_at + size_length
+    if content > len(data) or size_length > 8:  # noqa: PLR2004 - the longest number of EBML
+        raise IndexError
     first = data[size_at] & ((1 << (8 - size_length)) - 1)
     size = int.from_bytes(bytes([first]) + data[size_at + 1 : content])
     return int.from_bytes(data[at:size_at]), size, content

@@ -119,6 +119,9 @@ def apply_snapshot(
         changed = _with_status(changed, snapshot, observed, now)
         if observed in FINAL and _needs_look(changed, snapshot):
             changed = replace(changed, late_upload_until=now + policy.upload_grace)
+    elif changed.downloadable and not recording.downloadable:
+        if _needs_look(changed, snapshot):
+            changed = replace(changed, late_upload_until=now + policy.upload_grace)
     elif (
         observed in RUNNING
         and recording.failure_code in OWN_VERDICTS
@@ -167,6 +170,9 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
         # Completed from S3 alone: duration and URL are filled in once LiveKit reports them.
         if final and file.key == recording.storage_key and recording.file_url is None:
             return replace(recording, duration=recording.duration or file.duration, file_url=file.location)
+        return recording
+    if recording.status is Status.COMPLETED:
+        # Its file lies elsewhere, and the bucket has said so, or LiveKit.
         return recording
     if final and snapshot.has_file:
         return replace(

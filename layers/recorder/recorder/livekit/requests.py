@@ -192,12 +192,10 @@ def _file(output: File, s3: protocol.S3Upload) -> protocol.EncodedFileOutput:
 
 def _segments(output: Segments, s3: protocol.S3Upload) -> protocol.SegmentedFileOutput:
     return protocol.SegmentedFileOutput(
-        protocol=protocol.SegmentedFileProtocol.HLS_PROTOCOL,
         filename_prefix=output.prefix,
         playlist_name=output.playlist,
         live_playlist_name=output.live_playlist,
         segment_duration=output.seconds,
-        filename_suffix=protocol.SegmentedFileSuffix.INDEX,
         disable_manifest=True,
         s3=s3,
     )
@@ -213,7 +211,6 @@ def _images(output: Thumbnails, s3: protocol.S3Upload) -> protocol.ImageOutput:
         filename_suffix=suffixes.IMAGE_SUFFIX_NONE_OVERWRITE
         if output.only_latest
         else suffixes.IMAGE_SUFFIX_INDEX,
-        image_codec=models.ImageCodec.IC_JPEG,
         disable_manifest=True,
         s3=s3,
     )

@@ -111,7 +111,8 @@ class Ledger:
     def take_in(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Do what `apply` does, once the bucket was asked about a file that LiveKit has just stored."""
         own = recording.egress_id in {None, snapshot.egress_id}
-        if own and recording.live and recording.deleted_at is None and snapshot.ended:
+        settled = recording.status is Status.COMPLETED or recording.downloadable
+        if own and not settled and recording.deleted_at is None and snapshot.ended:
             snapshot = self._inspected(recording, snapshot)
         return self.apply(recording, snapshot)
 
