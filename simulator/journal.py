@@ -87,16 +87,21 @@ class Journal:
             self._owe(known, after)
         return written
 
-    def remove(self, recording: Recording) -> bool:
-        removed = self._target.remove(recording)
+    def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
+        removed = self._target.remove(recording, last=last)
         if removed:
-            del self.rows[recording.id]
+            known = self.rows.pop(recording.id)
+            if last is not None:
+                self.failing(last)
+                self._owe(known, last)
         return removed
 
     def _owe(self, before: Recording | None, after: Recording) -> None:
         owed = self.owed.setdefault(after.id, [])
-        if after.deleted_at is not None:
-            if before is not None and before.deleted_at is None:
+        if before is not None and before.deleted_at is not None:
+            return
+        if after.deleted_at is not None and not after.refused:
+            if before is not None:
                 owed.append(EventType.DELETED)
         elif before is None or before.status is not after.status:
             owed.append(_KINDS[Status(after.status)])

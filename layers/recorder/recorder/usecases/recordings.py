@@ -318,7 +318,7 @@ def _replay(recording: Recording, existing: Recording) -> Started:
     if existing.idempotency_fingerprint != recording.idempotency_fingerprint:
         raise IdempotencyMismatchError
     for refusal, code in _REFUSALS.items():
-        if existing.failure_code == code and existing.egress_id is None:
+        if existing.failure_code == code:
             raise refusal(existing.failure_reason)
     return Started(recording_id=existing.id, egress_id=existing.egress_id)
 
