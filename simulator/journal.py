@@ -44,6 +44,8 @@ class Journal:
         self.owed: dict[UUID, list[EventType]] = {}
         self.expired: set[UUID] = set()
         """Those that were deleted because their retention was over."""
+        self.refused: set[UUID] = set()
+        """Starts that LiveKit refused: they are no recordings, also to a retry that was answered before."""
         self.failing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that fails."""
         self.completing: Callable[[Recording], None] = lambda _: None
@@ -83,6 +85,8 @@ class Journal:
                 self.completing(after)
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
+            if after.refused:
+                self.refused.add(after.id)
             self.rows[after.id] = after
             self._owe(known, after)
         return written
@@ -92,6 +96,7 @@ class Journal:
         if removed:
             known = self.rows.pop(recording.id)
             if last is not None:
+                self.refused.add(last.id)
                 self.failing(last)
                 self._owe(known, last)
         return removed
@@ -189,10 +194,10 @@ class Observer:
         if recording.status in FINAL and known.final is None:
             known.final, known.final_since = recording.status, self.begin()
 
-    def missed(self, recording_id: UUID, *, expired: bool) -> None:
+    def missed(self, recording_id: UUID, *, gone: bool) -> None:
         """Check a 404 about a recording that its user knows."""
         require(
-            holds=expired or self.known[recording_id].deleting,
+            holds=gone or self.known[recording_id].deleting,
             otherwise=f"4: {recording_id} vanished and nobody deleted it",
         )
 

@@ -373,6 +373,7 @@ def test_t54_egress_of_a_start_that_livekit_said_to_refuse_is_stopped(
     [egress_id] = deployment.livekit.world.unended()
 
     deployment.sweeps(2)
+    deployment.advance(5)
 
     assert egress_id not in deployment.livekit.world.unended()
     assert alice.list().recordings == []
