@@ -29,11 +29,11 @@ begin
             return null;
         end if;
         -- Only a start that was refused goes without having been deleted: its last change is its end.
-        insert into observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
+        insert into public.observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
         values (old.id, old.status, 'failed', true, false, true, old.target);
         return null;
     end if;
-    insert into observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
+    insert into public.observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
     values (new.id, case when tg_op = 'UPDATE' then old.status end, new.status, new.deleted_at is not null,
             tg_op = 'UPDATE' and old.deleted_at is not null,
             new.egress_id is null and new.failure_code in

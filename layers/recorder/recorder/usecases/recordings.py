@@ -6,6 +6,7 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from recorder.domain import lifecycle, schedule
 from recorder.domain.recording import FailureCode, Recording, Status, StopReason
 from recorder.domain.sources import Source
 from recorder.errors import (
+    DatabaseBusyError,
     DatabaseUnavailableError,
     EgressEndedError,
     EgressMisconfiguredError,
@@ -274,8 +276,9 @@ class RecordingService:
             return recording
         found = self._find(recording)
         if found.version == recording.version:
-            # Whoever polls must not make LiveKit be asked at every poll.
-            self._adapters.repository.refreshed(recording.id, now)
+            # Polls must not make LiveKit be asked each time. A Postgres that only reads does not keep back the answer.
+            with suppress(DatabaseBusyError):
+                self._adapters.repository.refreshed(recording.id, now)
         return found
 
     def _stop_egress(self, recording: Recording) -> Recording:
