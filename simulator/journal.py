@@ -44,6 +44,8 @@ class Journal:
         self.owed: dict[UUID, list[EventType]] = {}
         self.expired: set[UUID] = set()
         """Those that were deleted because their retention was over."""
+        self.refused: set[UUID] = set()
+        """Starts that LiveKit refused: they are no recordings, also to a retry that was answered before."""
         self.failing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that fails."""
         self.completing: Callable[[Recording], None] = lambda _: None
@@ -91,20 +93,28 @@ class Journal:
                 self.naming(after)
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
+            if after.refused:
+                self.refused.add(after.id)
             self.rows[after.id] = after
             self._owe(known, after)
         return written
 
-    def remove(self, recording: Recording) -> bool:
-        removed = self._target.remove(recording)
+    def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
+        removed = self._target.remove(recording, last=last)
         if removed:
-            del self.rows[recording.id]
+            known = self.rows.pop(recording.id)
+            if last is not None:
+                self.refused.add(last.id)
+                self.failing(last)
+                self._owe(known, last)
         return removed
 
     def _owe(self, before: Recording | None, after: Recording) -> None:
         owed = self.owed.setdefault(after.id, [])
-        if after.deleted_at is not None:
-            if before is not None and before.deleted_at is None:
+        if before is not None and before.deleted_at is not None:
+            return
+        if after.deleted_at is not None and not after.refused:
+            if before is not None:
                 owed.append(EventType.DELETED)
         elif before is None or before.status is not after.status:
             owed.append(_KINDS[Status(after.status)])
@@ -192,10 +202,10 @@ class Observer:
         if recording.status in FINAL and known.final is None:
             known.final, known.final_since = recording.status, self.begin()
 
-    def missed(self, recording_id: UUID, *, expired: bool) -> None:
+    def missed(self, recording_id: UUID, *, gone: bool) -> None:
         """Check a 404 about a recording that its user knows."""
         require(
-            holds=expired or self.known[recording_id].deleting,
+            holds=gone or self.known[recording_id].deleting,
             otherwise=f"4: {recording_id} vanished and nobody deleted it",
         )
 

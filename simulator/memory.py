@@ -145,11 +145,12 @@ class MemoryRepository:
             if row is not None and row.attempts == 0 and not row.live:
                 self.rows[row.id] = replace(row, due_at=now)
 
-    def remove(self, recording: Recording) -> bool:
+    def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
         stored = self.rows.get(recording.id)
         if stored is None or stored.version != recording.version:
             return False
         del self.rows[recording.id]
+        self._emit(recording, last or recording)
         return True
 
     def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:

@@ -195,7 +195,9 @@ class Truth:
         lacking = row.status is Status.COMPLETED and not row.downloadable
         problems = {
             "1: live although every egress has ended": row.live,
-            "3: a tombstone is left": row.deleted_at is not None and not self._zombie(row),
+            "3: a tombstone is left": row.deleted_at is not None
+            and not row.refused
+            and not self._zombie(row),
             "3: expired and still there": row.deleted_at is None and row.expired(now),
             "the file that it names is not there": row.deleted_at is None and missing,
             "completed without a file": lacking and row.egress_id not in self.backed_up,

@@ -120,7 +120,8 @@ class Users:
         first = self._answers.setdefault((step.user, step.key), recording_id)
         if first != recording_id:
             row = self._journal.rows.get(first)
-            refused = row is not None and row.status is Status.FAILED and row.egress_id is None
+            unstarted = row is not None and row.status is Status.FAILED and row.egress_id is None
+            refused = unstarted or first in self._journal.refused
             gone = self._observer.known[first].deleting or first in self._journal.expired
             require(
                 holds=refused or gone or known.deleting,
@@ -146,7 +147,8 @@ class Users:
             try:
                 call(environment, recording_id, began)
             except errors.RecordingNotFoundError:
-                self._observer.missed(recording_id, expired=recording_id in self._journal.expired)
+                gone = recording_id in self._journal.expired | self._journal.refused
+                self._observer.missed(recording_id, gone=gone)
             except errors.RecordingGoneError:
                 require(
                     holds=self._policy.retention is not None,

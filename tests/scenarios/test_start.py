@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from livekit_standin.twirp import REDIS_DOWN, TIMED_OUT
+from livekit_standin.twirp import NO_WORKER, REDIS_DOWN, TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recorder.usecases.ports import Egress
     from tests.support.clock import VirtualLoops
     from tests.support.deployment import Deployment, User
+    from tests.support.logs import Logs
 
 START = "Egress.StartRoomCompositeEgress"
 
@@ -299,3 +300,79 @@ def test_t31_room_name_that_cannot_be_stored_safely_is_refused(
     assert refused.details == ["roomName"]
     assert deployment.livekit.calls == []
     assert deployment.rows("select id from recordings") == []
+
+
+REFUSED: dict[str, Callable[[Faults], None]] = {
+    "room_not_found": lambda _: None,
+    "egress_refused": lambda faults: faults.options_refused.always(),
+    "egress_unavailable": lambda faults: faults.no_worker.always(),
+}
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+@pytest.mark.parametrize("code", REFUSED)
+def test_t54_refused_start_is_no_recording(
+    deployment: Deployment, alice: User, logs: Logs, code: str, key: str | None
+) -> None:
+    room = "demo" if code != "room_not_found" else "nobody is here"
+    REFUSED[code](deployment.livekit.world.faults)
+    headers = {"idempotency-key": key} if key else {}
+
+    refused = alice.start(roomName=room, headers=headers)
+
+    assert refused["code"] == code
+    assert alice.list().recordings == []
+    assert alice.list("status=failed").recordings == []
+    # What may be otherwise next time leaves nothing, and what is refused for its own sake an answer for its key.
+    remembered = deployment.rows("select * from recordings")
+    assert len(remembered) == (1 if key and code == "egress_refused" else 0)
+    assert all(alice.get(str(row["id"])).status == 404 for row in remembered)
+    [line] = logs.of("START_REFUSED")
+    assert line["reason"] == code
+    assert [each["failure_code"] for each in logs.metrics("RecordingsFailed")] == [code]
+    # Who listens hears of the end.
+    deployment.sweep()
+    assert [each["type"] for each in deployment.events()] == ["RecordingStarted", "RecordingFailed"]
+
+
+def test_t54_answer_to_an_idempotency_key_goes_with_it(deployment: Deployment, alice: User) -> None:
+    deployment.livekit.world.faults.options_refused.next()
+    headers = {"idempotency-key": "key"}
+    first = alice.start(roomName="demo", headers=headers)
+    deployment.sweeps(1, minutes=23 * 60)
+    again = alice.start(roomName="demo", headers=headers)
+    assert (again.status, again["error"]) == (422, first["error"])
+    # The bucket need not be asked for what was never started.
+    objects = deployment.settings["AWS_ENDPOINT_URL"]
+    deployment.configure(AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+
+    deployment.sweeps(1, minutes=61)
+
+    deployment.configure(AWS_ENDPOINT_URL_S3=objects)
+    assert deployment.rows("select id from recordings") == []
+    assert alice.start(roomName="demo", headers=headers).status == 201
+
+
+def test_t54_many_refused_starts_leave_nothing(deployment: Deployment, alice: User) -> None:
+    for number in range(50):
+        headers = {"idempotency-key": f"key {number}"} if number % 2 else {}
+        assert alice.start(roomName=f"nobody is here {number}", headers=headers).status == 404
+    assert deployment.rows("select id from recordings") == []
+    deployment.sweep()
+    assert deployment.rows("select id from recording_events") == []
+
+
+def test_t54_egress_of_a_start_that_livekit_said_to_refuse_is_stopped(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.hold_webhooks(deployment.domain)
+    deployment.livekit.world.refuse_after_effect = NO_WORKER
+    assert alice.start(roomName="demo")["code"] == "egress_unavailable"
+    deployment.advance(10)
+    [egress_id] = deployment.livekit.world.unended()
+
+    deployment.sweeps(2)
+    deployment.advance(5)
+
+    assert egress_id not in deployment.livekit.world.unended()
+    assert alice.list().recordings == []

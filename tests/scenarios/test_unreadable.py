@@ -39,16 +39,9 @@ UNREADABLE: Final = {
 }
 
 
-def _behind_the_back(deployment: Deployment, statement: str, **parameters: object) -> None:
-    """Change rows unseen by the invariants, which hold for what this release does."""
-    deployment.execute("set session_replication_role = replica")
-    deployment.execute(statement, **parameters)
-    deployment.execute("reset session_replication_role")
-
-
 def _change(deployment: Deployment, recording_id: str, columns: str) -> None:
-    _behind_the_back(
-        deployment, f"update recordings set {columns} where id = cast(:id as uuid)", id=recording_id
+    deployment.execute_unseen(
+        f"update recordings set {columns} where id = cast(:id as uuid)", id=recording_id
     )
 
 
@@ -56,8 +49,7 @@ def _restore(deployment: Deployment, row: dict[str, object] | None) -> None:
     """Put a row back as it was, as the later release finds it, and have the sweep look at it."""
     assert row is not None
     columns = ", ".join(name for name in row if name != "id")
-    _behind_the_back(
-        deployment,
+    deployment.execute_unseen(
         f"""update recordings set ({columns}) = (
             select {columns} from json_populate_record(null::recordings, cast(:row as json)))
             where id = cast(:id as uuid)""",
@@ -147,8 +139,7 @@ def test_t47_recording_of_a_later_release_can_be_stopped_and_deleted(
     deployment.sweeps(2)
 
     # What is left of it the later release removes.
-    _behind_the_back(
-        deployment,
+    deployment.execute_unseen(
         """update recordings set source = 'room_composite', stop_reason = 'deleted', due_at = '2020-01-01',
            status = case when status in ('paused', 'resuming') then 'stopping' else status end""",
     )

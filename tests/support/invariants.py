@@ -20,16 +20,27 @@ ROUNDS: Final = 4
 INSTRUMENT: Final = """
 create table observed_change (
     position bigint generated always as identity, recording_id uuid, before text, after text, deleted boolean,
-    deleted_before boolean, target text
+    deleted_before boolean, refused boolean, target text
 );
 create function observe() returns trigger language plpgsql as $$
 begin
-    insert into observed_change (recording_id, before, after, deleted, deleted_before, target)
+    if tg_op = 'DELETE' then
+        if old.deleted_at is not null or current_setting('application_name') <> 'recorder' then
+            return null;
+        end if;
+        -- Only a start that was refused goes without having been deleted: its last change is its end.
+        insert into public.observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
+        values (old.id, old.status, 'failed', true, false, true, old.target);
+        return null;
+    end if;
+    insert into public.observed_change (recording_id, before, after, deleted, deleted_before, refused, target)
     values (new.id, case when tg_op = 'UPDATE' then old.status end, new.status, new.deleted_at is not null,
-            tg_op = 'UPDATE' and old.deleted_at is not null, new.target);
+            tg_op = 'UPDATE' and old.deleted_at is not null,
+            new.egress_id is null and new.failure_code in
+                ('room_not_found', 'egress_refused', 'egress_unavailable', 'egress_misconfigured'), new.target);
     return null;
 end $$;
-create trigger observe after insert or update on recordings for each row execute function observe();
+create trigger observe after insert or update or delete on recordings for each row execute function observe();
 """
 
 
@@ -101,8 +112,10 @@ def _what_is_deleted_goes(deployment: Deployment, rows: list[Row]) -> None:
     deployment.advance(3 * 3600)
     _let_sweeps_run(deployment, ROUNDS)
     dead = {each.id for each in deployment.livekit.world._records.unended() if not each.alive}
-    # As long as LiveKit has a dead egress on record, its tombstone stays.
-    left = deployment.rows("select id, egress_id from recordings where deleted_at is not null")
+    # As long as LiveKit has a dead egress on record, its tombstone stays; and as long as its key, a refused start.
+    left = deployment.rows(
+        "select id, egress_id from recordings where deleted_at is not null and idempotency_key is null"
+    )
     assert [row for row in left if row["egress_id"] not in dead] == [], "a tombstone is left"
     gone = {cast("str", row["id"]) for row in rows if row["deleted_at"] is not None}
     kept = [
@@ -149,7 +162,7 @@ def _every_change_is_told(deployment: Deployment) -> None:
         adopted_orphan = change["before"] is None and change["deleted"]
         if change["deleted_before"] or adopted_orphan:
             continue
-        if change["deleted"]:
+        if change["deleted"] and not change["refused"]:
             happened[change["recording_id"]].append(EventType.DELETED)
         elif change["before"] != change["after"]:
             happened[change["recording_id"]].append(EVENTS[Status(cast("str", change["after"]))])

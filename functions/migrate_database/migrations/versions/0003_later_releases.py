@@ -11,6 +11,12 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Starts that were refused are no recordings. What was stored of them goes, with the keys that remember them.
+REFUSED = """
+update public.recordings set deleted_at = now(), due_at = now()
+where status = 'failed' and egress_id is null and deleted_at is null
+  and failure_code in ('room_not_found', 'egress_refused', 'egress_unavailable', 'egress_misconfigured')"""
+
 # The new index is there before the old one goes, so that a target is held at any time. It takes the old name.
 TARGETS = (
     """create unique index recordings_live_target_new on public.recordings (target)
@@ -45,5 +51,5 @@ end $$"""
 
 def upgrade() -> None:
     """Build the index under a lock that lets reads through, then change the table."""
-    for statement in (*TARGETS, STATUSES, DEFAULTS, RECIPE_DEFAULTS):
+    for statement in (REFUSED, *TARGETS, STATUSES, DEFAULTS, RECIPE_DEFAULTS):
         op.execute(statement)

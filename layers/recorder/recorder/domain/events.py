@@ -51,10 +51,13 @@ class Event:
 def event_of(before: Recording | None, after: Recording) -> Event | None:
     """Return the event that this change emits, or None.
 
-    A deletion is the last event of a recording: what happens to its egress afterwards is nobody's news.
+    A deletion is the last event of a recording: what happens to its egress afterwards is nobody's news. A start that
+    was refused ends as a failure.
     """
-    if after.deleted_at is not None:
-        if before is None or before.deleted_at is not None:
+    if before is not None and before.deleted_at is not None:
+        return None
+    if after.deleted_at is not None and not after.refused:
+        if before is None:
             return None
         kind = EventType.DELETED
     elif isinstance(after.status, Unknown) or (before is not None and before.status == after.status):

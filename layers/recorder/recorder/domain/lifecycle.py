@@ -260,17 +260,19 @@ def mark_deleted(recording: Recording, now: datetime) -> Recording | None:
 def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) -> Recording | None:
     """End a recording whose Start was refused; one that got an egress all the same stays as it is.
 
-    A refusal that a second try may lift forgets the idempotency key, so that the second try is one.
+    It is no recording to its user, so it is deleted; with an idempotency key it remembers the answer. A refusal that a
+    second try may lift forgets the key, so that the second try is one.
     """
     if recording.egress_id is not None or not may_become(recording, Status.FAILED):
         return None
-    retriable = code in {FailureCode.EGRESS_UNAVAILABLE, FailureCode.EGRESS_MISCONFIGURED}
+    retriable = code is not FailureCode.EGRESS_REFUSED
     failed = replace(
         recording,
         status=Status.FAILED,
         failure_code=code,
         failure_reason=reason[:FAILURE_REASON_LENGTH],
         stopped_at=now,
+        deleted_at=recording.deleted_at or now,
         idempotency_key=None if retriable else recording.idempotency_key,
     )
     return next_version(recording, failed, now)

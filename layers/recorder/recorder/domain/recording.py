@@ -75,6 +75,17 @@ CLIENT_FAULTS: Final = frozenset(
 """Failures that users cause or can mend; every other one needs an operator's eye."""
 
 
+REFUSALS: Final = frozenset(
+    {
+        FailureCode.ROOM_NOT_FOUND,
+        FailureCode.EGRESS_REFUSED,
+        FailureCode.EGRESS_UNAVAILABLE,
+        FailureCode.EGRESS_MISCONFIGURED,
+    }
+)
+"""How LiveKit refuses a Start: nothing was started."""
+
+
 OWN_VERDICTS: Final = frozenset(FailureCode) - {
     FailureCode.EGRESS_FAILED,
     FailureCode.EGRESS_ABORTED,
@@ -173,6 +184,16 @@ class Recording:
     def known(self) -> bool:
         """Whether this release knows each value; a recording with an unknown one is left to a later release."""
         return not any(isinstance(each, Unknown) for each in (self.source, self.status, self.stop_reason))
+
+    @property
+    def refused(self) -> bool:
+        """Whether LiveKit refused the Start: this is no recording to its user, only an answer that is remembered."""
+        return self.egress_id is None and self.failure_code in REFUSALS
+
+    @property
+    def obsolete(self) -> bool:
+        """Whether the row is needed no more: nothing was started, and no idempotency key asks for the answer."""
+        return self.refused and self.idempotency_key is None
 
     @property
     def prefix(self) -> str:

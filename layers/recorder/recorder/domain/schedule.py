@@ -71,7 +71,8 @@ def _due_at(before: Recording | None, after: Recording, policy: Policy, now: dat
     if late is not None and before is not None and before.live:
         # It has just ended: what is on its way arrives soon or, but rarely, late.
         return min(now + policy.sweep_interval, max(late, now))
-    if _is_news(before, after) or (after.deleted_at is not None and late is None):
+    deleted = after.deleted_at is not None and not after.refused
+    if _is_news(before, after) or (deleted and late is None):
         return now
     reminders = [late] if after.deleted_at is not None else [late, after.expires_at]
     if after.idempotency_key is not None:
@@ -82,7 +83,9 @@ def _due_at(before: Recording | None, after: Recording, policy: Policy, now: dat
 def _is_news(before: Recording | None, after: Recording) -> bool:
     """Tell whether a final recording has become what nobody but the sweep may have acted upon."""
     deleted = after.deleted_at is not None and (before is None or before.deleted_at is None)
-    return deleted or (after.reported_after_failure and (before is None or not before.reported_after_failure))
+    return (deleted and not after.refused) or (
+        after.reported_after_failure and (before is None or not before.reported_after_failure)
+    )
 
 
 def max_duration_ends_at(recording: Recording) -> datetime | None:

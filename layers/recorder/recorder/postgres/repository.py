@@ -167,9 +167,11 @@ MAKE_DUE: Final = """
 update public.recordings set due_at = :now
 where id = any(cast(:ids as uuid[])) and attempts = 0 and status in ('completed', 'failed')"""
 
-REMOVE: Final = """
-with removed as (delete from public.recordings where id = :id and version = :version returning id)
-select count(*) from removed"""
+REMOVE: Final = f"""
+with written as (
+    delete from public.recordings where id = :id and version = :expected_version returning id
+), event as ({_EVENT})
+select count(*) from written"""
 
 LEASE_EVENTS: Final = """
 update public.recording_events set leased_until = :until
@@ -282,8 +284,12 @@ class Repository:
     def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         self._database.run(MAKE_DUE, ids=[str(each) for each in recording_ids], now=now)
 
-    def remove(self, recording: Recording) -> bool:
-        [[removed]] = self._database.run(REMOVE, id=recording.id, version=recording.version)
+    def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
+        after = last or recording
+        parameters = {"version": after.version} | self._event(recording, after)
+        [[removed]] = self._database.run(
+            REMOVE, id=recording.id, expected_version=recording.version, **parameters
+        )
         return bool(removed)
 
     def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from recorder.domain.verdict import Handler
 from recorder.errors import (
+    DatabaseBusyError,
     DatabaseUnavailableError,
     EgressNotAskedError,
     EgressUnansweredError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 1000
 """How many rows or egress are handled at a time."""
+_MOST_BUSY: Final = 2
 _RESERVE_SECONDS: Final = 12.0
 """What is kept for orphans and events, and for the one call that is on its way when time runs short."""
 
@@ -40,6 +42,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     ADOPTED = "adopted"
     COMPLETED = "completed"
+    DATABASE_BUSY = "database_busy"
     COMPLETED_FROM_FILE = "completed_from_file"
     DOUBTED = "doubted"
     LEFT_ALONE = "left_alone"
@@ -152,6 +155,11 @@ class Context:
             yield
         except RecordingContendedError:
             self.outcomes[Outcome.OVERTAKEN] += 1
+        except DatabaseBusyError:
+            # A lock that somebody holds concerns one row; where several meet it, the database is the trouble.
+            if self.outcomes[Outcome.DATABASE_BUSY] >= _MOST_BUSY:
+                raise
+            self.outcomes[Outcome.DATABASE_BUSY] += 1
         except DatabaseUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - it would end every sweep from now on

@@ -108,6 +108,9 @@ def _settle(
 def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Recording | None, Outcome]:
     """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
     now, storage = context.now, context.adapters.storage
+    if recording.refused:
+        # Nothing was started, so nothing was stored: what is left is the answer to an idempotency key.
+        return recording, Outcome.CLEARED
     if recording.deleted_at is not None:
         storage.delete(recording)
         over = not running and not recording.awaits_upload(now)

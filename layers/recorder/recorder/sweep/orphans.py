@@ -42,9 +42,11 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             continue
         owner = owners.get(snapshot.recording_id)
         if owner is None:
-            repository.insert(_deleted_row(snapshot, snapshot.recording_id, context.now))
-            log.warning(Code.ORPHAN, recording_id=snapshot.recording_id, egress_id=snapshot.egress_id)
-            context.outcomes[Outcome.ORPHAN] += 1
+            row = _deleted_row(snapshot, snapshot.recording_id, context.now)
+            with context.each(row):
+                repository.insert(row)
+                log.warning(Code.ORPHAN, recording_id=row.id, egress_id=row.egress_id)
+                context.outcomes[Outcome.ORPHAN] += 1
         elif not owner.known:
             context.outcomes[Outcome.LEFT_ALONE] += 1
         elif not owner.live:

@@ -55,9 +55,14 @@ class Ledger:
         raise RecordingContendedError
 
     def save(self, before: Recording, after: Recording) -> Recording | None:
-        """Write a change once, with the time of the sweep's next look; None where the row is no longer `before`."""
+        """Write a change once, with the time of the sweep's next look; None where the row is no longer `before`.
+
+        A row that the change makes obsolete is removed.
+        """
         after = schedule.reschedule(before, after, self._adapters.policy, self._adapters.clock.now())
-        if not self._adapters.repository.save(before, after):
+        repository = self._adapters.repository
+        written = repository.remove(before, last=after) if after.obsolete else repository.save(before, after)
+        if not written:
             return None
         if after.status is not before.status:
             log.info(

@@ -129,8 +129,8 @@ class Recordings(Protocol):
     def make_due(self, recording_ids: Sequence[UUID], now: datetime) -> None:
         """Make final recordings due at once, except those that wait after a failed attempt."""
 
-    def remove(self, recording: Recording) -> bool:
-        """Remove the row if nobody changed it meanwhile."""
+    def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
+        """Remove the row if nobody changed it meanwhile, with the event of its last change, if it is given."""
 
     def lease_events(self, now: datetime, until: datetime, limit: int) -> list[StoredEvent]:
         """Take unpublished events, at most one of each recording, and that its first: so order is kept."""

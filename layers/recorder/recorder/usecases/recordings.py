@@ -5,6 +5,7 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from recorder.domain import lifecycle, schedule
 from recorder.domain.outputs import file_of
 from recorder.domain.recording import FailureCode, Recording, Status, StopReason
 from recorder.errors import (
+    DatabaseBusyError,
     DatabaseUnavailableError,
     EgressEndedError,
     EgressMisconfiguredError,
@@ -289,8 +291,9 @@ class RecordingService:
             return recording
         found = self._find(recording)
         if found.version == recording.version:
-            # Whoever polls must not make LiveKit be asked at every poll.
-            self._adapters.repository.refreshed(recording.id, now)
+            # Polls must not make LiveKit be asked each time. A Postgres that only reads does not keep back the answer.
+            with suppress(DatabaseBusyError):
+                self._adapters.repository.refreshed(recording.id, now)
         return found
 
     def _stop_egress(self, recording: Recording) -> Recording:
@@ -333,6 +336,6 @@ def _replay(recording: Recording, existing: Recording, request: StartRequest) ->
     if existing.idempotency_fingerprint not in {request.fingerprint, request.fingerprint_of_1_0}:
         raise IdempotencyMismatchError
     for refusal, code in _REFUSALS.items():
-        if existing.failure_code == code and existing.egress_id is None:
+        if existing.failure_code == code:
             raise refusal(existing.failure_reason)
     return Started(recording_id=existing.id, egress_id=existing.egress_id)
