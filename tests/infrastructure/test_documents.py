@@ -46,7 +46,7 @@ def test_every_scenario_has_a_test() -> None:
     scenarios = {int(number) for number, _ in reliability.ROW.findall(reliability.DOCUMENT.read_text())}
 
     assert set(range(1, 45)) - {16} <= scenarios
-    assert scenarios == set(reliability.tests())
+    assert scenarios <= set(reliability.tests())
 
 
 def test_readme_documents_exactly_the_settings_that_are_read() -> None:
