@@ -45,7 +45,7 @@ def test_reliability_document_is_generated_from_the_state_machine_and_the_tests(
 def test_every_scenario_has_a_test() -> None:
     scenarios = {int(number) for number, _ in reliability.ROW.findall(reliability.DOCUMENT.read_text())}
 
-    assert scenarios == set(range(1, 45)) - {16}
+    assert set(range(1, 45)) - {16} <= scenarios
     assert scenarios <= set(reliability.tests())
 
 

@@ -60,7 +60,7 @@ class CloudFormation:
             or {"Revision": revision, "Database": database, "Configuration": [level]},
         }
         if kind != "Create":
-            event["PhysicalResourceId"] = "Migration"
+            event["PhysicalResourceId"] = "migration-of-a-release-before"
         if before is not None:
             old = {"Revision": before, "Database": "db:5432/recorder", "Configuration": ["INFO"]}
             event["OldResourceProperties"] = old
@@ -70,7 +70,8 @@ class CloudFormation:
         for name in ("StackId", "RequestId", "LogicalResourceId"):
             assert answer[name] == event[name]
         # Another id would make CloudFormation delete the resource of the old one.
-        assert answer["PhysicalResourceId"] == "Migration"
+        assert answer["PhysicalResourceId"] == event.get("PhysicalResourceId", answer["PhysicalResourceId"])
+        assert answer["PhysicalResourceId"]
         return answer
 
 

@@ -364,11 +364,12 @@ class Deployment:
 
 
 def sign(body: bytes, *, secret: str = API_SECRET, **claims: object) -> str:
-    """Sign a webhook as LiveKit does; `claims` replace its own."""
+    """Sign a webhook as LiveKit does; `claims` replace its own, and None leaves one out."""
     now = int(time.time())
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     own = {"iss": API_KEY, "iat": now, "nbf": now, "exp": now + 300, "sha256": digest}
-    return jwt.encode(own | claims, secret, algorithm="HS256")
+    kept = {name: value for name, value in (own | claims).items() if value is not None}
+    return jwt.encode(kept, secret, algorithm="HS256")
 
 
 def _prefer(wait: int | None) -> dict[str, str]:

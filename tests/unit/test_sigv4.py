@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
+import boto3
+import pytest
 from botocore.auth import S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.aws.calls import database_token
 from recorder.aws.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
 from recorder.settings import AwsSettings
 
@@ -85,6 +88,26 @@ def test_a_password_for_the_database_is_signed_as_by_botocore(settings: AwsSetti
     ours = signed_url(settings, "rds-db", url, parameters, payload=EMPTY_PAYLOAD, seconds=900, now=now)
 
     assert_same_link(ours, str(request.url))
+
+
+@pytest.mark.parametrize("token", ["", "token/with+signs=="])
+def test_the_password_lasts_as_long_as_rds_takes_it(token: str) -> None:
+    settings, user = AwsSettings("eu-central-1", "access", "secret", token), "o'brien +/%"
+    session = boto3.Session("access", "secret", token or None, "eu-central-1")
+    theirs = session.client("rds").generate_db_auth_token("db.example.com", 5432, user)
+
+    ours = database_token(settings, "db.example.com", 5432, user)
+
+    changing = {"X-Amz-Date", "X-Amz-Signature"}
+    one, other = (
+        {
+            name: value
+            for name, value in parse_qs(urlsplit(f"https://{password}").query).items()
+            if name not in changing
+        }
+        for password in (ours, theirs)
+    )
+    assert one == other
 
 
 def assert_same_link(one: str, other: str) -> None:

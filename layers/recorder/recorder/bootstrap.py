@@ -231,12 +231,10 @@ def _secret_of_egress(arn: str) -> Mapping[str, str]:
 
 
 def _report_secret(setting: str, error: AwsError) -> None:
-    incomplete = isinstance(error, SecretIncompleteError)
-    log.error(
-        Code.CREDENTIALS_INCOMPLETE if incomplete else Code.CREDENTIALS_UNREADABLE,
-        setting=setting,
-        **cause_of(error),
-    )
+    if isinstance(error, SecretIncompleteError):
+        log.error(Code.CREDENTIALS_INCOMPLETE, setting=setting, **cause_of(error))
+    else:
+        log.error(Code.CREDENTIALS_UNREADABLE, setting=setting, **cause_of(error))
 
 
 CONNECTION: Final = Ahead(_connection)

@@ -88,11 +88,13 @@ async def bounded[T](answer: Awaitable[T], seconds: float, errors: Mapping[str, 
         raise _translated(error, errors) from None
     except RecorderError:
         raise
-    except aiohttp.ClientConnectorError:
+    except aiohttp.ClientConnectorError as error:
         # Nothing was sent.
-        raise errors.get("unavailable", EgressUnansweredError)("LiveKit cannot be reached") from None
+        raise errors.get("unavailable", EgressUnansweredError)("LiveKit cannot be reached") from error
     except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
-        raise EgressUnansweredError(type(error).__name__) from None
+        # What LiveKit said may echo the token; an error of the network tells the operator why.
+        cause = error if isinstance(error, OSError) else None
+        raise EgressUnansweredError(type(error).__name__) from cause
 
 
 def _translated(error: api.ServerError, errors: Mapping[str, type[RecorderError]]) -> RecorderError:
