@@ -6,16 +6,16 @@ from functools import partial
 from google.protobuf.message import Message
 from livekit.protocol import egress
 
-from livekit_standin import files, jobs, paging
+from livekit_standin import jobs, paging
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
+from livekit_standin.outputs import Names, RefusedError
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
 from livekit_standin.twirp import (
     EGRESS_NOT_FOUND,
     HANDLER_NOT_FOUND,
     NO_WORKER,
-    NOT_STREAMING,
     ROOM_NOT_FOUND,
     TIMED_OUT,
     Answer,
@@ -59,7 +59,7 @@ class EgressService:
             return Answer(refusal, draw(timing.refuse))
         try:
             job = jobs.read(request)
-        except jobs.RefusedError as error:
+        except RefusedError as error:
             return Answer(invalid_argument(str(error)), draw(timing.refuse))
         delay = draw(timing.full_worker if environment.fires(faults.full_worker) else timing.accept)
         worker = environment.settings.worker
@@ -122,7 +122,10 @@ class EgressService:
             return self._unanswered(found)
         early = found.info.status == egress.EGRESS_STARTING and not found.joined
         after = draw(timing.ping_early if early else timing.ping)
-        return Answer(_explained(found, NOT_STREAMING, "updated"), after)
+        outcome = self._workers.update_stream(found, request)
+        if isinstance(outcome, TwirpError):
+            outcome = _explained(found, outcome, "updated")
+        return Answer(outcome, after)
 
     def _unanswered(self, found: Egress) -> Answer:
         after = self._environment.draw(self._environment.timing.silence)
@@ -153,11 +156,8 @@ class EgressService:
             updated_at=taken_at,
         )
         jobs.echo(request, info)
-        file = info.file_results.add()
-        if job.container is not None:
-            replacements = {} if room is None else {"room_name": room.name, "room_id": room.info.sid}
-            identifier = job.room_name or "web"
-            file.filename = files.name(job.filepath, job.container, identifier, replacements, taken_at)
+        replacements = {} if room is None else {"room_name": room.name, "room_id": room.info.sid}
+        job.outputs.add_results(info, Names(job.room_name or "web", replacements, taken_at))
         return snapshot(info)
 
 

@@ -14,10 +14,13 @@ from google.protobuf.message import Message
 from livekit.protocol import egress, room
 
 from livekit_standin.protojson import twirp_json
+from livekit_standin.streams import PushStream
 from livekit_standin.timing import SECOND, Delay, Timing
 from livekit_standin.twirp import Answer, TwirpError
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from livekit_standin.world import World
+from tests.livekit.life import NOBODY_LISTENS
 from tests.livekit.recorded import KEY, SECRET, Step, load
 
 RECEIVER = "http://127.0.0.1:9100"
@@ -42,10 +45,10 @@ REQUESTS: dict[str, type[Message]] = {
 # What differs from run to run, and what of it must be alike all the same.
 MASKS = (
     (re.compile(r"\b(EG|RM|EV|PA)_[0-9A-Za-z]{12}\b"), r"\1_"),
+    (re.compile(r'"(duration|size)":"[1-9]\d*"'), r'"\1":"<n>"'),
     (re.compile(r'"179\d{16}"'), '"<ns>"'),
     (re.compile(r'"179\d{10}"'), '"<ms>"'),
     (re.compile(r'"179\d{7}"'), '"<s>"'),
-    (re.compile(r'"(duration|size)":"[1-9]\d*"'), r'"\1":"<n>"'),
     (re.compile(r"2026-11-22T\d{6}"), "<time>"),
     (re.compile(r'("turn_password"):"[0-9A-Za-z]+"'), r'\1:"<password>"'),
 )
@@ -66,6 +69,8 @@ class Case:
     before: dict[float, Callable[["Replay"], None]] = field(default_factory=dict)
     camera: str = "video/H264"
     identities: tuple[str, ...] = ("alice",)
+    deaf: frozenset[str] = frozenset()
+    """Streams that nobody receives."""
     trimmed: bool = False
     """Some of its webhooks are not in the capture."""
     skip: frozenset[str] = frozenset()
@@ -146,11 +151,20 @@ class Replay:
                     path = webhook.url.removeprefix(RECEIVER)
                     self.webhooks[webhook.egress_id, path].append(webhook.body.decode())
                 self.world.delivered(effect.delivery_id, 200)
+            elif not isinstance(effect, Upload):
+                if isinstance(effect, PushStream):
+                    self._push(effect)
             elif self.upload_error:
                 again = "exceeded maximum number of attempts" in self.upload_error
                 self.world.upload_failed(effect.id, 400, self.upload_error, again=again)
             else:
                 self.world.uploaded(effect.id, SIZE)
+
+    def _push(self, stream: PushStream) -> None:
+        if stream.url in self.case.deaf:
+            self.world.stream_failed(stream.id, NOBODY_LISTENS)
+        else:
+            self.world.stream_connected(stream.id)
 
     def _call(self, step: Step) -> None:
         expected = _expected(step)
