@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
+from json import dumps
 
-from google.protobuf.message import Message
 from livekit.protocol import egress
 
 from livekit_standin import jobs, paging
@@ -99,13 +99,18 @@ class EgressService:
         return Answer(egress.ListEgressResponse(items=[found.record]), after)
 
     def update_layout(self, request: egress.UpdateLayoutRequest) -> Answer:
-        """UpdateLayout: the file shows it, the info does not."""
-
-        def act(found: Egress) -> Message:
+        """UpdateLayout: the recorder's metadata tells it to the page that is recorded; the info does not."""
+        after = self._environment.draw(self._environment.timing.lookup)
+        found = self._records.find(request.egress_id)
+        if found is None or found.record is None:
+            return Answer(EGRESS_NOT_FOUND, after)
+        if found.job.web:
             found.layout = request.layout
-            return snapshot(found.info)
-
-        return self._update(request.egress_id, act)
+        if found.room is not None:
+            self._rooms.describe_recorder(
+                found.room, found.id, dumps({"layout": request.layout}, separators=(",", ":"))
+            )
+        return Answer(found.record, after)
 
     def update_stream(self, request: egress.UpdateStreamRequest) -> Answer:
         """UpdateStream: the handler itself answers, and where it refuses, the record tells why."""
@@ -133,15 +138,6 @@ class EgressService:
         if ends_after is not None and ends_after < after:
             return Answer(HANDLER_NOT_FOUND, ends_after)
         return Answer(_explained(found, TIMED_OUT, "updated"), after)
-
-    def _update(self, egress_id: str, act: Callable[[Egress], Message | TwirpError]) -> Answer:
-        timing, draw = self._environment.timing, self._environment.draw
-        found = self._records.find(egress_id)
-        if found is None:
-            return Answer(EGRESS_NOT_FOUND, draw(timing.lookup))
-        if not found.alive and not found.ended:
-            return Answer(TIMED_OUT, draw(timing.stop_unreachable))
-        return Answer(act(found), draw(timing.lookup))
 
     def _starting(
         self, job: Job, request: jobs.StartRequest, room: Room | None, taken_at: int

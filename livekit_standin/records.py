@@ -231,7 +231,7 @@ def snapshot(info: egress.EgressInfo) -> egress.EgressInfo:
         elif copy.segment_results:
             copy.segments.CopyFrom(copy.segment_results[0])
         elif copy.stream_results:
-            copy.stream.info.extend(copy.stream_results)
+            copy.stream.CopyFrom(egress.StreamInfoList(info=copy.stream_results))
     return copy
 
 

@@ -16,6 +16,8 @@ from livekit_standin.uploads import Object, Stored
 
 _AUDIO_FRAME = 1024
 _MILLISECOND = 1_000_000
+_SLIVER = 100 * _MILLISECOND
+"""What is left over at the end makes no segment of its own."""
 _HOUR, _MINUTE = 3600 * SECOND, 60 * SECOND
 _PLAYLIST_TYPE = "application/x-mpegurl"
 
@@ -63,8 +65,9 @@ class SegmentsSink:
         self._done = done
         self.end(self._stage.found.file_ended_at)
         recorded = self._stage.found.file_ended_at - self._result.started_at
-        while self._closed * self._length < recorded - _MILLISECOND:
-            self._close(min(recorded, (self._closed + 1) * self._length))
+        while recorded - self._closed * self._length > _SLIVER:
+            end = min(recorded, (self._closed + 1) * self._length)
+            self._close(recorded if recorded - end <= _SLIVER else end)
         self._list_next()
 
     def stop(self) -> None:
@@ -106,10 +109,18 @@ class SegmentsSink:
             self._result.segment_count += 1
             self._result.size += where.size
             self._segments.append({"filename": name, "location": where.location})
-            self._stored[number] = (end - begin, local)
+            self._stored[number] = (self._played(end - begin), local)
             self._list_next()
 
         self._stage.uploads.put(self._store, made, stored, self._failed)
+
+    def _played(self, length: int) -> int:
+        # The last segment of a picture ends with a whole frame.
+        encoding = self._stage.found.job.encoding
+        if not encoding.video_codec:
+            return length
+        frames = -(-length * encoding.framerate // SECOND)
+        return frames * SECOND // encoding.framerate
 
     def _suffix(self, number: int) -> str:
         if not self._output.by_time:

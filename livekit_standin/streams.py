@@ -112,6 +112,7 @@ class StreamsSink:
         """Give up those whose receivers are gone, and push no more."""
         lost = [stream for stream in self._running if stream.lost]
         for stream in lost:
+            self._count_retries(stream)
             self._give_up(stream, stream.lost)
         if lost:
             self._stage.publish()
@@ -189,15 +190,18 @@ class StreamsSink:
     def _retry(self, stream: _Stream) -> None:
         if not stream.lost or stream not in self._running:
             return
-        result, now = self._result(stream), self._stage.worker_time()
-        passed = now - result.last_retry_at if result.retries else 0
-        result.retries += 1 + passed * _RETRIES_PER_S // SECOND
-        result.last_retry_at = now
+        self._count_retries(stream)
         self._updated()
         environment = self._stage.environment
         environment.schedule.after(
             _TELL_RETRIES_EVERY, lambda: self._stage.found.do(lambda: self._retry(stream))
         )
+
+    def _count_retries(self, stream: _Stream) -> None:
+        result, now = self._result(stream), self._stage.worker_time()
+        passed = now - result.last_retry_at if result.retries else 0
+        result.retries += 1 + passed * _RETRIES_PER_S // SECOND
+        result.last_retry_at = now
 
     def _push(self, stream: _Stream) -> None:
         recorded = self._stage.environment.now() - self._stage.found.begun_at

@@ -34,6 +34,8 @@ class _Pace:
     """From the taking to ACTIVE."""
     lead: Delay
     """How long before that the recording begins."""
+    late: Delay
+    """From the coming of what it waits for to ACTIVE."""
 
 
 class Workers:
@@ -60,6 +62,7 @@ class Workers:
         rooms.hooks.closed = self._room_closed
         rooms.hooks.left = self._participant_left
         rooms.hooks.joined = self._participant_joined
+        rooms.hooks.unpublished = self._unpublished
         rooms.hooks.recorder_removed = self._recorder_removed
 
     def take(self, taken: Egress) -> None:
@@ -227,12 +230,12 @@ class Workers:
     def _pace(self, job: Job) -> _Pace:
         timing = self._timing
         if job.web:
-            return _Pace(timing.active_web, _AT_ONCE)
+            return _Pace(timing.active_web, _AT_ONCE, timing.media)
         if job.as_published:
-            return _Pace(timing.active, timing.media)
+            return _Pace(timing.active, timing.media, timing.media)
         if job.encoding.video_codec:
-            return _Pace(timing.active_encoded, timing.media_encoded)
-        return _Pace(timing.active, timing.media_audio)
+            return _Pace(timing.active_encoded, timing.media_encoded, timing.media_encoded)
+        return _Pace(timing.active, timing.media_audio, timing.media_audio)
 
     def _join(self, taken: Egress) -> None:
         room = taken.room
@@ -435,7 +438,13 @@ class Workers:
     def _participant_joined(self, room: Room) -> None:
         for found in self._records.in_room(room):
             if found.info.status == egress.EGRESS_STARTING and found.joined:
-                self._after(self._timing.media, self._activate, found)
+                self._after(self._pace(found.job).late, self._activate, found)
+
+    def _unpublished(self, room: Room) -> None:
+        for found in self._records.in_room(room):
+            tracks = found.job.tracks
+            if tracks and found.info.status == egress.EGRESS_ACTIVE and not any(map(room.track, tracks)):
+                found.do(partial(self._lose_source, found))
 
     def _recorder_removed(self, egress_id: str) -> None:
         found = self._records.alive(egress_id)

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 
 from google.protobuf.message import Message
-from livekit.protocol import egress, room
+from livekit.protocol import egress, models, room
 
 from livekit_standin.egress import EgressService
 from livekit_standin.environment import Environment
@@ -228,6 +228,20 @@ class World:
         found = self._rooms.find(room_name)
         if found is not None and self._running:
             self._rooms.join(found, identity)
+
+    def publish(self, room_name: str, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish a camera, a microphone or a screen."""
+        self._run_due()
+        found = self._rooms.find(room_name)
+        if found is not None:
+            self._rooms.publish(found, identity, source)
+
+    def unpublish(self, room_name: str, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish a camera, a microphone or a screen no more."""
+        self._run_due()
+        found = self._rooms.find(room_name)
+        if found is not None:
+            self._rooms.unpublish(found, identity, source)
 
     def leave(self, room_name: str, identity: str | None = None) -> None:
         """Let a participant leave a room; without `identity` everybody."""

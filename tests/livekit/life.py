@@ -35,6 +35,7 @@ class Life:
         self.webhooks: list[Webhook] = []
         self.times: list[int] = []
         self.uploads: list[Upload] = []
+        self.stored_at: list[int] = []
         self.refusing: set[str] = set()
         """Buckets that refuse connections."""
         self.deaf: set[str] = set()
@@ -64,6 +65,7 @@ class Life:
             self.world.upload_failed(upload.id, 400, REFUSED, again=True)
         else:
             self.uploads.append(upload)
+            self.stored_at.append(self.now)
             self.world.uploaded(upload.id, SIZE)
 
     def _push(self, stream: PushStream) -> None:
@@ -72,6 +74,16 @@ class Life:
         else:
             self.pushed.add(stream.id)
             self.world.stream_connected(stream.id)
+
+    def objects(self) -> dict[str, Upload]:
+        """Give what every bucket holds now, by key."""
+        return {upload.key: upload for upload in self.uploads}
+
+    def text(self, key: str) -> str:
+        """Give the text of an object."""
+        content = self.objects()[key].object.content
+        assert isinstance(content, bytes)
+        return content.decode()
 
     def files(self) -> dict[str, tuple[Upload, Recording]]:
         """Give every recording that was stored, by the id of its egress."""
@@ -87,6 +99,13 @@ class Life:
 
     def ask_start(self, request: StartRequest | None = None) -> Answer:
         return self.world.call("Egress", "Start", composite() if request is None else request)
+
+    def activated(self, request: StartRequest) -> str:
+        """Start, and wait for the moment at which it is ACTIVE."""
+        egress_id = self.start(request).egress_id
+        while self.status(egress_id) != "ACTIVE":
+            self.wait(SECOND // 100)
+        return egress_id
 
     def recorded(self) -> egress.EgressInfo:
         """Record with a composite for some seconds, and give how it ended."""

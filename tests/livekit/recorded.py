@@ -21,11 +21,11 @@ class StoredObject(BaseModel):
 
 
 def _spread(stored: JsonValue) -> JsonValue:
-    """Read the short form of an object: its key and its size."""
+    """Read the short form of an object, its key and its size; of several, only how many they were."""
     if not isinstance(stored, str):
         return stored
     key, _, size = stored.rpartition(" ")
-    return {"key": key, "size": size}
+    return {"key": key, "size": size} if size.isdigit() else {"key": stored}
 
 
 def _whole(request: JsonValue) -> JsonValue:
@@ -56,12 +56,23 @@ class Step(BaseModel):
     headers: dict[str, str] = {}
     answered: int | None = None
     answered_after_s: float = 0.0
+    trimmed: str = ""
+    """What was left out."""
 
     room: str = ""
     filename: list[str] = []
     location: list[str] = []
     manifest_location: str = ""
     objects: list[Annotated[StoredObject, BeforeValidator(_spread)]] = []
+
+    texts: dict[str, str] = {}
+    """Of objects, by key."""
+    timeline: list[tuple[float, str, int] | str] = []
+    """When objects were seen, what, and their sizes."""
+
+    text: str = ""
+    details: str = ""
+    error_code: int = 0
 
     when: str = ""
     active_recording: bool = False
