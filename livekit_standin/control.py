@@ -16,6 +16,8 @@ All paths are below /_control; answers and bodies are JSON:
   POST   /server/start                  it comes back, without {"gone": ["identity"]}
   POST   /rooms/NAME/join               {"identity": "ada"}
   POST   /rooms/NAME/leave              {"identity": "ada"}, without a body everybody
+  POST   /rooms/NAME/publish            {"identity": "ada", "source": "SCREEN_SHARE"}, or CAMERA or MICROPHONE
+  POST   /rooms/NAME/unpublish          the same
   DELETE /rooms/NAME                    the room closes
   GET    /faults                        what can go wrong by itself
   PATCH  /faults                        {"no_worker": {"times": 1}, "webhook_lost": {"probability": 0.1}}
@@ -26,8 +28,9 @@ All paths are below /_control; answers and bodies are JSON:
 """
 
 from collections.abc import Callable
+from typing import Literal
 
-from livekit.protocol import egress
+from livekit.protocol import egress, models
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -53,6 +56,17 @@ class _Identity(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     identity: str
+
+
+class _Published(_Identity):
+    source: Literal["CAMERA", "MICROPHONE", "SCREEN_SHARE"]
+
+
+_SOURCES = {
+    "CAMERA": models.CAMERA,
+    "MICROPHONE": models.MICROPHONE,
+    "SCREEN_SHARE": models.SCREEN_SHARE,
+}
 
 
 class _Gone(BaseModel):
@@ -91,6 +105,8 @@ class Control:
             Route("/server/start", self._start_server, methods=["POST"]),
             Route("/rooms/{name:path}/leave", self._leave, methods=["POST"]),
             Route("/rooms/{name:path}/join", self._join, methods=["POST"]),
+            Route("/rooms/{name:path}/publish", self._publish, methods=["POST"]),
+            Route("/rooms/{name:path}/unpublish", self._unpublish, methods=["POST"]),
             Route("/rooms/{name:path}", self._close_room, methods=["DELETE"]),
         ]
 
@@ -200,6 +216,23 @@ class Control:
         except ValidationError as error:
             return _invalid(str(error))
         return self._done(lambda: self._world.join(name, identity))
+
+    async def _publish(self, request: Request) -> Response:
+        return await self._change_tracks(request, self._world.publish)
+
+    async def _unpublish(self, request: Request) -> Response:
+        return await self._change_tracks(request, self._world.unpublish)
+
+    async def _change_tracks(
+        self, request: Request, change: Callable[[str, str, models.TrackSource], None]
+    ) -> Response:
+        name = request.path_params["name"]
+        try:
+            wanted = _Published.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _invalid(str(error))
+        source = _SOURCES[wanted.source]
+        return self._done(lambda: change(name, wanted.identity, source))
 
     def _done(self, act: Callable[[], None]) -> Response:
         act()

@@ -8,12 +8,15 @@ from time import monotonic_ns, time_ns
 
 import httpx
 
-from livekit_standin.media import RenderingError, render
+from livekit_standin.media import RenderingError, render, render_image, render_segment
+from livekit_standin.pushing import push
+from livekit_standin.recording import Image, Recording, Segment
 from livekit_standin.storage import UploadError, put
+from livekit_standin.streams import EndStream, PushStream
 from livekit_standin.timing import SECOND
 from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
-from livekit_standin.world import World
+from livekit_standin.world import Effect, World
 
 # The real one waits without end; a receiver that hangs must not hold the stand-in for ever.
 _WEBHOOK_TIMEOUT_S = 60
@@ -34,6 +37,7 @@ class Driver:
         self._folder = folder
         self._awake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pushes: dict[int, asyncio.Task[None]] = {}
         self._http = httpx.AsyncClient(timeout=_WEBHOOK_TIMEOUT_S, trust_env=False)
         self._rendering = asyncio.Semaphore(_RENDERERS)
 
@@ -54,16 +58,24 @@ class Driver:
             while True:
                 self._awake.clear()
                 for effect in self._world.advance():
-                    if isinstance(effect, DeliverWebhook):
-                        self._spawn(self._deliver(effect))
-                    else:
-                        self._spawn(self._store(effect))
+                    self._perform(effect)
                 await self._sleep()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._http.aclose()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case DeliverWebhook():
+                self._spawn(self._deliver(effect))
+            case Upload():
+                self._spawn(self._store(effect))
+            case PushStream():
+                self._pushes[effect.id] = self._spawn(push(effect, self._world, self.wake))
+            case EndStream():
+                self._pushes.pop(effect.id).cancel()
 
     async def _sleep(self) -> None:
         due = self._world.next_at()
@@ -74,10 +86,11 @@ class Driver:
         except TimeoutError:
             return
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _deliver(self, delivery: DeliverWebhook) -> None:
         webhook = delivery.webhook
@@ -97,28 +110,42 @@ class Driver:
             self.wake()
 
     async def _store(self, upload: Upload) -> None:
+        file = self._folder / f"{upload.egress_id}-{upload.id}{Path(upload.key).suffix}"
         try:
-            size = await self._put(upload)
+            size = await self._put(upload, file)
             self._world.uploaded(upload.id, size)
         except UploadError as error:
             self._world.upload_failed(upload.id, 400, str(error), again=error.again)
         except (RenderingError, OSError) as error:
             self._world.upload_failed(upload.id, 500, str(error))
+        if not self._world.expects(upload.id):
+            file.unlink(missing_ok=True)
         self.wake()
 
-    async def _put(self, upload: Upload) -> int:
+    async def _put(self, upload: Upload, file: Path) -> int:
         content = upload.object.content
         if isinstance(content, bytes):
-            if upload.s3 is not None:
-                await asyncio.to_thread(put, upload, upload.s3, content)
-            return len(content)
-        file = self._folder / f"{upload.egress_id}.{content.container}"
-        if upload.attempt == 1:
+            await asyncio.to_thread(file.write_bytes, content)
+        elif upload.attempt == 1 and not upload.backup:
             async with self._rendering:
-                await render(content, file)
-        size = file.stat().st_size
-        if upload.s3 is not None:
-            with file.open("rb") as body:
-                await asyncio.to_thread(put, upload, upload.s3, body)
-            file.unlink()
-        return size
+                await _render(content, file)
+        if not self._world.expects(upload.id):
+            return 0
+        if upload.s3 is None:
+            return await asyncio.to_thread(self._keep, upload, file)
+        return await asyncio.to_thread(put, upload, upload.s3, file)
+
+    def _keep(self, upload: Upload, file: Path) -> int:
+        folder = self._folder / upload.egress_id
+        folder.mkdir(exist_ok=True)
+        return file.rename(folder / Path(upload.key).name).stat().st_size
+
+
+async def _render(content: Recording | Segment | Image, file: Path) -> None:
+    match content:
+        case Recording():
+            await render(content, file)
+        case Segment():
+            await render_segment(content, file)
+        case Image():
+            await render_image(content, file)

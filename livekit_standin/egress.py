@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
+from json import dumps
 
-from google.protobuf.message import Message
 from livekit.protocol import egress
 
-from livekit_standin import files, jobs, paging
+from livekit_standin import jobs, paging
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
+from livekit_standin.outputs import Names, RefusedError
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
 from livekit_standin.twirp import (
     EGRESS_NOT_FOUND,
     HANDLER_NOT_FOUND,
     NO_WORKER,
-    NOT_STREAMING,
     ROOM_NOT_FOUND,
     TIMED_OUT,
     Answer,
@@ -59,7 +59,7 @@ class EgressService:
             return Answer(refusal, draw(timing.refuse))
         try:
             job = jobs.read(request)
-        except jobs.RefusedError as error:
+        except RefusedError as error:
             return Answer(invalid_argument(str(error)), draw(timing.refuse))
         delay = draw(timing.full_worker if environment.fires(faults.full_worker) else timing.accept)
         worker = environment.settings.worker
@@ -99,13 +99,18 @@ class EgressService:
         return Answer(egress.ListEgressResponse(items=[found.record]), after)
 
     def update_layout(self, request: egress.UpdateLayoutRequest) -> Answer:
-        """UpdateLayout: the file shows it, the info does not."""
-
-        def act(found: Egress) -> Message:
+        """UpdateLayout: the recorder's metadata tells it to the page that is recorded; the info does not."""
+        after = self._environment.draw(self._environment.timing.lookup)
+        found = self._records.find(request.egress_id)
+        if found is None or found.record is None:
+            return Answer(EGRESS_NOT_FOUND, after)
+        if found.job.web:
             found.layout = request.layout
-            return snapshot(found.info)
-
-        return self._update(request.egress_id, act)
+        if found.room is not None:
+            self._rooms.describe_recorder(
+                found.room, found.id, dumps({"layout": request.layout}, separators=(",", ":"))
+            )
+        return Answer(found.record, after)
 
     def update_stream(self, request: egress.UpdateStreamRequest) -> Answer:
         """UpdateStream: the handler itself answers, and where it refuses, the record tells why."""
@@ -122,7 +127,10 @@ class EgressService:
             return self._unanswered(found)
         early = found.info.status == egress.EGRESS_STARTING and not found.joined
         after = draw(timing.ping_early if early else timing.ping)
-        return Answer(_explained(found, NOT_STREAMING, "updated"), after)
+        outcome = self._workers.update_stream(found, request)
+        if isinstance(outcome, TwirpError):
+            outcome = _explained(found, outcome, "updated")
+        return Answer(outcome, after)
 
     def _unanswered(self, found: Egress) -> Answer:
         after = self._environment.draw(self._environment.timing.silence)
@@ -130,15 +138,6 @@ class EgressService:
         if ends_after is not None and ends_after < after:
             return Answer(HANDLER_NOT_FOUND, ends_after)
         return Answer(_explained(found, TIMED_OUT, "updated"), after)
-
-    def _update(self, egress_id: str, act: Callable[[Egress], Message | TwirpError]) -> Answer:
-        timing, draw = self._environment.timing, self._environment.draw
-        found = self._records.find(egress_id)
-        if found is None:
-            return Answer(EGRESS_NOT_FOUND, draw(timing.lookup))
-        if not found.alive and not found.ended:
-            return Answer(TIMED_OUT, draw(timing.stop_unreachable))
-        return Answer(act(found), draw(timing.lookup))
 
     def _starting(
         self, job: Job, request: jobs.StartRequest, room: Room | None, taken_at: int
@@ -153,11 +152,8 @@ class EgressService:
             updated_at=taken_at,
         )
         jobs.echo(request, info)
-        file = info.file_results.add()
-        if job.container is not None:
-            replacements = {} if room is None else {"room_name": room.name, "room_id": room.info.sid}
-            identifier = job.room_name or "web"
-            file.filename = files.name(job.filepath, job.container, identifier, replacements, taken_at)
+        replacements = {} if room is None else {"room_name": room.name, "room_id": room.info.sid}
+        job.outputs.add_results(info, Names(job.room_name or "web", replacements, taken_at))
         return snapshot(info)
 
 

@@ -91,11 +91,11 @@ class Faults:
     update_coalesced: Fault = field(default_factory=Fault)
     """Drawn at ACTIVE and ENDING: the update is swallowed by the next one."""
     upload_fails: Fault = field(default_factory=Fault)
-    """Drawn at the upload: FAILED 400, nothing is stored."""
+    """Drawn at the upload of the file: FAILED 400, it is not stored."""
     upload_late: Fault = field(default_factory=Fault)
-    """Drawn at the upload: it comes `Timing.late_upload` later."""
+    """Drawn at the end: what is stored then comes `Timing.late_upload` later."""
     backup_storage: Fault = field(default_factory=Fault)
-    """Drawn at the upload: the file goes to the worker's backup storage, not into the bucket."""
+    """Drawn at each upload: this and all that follow of the same output go to the worker's backup storage."""
     failed_after_complete: Fault = field(default_factory=Fault)
     """Drawn at COMPLETE: a FAILED follows."""
 

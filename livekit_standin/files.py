@@ -1,9 +1,10 @@
 """What an egress calls its file, where it lies, and the manifest beside it."""
 
 import hmac
+from dataclasses import dataclass, field
 from hashlib import sha256
 from json import dumps
-from posixpath import dirname, join, normpath
+from posixpath import normpath
 from time import gmtime, strftime
 from urllib.parse import quote, urlencode
 
@@ -67,11 +68,6 @@ def key_of(filename: str, prefix: str = "") -> str:
     return _normalise(f"{prefix}/{filename}" if prefix else filename)
 
 
-def manifest_name(filename: str, egress_id: str) -> str:
-    """Give the name of the manifest beside a file."""
-    return join(dirname(_normalise(filename)), f"{egress_id}.json")
-
-
 def location(s3: egress.S3Upload, key: str) -> str:
     """Give the URL that LiveKit calls the file's location: always https, and without the region."""
     host, path = _place(s3, key)
@@ -104,7 +100,16 @@ def presigned(s3: egress.S3Upload, key: str, now: int) -> str:
     return f"{scheme}://{host}{path}?{parameters}&X-Amz-Signature={key_bytes.hex()}"
 
 
-def manifest(info: egress.EgressInfo) -> bytes:
+@dataclass(slots=True)
+class Stored:
+    """What an egress has stored, as its manifest tells it."""
+
+    files: list[dict[str, str]] = field(default_factory=list)
+    playlists: list[dict[str, object]] = field(default_factory=list)
+    images: list[dict[str, str]] = field(default_factory=list)
+
+
+def manifest(info: egress.EgressInfo, stored: Stored) -> bytes:
     """Write the manifest of an egress that has ended."""
     content: dict[str, object] = {
         "egress_id": info.egress_id,
@@ -118,8 +123,8 @@ def manifest(info: egress.EgressInfo) -> bytes:
         "audio_track_id": info.track_composite.audio_track_id,
         "video_track_id": info.track_composite.video_track_id,
     }
-    content["files"] = [{"filename": file.filename, "location": file.location} for file in info.file_results]
-    kept = {key: value for key, value in content.items() if value != ""}
+    content |= {"files": stored.files, "playlists": stored.playlists, "images": stored.images}
+    kept = {key: value for key, value in content.items() if value}
     return dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

@@ -1,12 +1,23 @@
 """What a start request asks for, read from its many forms, and what LiveKit refuses about it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 from livekit.protocol import egress, models
 
+from livekit_standin import codecs, outputs
 from livekit_standin.files import clean
+from livekit_standin.outputs import (
+    FileOutput,
+    ImagesOutput,
+    Outputs,
+    SegmentsOutput,
+    StreamsOutput,
+    invalid,
+)
 from livekit_standin.recording import Encoding
+from livekit_standin.timing import SECOND
 
 type OutputRequest = (
     egress.RoomCompositeEgressRequest
@@ -27,10 +38,6 @@ _ECHO_FIELDS: dict[type[Message], str] = {
 }
 
 
-class RefusedError(Exception):
-    """The options are refused; its text is LiveKit's."""
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """One egress as it is to be done."""
@@ -39,22 +46,27 @@ class Job:
     """The field of EgressInfo that echoes the request."""
     room_name: str
     source_type: egress.EgressSourceType
-    audio: bool
-    video: bool
     encoding: Encoding
-    container: str | None
-    """mp4, ogg, webm or mp3; None for a track, whose codec decides."""
-    filepath: str
-    """Cleaned, with its placeholders."""
-    disable_manifest: bool
-    upload: egress.S3Upload | None
-    """None where the file stays on the worker."""
-    layout: str
-    tracks: tuple[str, ...]
-    """The track SIDs that it needs."""
-    identity: str
-    """The participant that it needs."""
+    """An empty codec means that it has no sound, or no picture."""
+    outputs: Outputs
     webhooks: tuple[models.WebhookConfig, ...]
+    layout: str = ""
+    tracks: tuple[str, ...] = ()
+    """The track SIDs that it needs."""
+    identity: str = ""
+    """The participant that it needs."""
+    screen_share: bool = False
+    """It needs the screen that the participant shares."""
+
+    @property
+    def web(self) -> bool:
+        """Whether a browser records."""
+        return self.source_type == egress.EGRESS_SOURCE_TYPE_WEB
+
+    @property
+    def as_published(self) -> bool:
+        """Whether a track is written as it is."""
+        return self.kind == "track"
 
 
 _HD = Encoding()
@@ -75,9 +87,8 @@ _AUDIO_CODECS = {models.OPUS: "opus", models.AAC: "aac", models.AC_MP3: "mp3"}
 # VP8 is missing on purpose: LiveKit ignores the wish and writes H264.
 _VIDEO_CODECS = {models.H264_BASELINE: "h264", models.H264_MAIN: "h264", models.H264_HIGH: "h264"}
 _CONTAINERS = {egress.MP4: "mp4", egress.OGG: "ogg", egress.MP3: "mp3"}
-_MEDIA_TYPES = {"mp4": "video/mp4", "ogg": "audio/ogg", "mp3": "audio/mpeg"}
-_AUDIO_IN = {"mp4": ("aac", "opus", "mp3"), "ogg": ("opus",), "mp3": ("mp3",)}
-_VIDEO_IN = {"mp4": ("h264",), "ogg": (), "mp3": ()}
+_LEAST_LENGTH = 16
+_DEPTHS = {0, 8, 16, 24}
 
 
 def read(request: StartRequest) -> Job:
@@ -111,6 +122,7 @@ def _mask(echo: Message) -> None:
         _mask_upload(echo.storage)
         for output in echo.outputs:
             _mask_upload(output.storage)
+            _mask_streams(output.stream)
     elif isinstance(
         echo,
         egress.RoomCompositeEgressRequest
@@ -118,13 +130,25 @@ def _mask(echo: Message) -> None:
         | egress.TrackCompositeEgressRequest
         | egress.ParticipantEgressRequest,
     ):
-        for file in echo.file_outputs:
-            _mask_upload(file)
+        # LiveKit masks one of a kind only: where there are several, their secrets show.
+        for outputs_of_a_kind in (echo.file_outputs, echo.segment_outputs, echo.image_outputs):
+            if len(outputs_of_a_kind) == 1:
+                _mask_upload(outputs_of_a_kind[0])
+        if len(echo.stream_outputs) == 1:
+            _mask_streams(echo.stream_outputs[0])
         if not isinstance(echo, egress.ParticipantEgressRequest):
-            _mask_upload(echo.file)
+            for old in (echo.file, echo.segments):
+                _mask_upload(old)
+            _mask_streams(echo.stream)
 
 
-def _mask_upload(output: egress.EncodedFileOutput | egress.DirectFileOutput | egress.StorageConfig) -> None:
+def _mask_upload(
+    output: egress.EncodedFileOutput
+    | egress.DirectFileOutput
+    | egress.SegmentedFileOutput
+    | egress.ImageOutput
+    | egress.StorageConfig,
+) -> None:
     if not output.HasField("s3"):
         return
     s3 = output.s3
@@ -134,70 +158,77 @@ def _mask_upload(output: egress.EncodedFileOutput | egress.DirectFileOutput | eg
     s3.assume_role_external_id = s3.assume_role_external_id and "{external_id}"
 
 
-def _invalid(field: str) -> RefusedError:
-    return RefusedError(f"request has missing or invalid field: {field}")
+def _mask_streams(output: egress.StreamOutput) -> None:
+    if output.urls:
+        output.urls[:] = [outputs.redacted(url) for url in output.urls]
 
 
 def _room_composite(request: egress.RoomCompositeEgressRequest) -> Job:
     if request.audio_only and request.video_only:
-        raise _invalid("audio_only and video_only")
+        raise invalid("audio_only and video_only")
     job = _encoded(request, audio=not request.video_only, video=not request.audio_only)
     if not request.room_name:
-        raise _invalid("token or api key/secret")
-    source = egress.EGRESS_SOURCE_TYPE_SDK if request.audio_only else egress.EGRESS_SOURCE_TYPE_WEB
+        raise invalid("token or api key/secret")
+    without_page = request.audio_only and not request.layout and not request.custom_base_url
+    source = egress.EGRESS_SOURCE_TYPE_SDK if without_page else egress.EGRESS_SOURCE_TYPE_WEB
     return replace(job, layout=request.layout, source_type=source)
 
 
 def _web(request: egress.WebEgressRequest) -> Job:
-    if not request.url:
-        raise _invalid("url")
+    if not request.url.startswith(("http://", "https://")):
+        raise invalid("web url")
+    if request.audio_only and request.video_only:
+        raise invalid("audio_only and video_only")
     job = _encoded(request, audio=not request.video_only, video=not request.audio_only)
     return replace(job, source_type=egress.EGRESS_SOURCE_TYPE_WEB)
 
 
 def _participant(request: egress.ParticipantEgressRequest) -> Job:
     if not request.identity:
-        raise _invalid("identity")
-    return replace(_encoded(request, audio=True, video=True), identity=request.identity)
+        raise invalid("identity")
+    job = _encoded(request, audio=True, video=True)
+    return replace(job, identity=request.identity, screen_share=request.screen_share)
 
 
 def _track_composite(request: egress.TrackCompositeEgressRequest) -> Job:
     tracks = tuple(sid for sid in (request.audio_track_id, request.video_track_id) if sid)
     if not tracks:
-        raise _invalid("audio_track_id or video_track_id")
+        raise invalid("audio_track_id or video_track_id")
     job = _encoded(request, audio=bool(request.audio_track_id), video=bool(request.video_track_id))
+    if not job.encoding.audio_codec:
+        tracks = (request.video_track_id,)
     return replace(job, tracks=tracks)
 
 
 def _track(request: egress.TrackEgressRequest) -> Job:
     if not request.track_id:
-        raise _invalid("track_id")
+        raise invalid("track_id")
     if request.WhichOneof("output") != "file":
-        raise _invalid("output")
-    return _job(request, request.file, encoding=Encoding(), tracks=(request.track_id,))
+        raise invalid("output")
+    file = FileOutput(
+        clean(request.file.filepath), None, outputs.upload_of(request.file), request.file.disable_manifest
+    )
+    return Job(
+        kind=_ECHO_FIELDS[type(request)],
+        room_name=request.room_name,
+        source_type=egress.EGRESS_SOURCE_TYPE_SDK,
+        encoding=Encoding(),
+        outputs=Outputs(file),
+        webhooks=tuple(request.webhooks),
+        tracks=(request.track_id,),
+    )
 
 
 def _version_2(request: egress.StartEgressRequest) -> Job:
     source = request.WhichOneof("source")
     if source is None:
-        raise _invalid("source")
-    files = [
-        egress.EncodedFileOutput(
-            file_type=output.file.file_type,
-            filepath=output.file.filepath,
-            disable_manifest=output.file.disable_manifest,
-            s3=storage.s3 if storage.HasField("s3") else None,
-        )
-        for output in request.outputs
-        if output.WhichOneof("config") == "file"
-        for storage in [output.storage if output.HasField("storage") else request.storage]
-    ]
+        raise invalid("source")
     if source == "media":
         audio, video = request.media.HasField("audio"), request.media.WhichOneof("video") is not None
     else:
         settings = request.template if source == "template" else request.web
         audio, video = not settings.video_only, not settings.audio_only
-    job = _encoded_job(request, _only_file(files), audio=audio, video=video)
+    job = _job(request, _version_2_outputs(request), audio=audio, video=video)
     return replace(
         job,
         layout=request.template.layout,
@@ -205,68 +236,99 @@ def _version_2(request: egress.StartEgressRequest) -> Job:
     )
 
 
+def _version_2_outputs(request: egress.StartEgressRequest) -> Outputs:
+    found = _Found()
+    for output in request.outputs:
+        storage = output.storage if output.HasField("storage") else request.storage
+        match output.WhichOneof("config"):
+            case "file":
+                file = output.file
+                found.files.append(_file(file, file.file_type, outputs.upload_of(storage)))
+            case "stream":
+                found.streams.append(outputs.read_streams(output.stream))
+            case "segments":
+                found.segments.append(outputs.read_segments(output.segments, storage))
+            case "images":
+                found.images.append(outputs.read_images(output.images, storage))
+            case _:
+                raise invalid("output config")
+    return found.checked()
+
+
 def _encoded(request: OutputRequest, *, audio: bool, video: bool) -> Job:
-    files = list(request.file_outputs)
-    if not isinstance(request, egress.ParticipantEgressRequest) and request.HasField("file"):
-        files.append(request.file)
-    return _encoded_job(request, _only_file(files), audio=audio, video=video)
+    found = _Found()
+    files, segments = [*request.file_outputs], [*request.segment_outputs]
+    streams = [*request.stream_outputs]
+    if not isinstance(request, egress.ParticipantEgressRequest):
+        old = request.WhichOneof("output")
+        files = files or ([request.file] if old == "file" else [])
+        streams = streams or ([request.stream] if old == "stream" else [])
+        segments = segments or ([request.segments] if old == "segments" else [])
+    found.files = [_file(file, file.file_type, outputs.upload_of(file)) for file in files]
+    found.streams = [outputs.read_streams(output) for output in streams]
+    found.segments = [outputs.read_segments(output) for output in segments]
+    found.images = [outputs.read_images(output) for output in request.image_outputs]
+    return _job(request, found.checked(), audio=audio, video=video)
 
 
-def _encoded_job(
-    request: OutputRequest | egress.StartEgressRequest,
-    output: egress.EncodedFileOutput,
-    *,
-    audio: bool,
-    video: bool,
-) -> Job:
-    encoding = _encoding(request)
-    container = _container(output.file_type, encoding, audio=audio, video=video)
-    return _job(request, output, encoding=encoding, container=container, audio=audio, video=video)
+def _file(
+    output: egress.EncodedFileOutput | egress.FileOutput,
+    file_type: egress.EncodedFileType,
+    upload: egress.S3Upload | None,
+) -> FileOutput:
+    return FileOutput(clean(output.filepath), _CONTAINERS.get(file_type), upload, output.disable_manifest)
 
 
-def _only_file(files: list[egress.EncodedFileOutput]) -> egress.EncodedFileOutput:
-    if not files:
-        raise _invalid("output")
-    if len(files) > 1:
-        raise _invalid("multiple file outputs")
-    return files[0]
+class _Found:
+    """The outputs of a request, of each kind as many as it has."""
+
+    def __init__(self) -> None:
+        self.files: list[FileOutput] = []
+        self.segments: list[SegmentsOutput] = []
+        self.images: list[ImagesOutput] = []
+        self.streams: list[StreamsOutput] = []
+
+    def checked(self) -> Outputs:
+        for found, text in (
+            (self.files, "multiple file outputs"),
+            (self.streams, "multiple stream outputs"),
+            (self.segments, "multiple segmented file outputs"),
+        ):
+            if len(found) > 1:
+                raise invalid(text)
+        read = Outputs(_first(self.files), _first(self.segments), tuple(self.images), _first(self.streams))
+        if not read.count():
+            raise invalid("stream url" if self.streams else "output")
+        return read
+
+
+def _first[Output](found: Iterable[Output]) -> Output | None:
+    return next(iter(found), None)
 
 
 def _job(
-    request: StartRequest,
-    output: egress.EncodedFileOutput | egress.DirectFileOutput,
-    *,
-    encoding: Encoding,
-    container: str | None = None,
-    audio: bool = False,
-    video: bool = False,
-    tracks: tuple[str, ...] = (),
+    request: OutputRequest | egress.StartEgressRequest, wanted: Outputs, *, audio: bool, video: bool
 ) -> Job:
-    if container is not None:
-        encoding = replace(
-            encoding,
-            audio_codec=encoding.audio_codec or _AUDIO_IN[container][0] if audio else "",
-            video_codec="h264" if video else "",
-        )
-    upload: egress.S3Upload | None = None
-    if output.HasField("s3"):
-        # The caller may change its request afterwards.
-        upload = egress.S3Upload()
-        upload.CopyFrom(output.s3)
+    if wanted.images and not video:
+        raise invalid("audio_only images")
+    # Images alone are silent.
+    audio = audio and bool(wanted.encoded())
+    wish = _encoding(request)
+    container, sound, picture = codecs.choose(
+        wanted.encoded(), wish.audio_codec if audio else None, wish.video_codec if video else None
+    )
+    if wanted.file is not None:
+        wanted = replace(wanted, file=replace(wanted.file, container=container))
+    segments, interval = wanted.segments, request.advanced.key_frame_interval
+    if segments is not None and wanted.streams is not None and interval > 0:
+        seconds = min(int(interval), segments.duration // SECOND)
+        wanted = replace(wanted, segments=replace(segments, duration=seconds * SECOND))
     return Job(
         kind=_ECHO_FIELDS[type(request)],
         room_name="" if isinstance(request, egress.WebEgressRequest) else request.room_name,
         source_type=egress.EGRESS_SOURCE_TYPE_SDK,
-        audio=audio,
-        video=video,
-        encoding=encoding,
-        container=container,
-        filepath=clean(output.filepath),
-        disable_manifest=output.disable_manifest,
-        upload=upload,
-        layout="",
-        tracks=tracks,
-        identity="",
+        encoding=replace(wish, audio_codec=sound, video_codec=picture),
+        outputs=wanted,
         webhooks=tuple(request.webhooks),
     )
 
@@ -277,6 +339,11 @@ def _encoding(request: OutputRequest | egress.StartEgressRequest) -> Encoding:
     if not request.HasField("advanced"):
         return _HD
     wish = request.advanced
+    for name, length in (("width", wish.width), ("height", wish.height)):
+        if length > 0 and (length < _LEAST_LENGTH or length % 2):
+            raise invalid(name)
+    if wish.depth not in _DEPTHS:
+        raise invalid("depth")
     return Encoding(
         width=wish.width or _HD.width,
         height=wish.height or _HD.height,
@@ -287,22 +354,3 @@ def _encoding(request: OutputRequest | egress.StartEgressRequest) -> Encoding:
         audio_bitrate=wish.audio_bitrate or _HD.audio_bitrate,
         audio_frequency=wish.audio_frequency or _HD.audio_frequency,
     )
-
-
-def _container(file_type: egress.EncodedFileType, encoding: Encoding, *, audio: bool, video: bool) -> str:
-    container = _CONTAINERS.get(file_type)
-    if container is None:
-        if video:
-            return "mp4"
-        return {"aac": "mp4", "mp3": "mp3"}.get(encoding.audio_codec, "ogg")
-    if audio and encoding.audio_codec and encoding.audio_codec not in _AUDIO_IN[container]:
-        raise RefusedError(
-            f"format {_MEDIA_TYPES[container]} incompatible with codec audio/{encoding.audio_codec}"
-        )
-    if video and not _VIDEO_IN[container]:
-        if encoding.video_codec:
-            raise RefusedError(
-                f"format {_MEDIA_TYPES[container]} incompatible with codec video/{encoding.video_codec}"
-            )
-        raise RefusedError("no supported codec is compatible with all outputs")
-    return container

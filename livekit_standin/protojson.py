@@ -18,6 +18,8 @@ from google.protobuf.message import Message
 type _Writer = Callable[[Any], str]  # type: ignore[explicit-any]
 
 _KEPT_PARTS = 256
+# What the recorded server does not know yet.
+_NEWER = {"livekit.StreamOutput.destinations", "livekit.StreamInfo.id"}
 _QUOTED_INTEGERS = {
     FieldDescriptor.CPPTYPE_INT64,
     FieldDescriptor.CPPTYPE_UINT64,
@@ -58,7 +60,7 @@ def _write_set(descriptor: Descriptor) -> _Writer:
 
 
 def _write_all(descriptor: Descriptor) -> _Writer:
-    fields = [_field_writer(field) for field in descriptor.fields]
+    fields = [_field_writer(field) for field in descriptor.fields if field.full_name not in _NEWER]
 
     def write(message: Message) -> str:
         return "{" + ", ".join([text for field in fields if (text := field(message))]) + "}"

@@ -1,11 +1,11 @@
-"""What a recording is made of: the part of an egress that its picture and sound come from."""
+"""What the objects of an egress are made of: the part of it that their picture and sound come from."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How media is encoded. Bit rates are in kbit/s; an empty codec means that nobody asked for one."""
+    """How media is encoded. Bit rates are in kbit/s; an empty codec means that there is none, or nobody asked."""
 
     width: int = 1280
     height: int = 720
@@ -21,11 +21,11 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished recording, to be rendered."""
+    """What an egress recorded from its first sample on, to be rendered into one file."""
 
     room_name: str
     container: str
-    """mp4, ogg, webm or mp3."""
+    """mp4, ogg, webm, mp3 or ts."""
     encoding: Encoding
     audio: bool
     video: bool
@@ -33,3 +33,35 @@ class Recording:
     """grid, speaker or single-speaker, possibly with -light or -dark behind it."""
     duration: int
     """In ns."""
+    begin: int = 0
+    """When its first sample was recorded, by the right clock (ns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a recording, to be rendered as an MPEG transport stream that goes on where the one before ends."""
+
+    recording: Recording
+    """As it was when the segment began; its duration is that of the segment's end."""
+    number: int
+    begin: int
+    """From the recording's first sample, in ns."""
+
+    @property
+    def end(self) -> int:
+        """From the recording's first sample, in ns."""
+        return self.recording.duration
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A frame of a recording, to be rendered as JPEG."""
+
+    recording: Recording
+    """Its duration is the time of the frame."""
+    width: int
+    height: int
+
+
+type Content = Recording | Segment | Image | bytes
+"""What an object holds: media to be rendered, or the object as it is."""

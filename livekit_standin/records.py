@@ -3,14 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 from livekit.protocol import egress
 
 from livekit_standin.environment import Environment
+from livekit_standin.files import Stored
 from livekit_standin.jobs import Job
 from livekit_standin.options import WorkerOptions
 from livekit_standin.rooms import Room
+
+if TYPE_CHECKING:
+    from livekit_standin.sinks import Sink
 
 _ENDED = {
     egress.EGRESS_COMPLETE,
@@ -25,6 +30,7 @@ class Egress:
 
     __slots__ = (
         "alive",
+        "begun_at",
         "end_error",
         "ended_at",
         "file_ended_at",
@@ -35,11 +41,14 @@ class Egress:
         "joined",
         "layout",
         "limited",
+        "manifest",
         "never_active",
+        "outputs",
         "postponed",
         "publisher",
         "record",
         "room",
+        "sinks",
         "started",
         "still_since",
         "suspended",
@@ -93,7 +102,14 @@ class Egress:
         """By a fault."""
         self.publisher = ""
         """Whose departure ends it."""
+        self.begun_at = 0
+        """When its first sample was recorded, by the right clock."""
         self.file_ended_at = 0
+        """When its last one was, by its worker's."""
+        self.sinks: list[Sink] = []
+        self.outputs = job.outputs.count()
+        """How many of them still write; a stream is one."""
+        self.manifest = Stored()
 
     def worker_time(self, time: int) -> int:
         """Give what its worker's clock shows at a time (ns)."""
@@ -206,9 +222,16 @@ class Records:
 
 
 def snapshot(info: egress.EgressInfo) -> egress.EgressInfo:
-    """Copy an info as it is given away: a deprecated field repeats its only file."""
+    """Copy an info as it is given away: where it has one kind of results only, a deprecated field repeats them."""
     copy = copy_of(info)
-    copy.file.CopyFrom(copy.file_results[0])
+    kinds = [copy.file_results, copy.segment_results, copy.stream_results, copy.image_results]
+    if sum(bool(results) for results in kinds) == 1:
+        if copy.file_results:
+            copy.file.CopyFrom(copy.file_results[0])
+        elif copy.segment_results:
+            copy.segments.CopyFrom(copy.segment_results[0])
+        elif copy.stream_results:
+            copy.stream.CopyFrom(egress.StreamInfoList(info=copy.stream_results))
     return copy
 
 

@@ -65,7 +65,9 @@ class RoomHooks:
 
     closed: Callable[[Room], None] = lambda _: None
     left: Callable[[Room, str], None] = lambda _room, _identity: None
+    unpublished: Callable[[Room], None] = lambda _: None
     joined: Callable[[Room], None] = lambda _: None
+    """Also when somebody publishes more."""
     recorder_removed: Callable[[str], None] = lambda _: None
     event: Callable[[RoomEvent], None] = lambda _: None
     """What a webhook is about."""
@@ -188,6 +190,30 @@ class Rooms:
         if not room.participants:
             self._environment.after(self._environment.timing.room_departure, self._closing(room))
 
+    def publish(self, room: Room, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish a track: a camera (VP8), a microphone or a screen (VP8)."""
+        participant = room.participants.get(identity)
+        if participant is None or self._down:
+            return
+        if source == models.MICROPHONE:
+            track = self._microphone()
+        else:
+            track = self._camera("video/VP8")
+            track.source, track.name = source, models.TrackSource.Name(source).lower()
+        participant.tracks.append(track)
+        self._tell(RoomEvent("track_published", room, participant, track))
+        self.hooks.joined(room)
+
+    def unpublish(self, room: Room, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish the tracks of a source no more."""
+        participant = room.participants.get(identity)
+        if participant is None or self._down:
+            return
+        for track in [track for track in participant.tracks if track.source == source]:
+            self._tell(RoomEvent("track_unpublished", room, participant, track))
+            participant.tracks.remove(track)
+        self.hooks.unpublished(room)
+
     def close(self, room: Room) -> None:
         """Close a room: everybody is out, its egresses lose their source."""
         if room.closed or self._down:
@@ -223,6 +249,13 @@ class Rooms:
         self._count(room)
         reason = models.CONNECTION_TIMEOUT if timed_out else models.CLIENT_INITIATED
         self._departed(room, recorder, reason)
+
+    def describe_recorder(self, room: Room, egress_id: str, metadata: str) -> None:
+        """Change the metadata of a recorder, where it is in its room."""
+        recorder = room.recorders.get(egress_id)
+        if recorder is not None:
+            recorder.metadata = metadata
+            recorder.version += 1
 
     def create_room(
         self, request: room.CreateRoomRequest, identities: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Stores what an egress recorded in S3, and fails as the real worker does."""
 
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -23,23 +24,25 @@ class UploadError(Exception):
         self.again = again
 
 
-def put(upload: Upload, s3: egress.S3Upload, body: bytes | BinaryIO) -> None:
-    """Try once to store an object; raises UploadError."""
+def put(upload: Upload, s3: egress.S3Upload, file: Path) -> int:
+    """Try once to store a file, and give its size; raises UploadError."""
     try:
-        _client(s3).put_object(
-            Bucket=s3.bucket,
-            Key=upload.key,
-            Body=body,
-            ContentType=upload.object.content_type,
-            ContentDisposition=s3.content_disposition or "inline",
-            Metadata=dict(s3.metadata),
-            Tagging=s3.tagging,
-        )
+        with file.open("rb") as body:
+            _client(s3).put_object(
+                Bucket=s3.bucket,
+                Key=upload.key,
+                Body=body,
+                ContentType=upload.object.content_type,
+                ContentDisposition=s3.content_disposition or "inline",
+                Metadata=dict(s3.metadata),
+                Tagging=s3.tagging,
+            )
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         raise UploadError(_refusal(error), again=status >= 500 or status in _RETRIED) from error
     except BotoCoreError as error:
         raise UploadError(_breakdown(error, upload, s3), again=True) from error
+    return file.stat().st_size
 
 
 def _client(s3: egress.S3Upload) -> "S3Client":

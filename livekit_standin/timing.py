@@ -55,7 +55,17 @@ class Timing:
     active_web: Delay = Delay(4.2, 4.3)
     """The same where a browser records."""
     media: Delay = Delay(0.040, 0.080)
-    """How long before ACTIVE the first sample was written: the start of the file."""
+    """How long before ACTIVE the first sample of a track was written: the start of the file."""
+    media_audio: Delay = Delay(0.140, 0.150)
+    """The same for what is sound only."""
+    media_encoded: Delay = Delay(1.13, 1.20)
+    """The same where a picture is encoded that no browser shows."""
+    segment: Delay = Delay(0.05, 0.15)
+    """From the time when a segment is whole to its upload."""
+    first_image: Delay = Delay(0.30, 0.45)
+    """From ACTIVE to the upload of the first image."""
+    image: Delay = Delay(0.15, 0.25)
+    """From the time of another image to its upload."""
     source_missing: Delay = Delay(29.8)
     """From the time when it should have been ACTIVE to FAILED where its track or participant is missing."""
 

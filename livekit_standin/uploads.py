@@ -9,7 +9,7 @@ from livekit.protocol import egress
 
 from livekit_standin import files
 from livekit_standin.environment import Environment
-from livekit_standin.recording import Recording
+from livekit_standin.recording import Content
 from livekit_standin.records import Egress
 from livekit_standin.timing import SECOND
 
@@ -22,8 +22,7 @@ class Object:
 
     filename: str
     """As it would be called without the options of the worker."""
-    content: Recording | bytes
-    """What is to be rendered, or the object as it is."""
+    content: Content
     content_type: str
 
 
@@ -81,13 +80,17 @@ class Uploads:
         self._tasks: dict[int, _Task] = {}
         self._serial = 0
 
+    def expects(self, upload_id: int) -> bool:
+        """Say whether an upload is still under way: its host lives and its egress has not failed meanwhile."""
+        task = self._tasks.get(upload_id)
+        if task is not None and not task.store.found.alive:
+            del self._tasks[upload_id]
+            return False
+        return task is not None
+
     def open(self, found: Egress, s3: egress.S3Upload | None) -> Store:
         """Give the store of an output that goes to `s3`."""
-        backup = found.worker.backup
-        if backup is None and self._environment.fires(self._environment.faults.backup_storage):
-            backup = _SOME_BACKUP
-            return Store(found, s3, backup, failed="as told")
-        return Store(found, s3, backup)
+        return Store(found, s3, found.worker.backup)
 
     def put(
         self,
@@ -97,6 +100,9 @@ class Uploads:
         failed: Callable[[int, str], None],
     ) -> None:
         """Have an object stored, then call `stored`, or `failed` with a code and a text if it cannot be."""
+        if self._environment.fires(self._environment.faults.backup_storage):
+            store.backup = store.backup or _SOME_BACKUP
+            store.failed = "as told"
         self._serial += 1
         task = _Task(
             Upload(
@@ -113,10 +119,11 @@ class Uploads:
             stored,
             failed,
         )
+        self._tasks[self._serial] = task
         if store.failed:
             self._go_over(task)
         else:
-            self._try(task)
+            self._hand_over(task.upload)
 
     def uploaded(self, upload_id: int, size: int) -> None:
         """Take note that an object is stored; too late where its host died meanwhile."""
@@ -126,12 +133,11 @@ class Uploads:
 
     def failed(self, upload_id: int, code: int, text: str, *, again: bool) -> None:
         """Take note that an attempt failed, and whether another one may have more luck."""
-        task = self._tasks.pop(upload_id, None)
-        if task is not None:
+        if self.expects(upload_id):
+            task = self._tasks[upload_id]
             task.store.found.do(partial(self._fail, task, code, text, again=again))
 
-    def _try(self, task: _Task) -> None:
-        self._tasks[task.upload.id] = task
+    def _retry(self, task: _Task) -> None:
         self._hand_over(task.upload)
 
     def _store(self, task: _Task, size: int) -> None:
@@ -151,10 +157,12 @@ class Uploads:
         if again and upload.attempt < upload.attempts:
             delay = self._delay(upload.attempt, store.found.worker.max_retry_delay)
             task.upload = replace(upload, attempt=upload.attempt + 1)
-            self._environment.schedule.after(delay, partial(store.found.do, partial(self._try, task)))
+            self._environment.schedule.after(delay, partial(store.found.do, partial(self._retry, task)))
         elif store.backup is None:
+            del self._tasks[upload.id]
             task.failed(code, text)
         elif upload.backup:
+            del self._tasks[upload.id]
             task.failed(code, f"primary: {store.failed}\nbackup: {text}")
         else:
             store.failed = text
@@ -163,7 +171,7 @@ class Uploads:
     def _go_over(self, task: _Task) -> None:
         key = files.key_of(task.upload.object.filename)
         task.upload = replace(task.upload, s3=task.store.backup, key=key, backup=True, attempt=1)
-        self._try(task)
+        self._hand_over(task.upload)
 
     def _delay(self, attempt: int, longest: int) -> int:
         # As the AWS SDK for Go waits.

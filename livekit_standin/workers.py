@@ -1,34 +1,41 @@
 """The life of an egress, step by step, as a worker leads it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 
-from livekit.protocol import egress, models
+from livekit.protocol import egress
 
-from livekit_standin import files
+from livekit_standin import sources
 from livekit_standin.environment import Environment
+from livekit_standin.jobs import Job
 from livekit_standin.notifier import Notifier
-from livekit_standin.recording import Encoding, Recording
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
+from livekit_standin.sinks import Failure
+from livekit_standin.stages import Stages
+from livekit_standin.streams import StreamsSink
 from livekit_standin.timing import Delay
-from livekit_standin.uploads import Object, Store, Stored, Uploads
+from livekit_standin.twirp import NOT_STREAMING, TwirpError
 
-_TRACK_MEDIA = {
-    "audio/opus": ("ogg", Encoding(audio_codec="opus")),
-    "video/VP8": ("webm", Encoding(video_codec="vp8")),
-    "video/H264": ("mp4", Encoding(video_codec="h264")),
-}
-_UPLOAD_DENIED = (
-    "S3 upload failed: err: operation error S3: PutObject, https response error StatusCode: 403, "
-    "RequestID: , HostID: , api error AccessDenied: Access Denied, status code: 403"
-)
 _STOPPED = "End reason: StopEgress API"
 _SOURCE_CLOSED = "End reason: Source closed"
 _PROCESS_KILLED = "End reason: Process killed"
 _LIMIT_REACHED = "End reason: Session limit reached"
 _FAILURE = "End reason: Failure"
+_STREAMS_STOPPED = "End reason: All streams stopped"
+_AT_ONCE = Delay(0)
+_UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    active: Delay
+    """From the taking to ACTIVE."""
+    lead: Delay
+    """How long before that the recording begins."""
+    late: Delay
+    """From the coming of what it waits for to ACTIVE."""
 
 
 class Workers:
@@ -40,7 +47,7 @@ class Workers:
         rooms: Rooms,
         records: Records,
         notifier: Notifier,
-        uploads: Uploads,
+        stages: Stages,
     ) -> None:
         self._environment = environment
         self._timing = environment.timing
@@ -49,12 +56,13 @@ class Workers:
         self._rooms = rooms
         self._records = records
         self._notify = notifier.about_egress
-        self._uploads = uploads
+        self._stages = stages
         self._untold: list[Callable[[], None]] | None = None
         """What the server has to be told when it is back; None while it is there."""
         rooms.hooks.closed = self._room_closed
         rooms.hooks.left = self._participant_left
         rooms.hooks.joined = self._participant_joined
+        rooms.hooks.unpublished = self._unpublished
         rooms.hooks.recorder_removed = self._recorder_removed
 
     def take(self, taken: Egress) -> None:
@@ -70,12 +78,16 @@ class Workers:
         if taken.room is not None and taken.room.closed:
             self._abort(taken, _SOURCE_CLOSED)
             return
-        web = taken.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB
-        encoded = taken.job.container is not None and taken.job.video
+        taken.sinks = self._stages.open(
+            taken,
+            fail=partial(self._collapse, taken),
+            publish=partial(self._tell_how_it_is, taken),
+            output_ended=partial(self._end, taken, _STREAMS_STOPPED),
+        )
+        job = taken.job
         if taken.room is not None:
-            self._after(timing.join_web if web else timing.join, self._join, taken)
-        active = timing.active_web if web else timing.active_encoded if encoded else timing.active
-        self._after(active, self._activate, taken)
+            self._after(timing.join_web if job.web else timing.join, self._join, taken)
+        self._after(self._pace(job).active, self._activate, taken)
         for fault, strike in (
             (faults.host_dies, self.kill_host),
             (faults.host_suspended, partial(self._pause, self.suspend_host)),
@@ -98,8 +110,12 @@ class Workers:
     def server_started(self) -> None:
         """Let the server come back: it hears what it missed, and recorders connect again."""
         untold, self._untold = self._untold or [], None
-        for tell in untold:
-            self._environment.after(self._timing.catch_up, tell)
+
+        def catch_up() -> None:
+            for tell in untold:
+                tell()
+
+        self._environment.after(self._timing.catch_up, catch_up)
         for found in self._records.unended():
             if found.room is not None and found.joined:
                 self._after(self._timing.reconnect, self._reconnect, found)
@@ -114,7 +130,7 @@ class Workers:
         if room is None or status not in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
             return
         # Who is back has published anew; of one who is not, silence is recorded.
-        gone = found.publisher in room.participants and not _source_present(found)
+        gone = found.publisher in room.participants and not sources.present(found)
         self._rooms.back_again(room, found.id, aborted=gone)
         if gone:
             self._lose_source(found)
@@ -129,10 +145,7 @@ class Workers:
         """Stop one that is ACTIVE, or on its way to the end already, and say how it is then."""
         if found.info.status == egress.EGRESS_ACTIVE:
             self._end(found, _STOPPED)
-        answer = copy_of(found.info)
-        if found.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB:
-            _close_file(answer, found)
-        return snapshot(answer)
+        return snapshot(found.info)
 
     def stop_early(self, found: Egress, answered_after: int) -> egress.EgressInfo:
         """Stop one that is STARTING, and say how it is `answered_after` ns later."""
@@ -142,6 +155,15 @@ class Workers:
         if joined:
             answer.error = "Stop called before pipeline could start"
         return answer
+
+    def update_stream(
+        self, found: Egress, request: egress.UpdateStreamRequest
+    ) -> egress.EgressInfo | TwirpError:
+        """Add and remove streams of an egress whose handler answers."""
+        sink = next((sink for sink in found.sinks if isinstance(sink, StreamsSink)), None)
+        if sink is None:
+            return NOT_STREAMING
+        return sink.update(request) or snapshot(found.info)
 
     def kill_host(self, egress_id: str) -> None:
         """Let the host under an egress die: nothing of it is heard again, its record stays as it is."""
@@ -201,6 +223,20 @@ class Workers:
             found.info.error, found.info.error_code = "server is shutting down", 403
             found.info.ended_at = self._time(found)
 
+    def _tell_how_it_is(self, found: Egress) -> None:
+        if found.info.status in {egress.EGRESS_ACTIVE, egress.EGRESS_ENDING}:
+            self._publish(found, "egress_updated", found.info)
+
+    def _pace(self, job: Job) -> _Pace:
+        timing = self._timing
+        if job.web:
+            return _Pace(timing.active_web, _AT_ONCE, timing.media)
+        if job.as_published:
+            return _Pace(timing.active, timing.media, timing.media)
+        if job.encoding.video_codec:
+            return _Pace(timing.active_encoded, timing.media_encoded, timing.media_encoded)
+        return _Pace(timing.active, timing.media_audio, timing.media_audio)
+
     def _join(self, taken: Egress) -> None:
         room = taken.room
         if room is not None and taken.info.status in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
@@ -212,17 +248,18 @@ class Workers:
         info = taken.info
         if info.status != egress.EGRESS_STARTING or taken.never_active:
             return
-        if not _source_present(taken):
+        if not sources.present(taken):
             self._wait(taken)
             return
         taken.waiting = False
-        now = self._time(taken)
-        _name_file(taken)
-        web = taken.job.source_type == egress.EGRESS_SOURCE_TYPE_WEB
-        lead = 0 if web else self._environment.draw(self._timing.media)
-        info.file_results[0].started_at = now - lead
+        now, lead = self._time(taken), self._environment.draw(self._pace(taken.job).lead)
+        names = sources.learn(taken)
+        taken.begun_at = self._environment.now() - lead
         info.status = egress.EGRESS_ACTIVE
         info.updated_at = now
+        for sink in taken.sinks:
+            sink.name(names)
+            sink.begin(now - lead)
         if not self._fires(self._faults.update_coalesced):
             self._publish(taken, "egress_updated", info)
         if taken.limited:
@@ -239,17 +276,12 @@ class Workers:
     def _give_up(self, taken: Egress) -> None:
         if not taken.waiting:
             return
-        if _source_present(taken):
+        if sources.present(taken):
             self._activate(taken)
             return
-        job, room = taken.job, taken.room
-        missing = f"participant {job.identity}"
-        if job.tracks:
-            track = next(sid for sid in job.tracks if room is None or room.track(sid) is None)
-            missing = f"track {track}"
         taken.info.details = _FAILURE
         self._leave(taken)
-        self._fail(taken, 404, f"{missing} not found")
+        self._fail(taken, 404, f"{sources.missing(taken)} not found")
 
     def _abort(self, found: Egress, reason: str, *, plus: int = 0) -> None:
         info = found.info
@@ -281,62 +313,55 @@ class Workers:
 
     def _stop_recording(self, found: Egress) -> None:
         found.file_ended_at = self._time(found) + self._environment.draw(self._timing.drain)
+        if found.job.web:
+            for sink in found.sinks:
+                sink.end(found.file_ended_at)
         self._leave_soon(found)
         self._after(self._timing.finalise, self._finalise, found)
 
     def _finalise(self, found: Egress) -> None:
-        _close_file(found.info, found)
         if self._fires(self._faults.upload_late):
-            self._after(self._timing.late_upload, self._upload, found)
+            self._after(self._timing.late_upload, self._finish_sinks, found)
         else:
-            self._upload(found)
+            self._finish_sinks(found)
 
-    def _upload(self, found: Egress) -> None:
-        if self._fires(self._faults.upload_fails):
-            self._fail(found, 400, _UPLOAD_DENIED)
-            return
-        store, job = self._uploads.open(found, found.job.upload), found.job
-        file = Object(
-            found.info.file_results[0].filename,
-            _recording(found),
-            files.content_type(job.container or "mp4"),
-        )
-        self._uploads.put(store, file, partial(self._close, found, store), partial(self._fail, found))
+    def _finish_sinks(self, found: Egress) -> None:
+        def done(failure: Failure | None) -> None:
+            if failure is None:
+                self._close(found)
+            else:
+                self._fail(found, *failure)
 
-    def _close(self, found: Egress, store: Store, stored: Stored) -> None:
+        self._stages.finish(found, done)
+
+    def _close(self, found: Egress) -> None:
         info = found.info
-        file = info.file_results[0]
-        file.size, file.location = stored.size, stored.location
         if info.status == egress.EGRESS_ENDING:
             if found.end_error is not None:
                 info.error_code, info.error = found.end_error
             info.status = egress.EGRESS_FAILED if info.error_code else egress.EGRESS_COMPLETE
         info.ended_at = info.updated_at = info.ended_at or self._time(found)
-        self._put_manifest(found, store)
-
-    def _put_manifest(self, found: Egress, store: Store) -> None:
-        info = found.info
-        unwanted = found.job.disable_manifest and not info.backup_storage_used
-        # What had failed before its end gets none.
-        if unwanted or (info.status == egress.EGRESS_FAILED and found.end_error is None):
+        # What had failed before its end gets no manifest.
+        if info.status == egress.EGRESS_FAILED and found.end_error is None:
             self._settle(found)
-            return
-
-        def stored(where: Stored) -> None:
-            info.manifest_location = where.location
-            self._settle(found)
-
-        def failed(_code: int, _text: str) -> None:
-            self._settle(found)
-
-        name = files.manifest_name(info.file_results[0].filename, found.id)
-        manifest = Object(name, files.manifest(info), "application/json")
-        self._uploads.put(store, manifest, stored, failed)
+        else:
+            self._stages.store_manifests(found, partial(self._settle, found))
 
     def _settle(self, found: Egress) -> None:
         self._finish(found)
         if found.info.status == egress.EGRESS_COMPLETE and self._fires(self._faults.failed_after_complete):
             self._environment.after(self._timing.second_end, partial(self._fail_again, found))
+
+    def _collapse(self, found: Egress, code: int, text: str) -> None:
+        """Fail in the midst of the recording: no file, and unless a browser records nobody knows when it ended."""
+        info = found.info
+        info.status = egress.EGRESS_FAILED
+        for sink in found.sinks:
+            sink.end(self._time(found) if found.job.web else 0)
+        closed = found.job.kind == "room_composite" and code != _UNAVAILABLE
+        info.details = info.details or (_SOURCE_CLOSED if closed else _FAILURE)
+        self._leave_soon(found)
+        self._fail(found, code, text)
 
     def _fail(self, found: Egress, code: int, text: str) -> None:
         info = found.info
@@ -356,6 +381,7 @@ class Workers:
     def _finish(self, found: Egress) -> None:
         found.alive = found.waiting = False
         found.ended_at = self._environment.now()
+        self._stop_sinks(found)
         self._tell_server(partial(self._records.end, found))
         self._publish(found, "egress_ended", found.info)
 
@@ -370,7 +396,12 @@ class Workers:
 
     def _die(self, found: Egress) -> None:
         found.alive = False
+        self._stop_sinks(found)
         self._time_out(found, lambda: True)
+
+    def _stop_sinks(self, found: Egress) -> None:
+        for sink in found.sinks:
+            sink.stop()
 
     def _time_out(self, found: Egress, silent: Callable[[], bool]) -> None:
         def act() -> None:
@@ -407,7 +438,13 @@ class Workers:
     def _participant_joined(self, room: Room) -> None:
         for found in self._records.in_room(room):
             if found.info.status == egress.EGRESS_STARTING and found.joined:
-                self._after(self._timing.media, self._activate, found)
+                self._after(self._pace(found.job).late, self._activate, found)
+
+    def _unpublished(self, room: Room) -> None:
+        for found in self._records.in_room(room):
+            tracks = found.job.tracks
+            if tracks and found.info.status == egress.EGRESS_ACTIVE and not any(map(room.track, tracks)):
+                found.do(partial(self._lose_source, found))
 
     def _recorder_removed(self, egress_id: str) -> None:
         found = self._records.alive(egress_id)
@@ -428,76 +465,3 @@ class Workers:
 
     def _time(self, found: Egress) -> int:
         return found.worker_time(self._environment.now())
-
-
-def _source_present(taken: Egress) -> bool:
-    job, room = taken.job, taken.room
-    if room is None:
-        return True
-    if job.identity:
-        return job.identity in room.participants
-    if job.tracks:
-        return all(room.track(sid) is not None for sid in job.tracks)
-    return bool(room.participants)
-
-
-def _name_file(taken: Egress) -> None:
-    job, room, info = taken.job, taken.room, taken.info
-    identifier = job.identity or job.room_name or "web"
-    replacements: dict[str, str] = {}
-    taken.publisher = job.identity
-    if room is not None:
-        replacements = {"room_name": room.name, "room_id": room.info.sid}
-        published = room.track(job.tracks[0]) if job.tracks else None
-        if published is not None:
-            participant, track = published
-            taken.publisher = participant.identity
-            if job.container is None:
-                identifier = track.sid
-                replacements |= _track_replacements(track)
-                _learn_codec(taken, track)
-    if taken.publisher:
-        replacements["publisher_identity"] = taken.publisher
-    container = taken.job.container or "mp4"
-    info.file_results[0].filename = files.name(
-        job.filepath, container, identifier, replacements, info.started_at
-    )
-
-
-def _learn_codec(taken: Egress, track: models.TrackInfo) -> None:
-    container, encoding = _TRACK_MEDIA[track.mime_type]
-    taken.job = replace(
-        taken.job,
-        container=container,
-        encoding=encoding,
-        audio=bool(encoding.audio_codec),
-        video=bool(encoding.video_codec),
-    )
-
-
-def _track_replacements(track: models.TrackInfo) -> dict[str, str]:
-    return {
-        "track_id": track.sid,
-        "track_type": models.TrackType.Name(track.type).lower(),
-        "track_source": models.TrackSource.Name(track.source).lower(),
-    }
-
-
-def _recording(found: Egress) -> Recording:
-    job = found.job
-    return Recording(
-        room_name=job.room_name,
-        container=job.container or "mp4",
-        encoding=job.encoding,
-        audio=job.audio,
-        video=job.video,
-        layout=found.layout or ("grid" if job.kind == "room_composite" else "single-speaker"),
-        duration=found.info.file_results[0].duration,
-    )
-
-
-def _close_file(info: egress.EgressInfo, found: Egress) -> None:
-    file = info.file_results[0]
-    if found.file_ended_at:
-        file.ended_at = found.file_ended_at
-        file.duration = file.ended_at - file.started_at

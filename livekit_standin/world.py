@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from google.protobuf.message import Message
-from livekit.protocol import egress, room
+from livekit.protocol import egress, models, room
 
 from livekit_standin.egress import EgressService
 from livekit_standin.environment import Environment
@@ -15,21 +16,24 @@ from livekit_standin.options import Settings
 from livekit_standin.records import Egress, Records
 from livekit_standin.rooms import IDENTITIES, Room, Rooms
 from livekit_standin.schedule import Schedule
+from livekit_standin.stages import Stages
+from livekit_standin.streams import EndStream, PushStream, Streams, StreamsSink
 from livekit_standin.timing import Timing
 from livekit_standin.twirp import REDIS_DOWN, SERVER_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
 from livekit_standin.uploads import Upload, Uploads
 from livekit_standin.webhooks import DeliverWebhook, WebhookQueues
 from livekit_standin.workers import Workers
 
-type Effect = DeliverWebhook | Upload
+type Effect = DeliverWebhook | Upload | PushStream | EndStream
 
 
 class World:
     """LiveKit's rooms, its Egress service with workers, and its webhooks.
 
     `clock` gives Unix time in ns and must not go back. `call` is an API call; whatever is due later happens in
-    `advance`, which gives back what the driver has to do: deliver webhooks (and report `delivered`) and store
-    objects (and report `uploaded` or `upload_failed`). `next_at` says when to call it again.
+    `advance`, which gives back what the driver has to do: deliver webhooks (and report `delivered`), store
+    objects (and report `uploaded` or `upload_failed`) and push streams (and report `stream_connected`,
+    `stream_failed` or `stream_lost`). `next_at` says when to call it again.
     """
 
     def __init__(
@@ -61,7 +65,9 @@ class World:
         self._rooms.hooks.event = notifier.about_room
         self._records = Records(self._environment)
         self._uploads = Uploads(self._environment, self._effects.append)
-        self._workers = Workers(self._environment, self._rooms, self._records, notifier, self._uploads)
+        self._streams = Streams(self._effects.append)
+        stages = Stages(self._environment, self._uploads, self._streams)
+        self._workers = Workers(self._environment, self._rooms, self._records, notifier, stages)
         self._egress = EgressService(
             self._environment, self._rooms, self._records, self._workers, notifier.urls
         )
@@ -107,6 +113,28 @@ class World:
         """
         self._run_due()
         self._uploads.failed(upload_id, code, text, again=again)
+
+    def expects(self, upload_id: int) -> bool:
+        """Say whether an upload is still under way: what a host that died had not stored is never stored."""
+        return self._uploads.expects(upload_id)
+
+    def stream_connected(self, stream_id: int) -> None:
+        """Report that a stream has reached its receiver, for the first time or again."""
+        self._about_stream(stream_id, lambda sink: sink.connected(stream_id))
+
+    def stream_failed(self, stream_id: int, text: str) -> None:
+        """Report that a stream could not reach its receiver at all; LiveKit says `text` about it."""
+        self._about_stream(stream_id, lambda sink: sink.failed(stream_id, text))
+
+    def stream_lost(self, stream_id: int, text: str) -> None:
+        """Report that the receiver of a stream is gone; it is tried again until `stream_connected`."""
+        self._about_stream(stream_id, lambda sink: sink.lost(stream_id, text))
+
+    def _about_stream(self, stream_id: int, report: Callable[[StreamsSink], None]) -> None:
+        self._run_due()
+        sink = self._streams.find(stream_id)
+        if sink is not None:
+            sink.found.do(partial(report, sink))
 
     def unended(self) -> dict[str, egress.EgressInfo]:
         """Give every egress that has not ended, by id, as its worker sees it, those on dead hosts included."""
@@ -200,6 +228,20 @@ class World:
         found = self._rooms.find(room_name)
         if found is not None and self._running:
             self._rooms.join(found, identity)
+
+    def publish(self, room_name: str, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish a camera, a microphone or a screen."""
+        self._run_due()
+        found = self._rooms.find(room_name)
+        if found is not None:
+            self._rooms.publish(found, identity, source)
+
+    def unpublish(self, room_name: str, identity: str, source: models.TrackSource) -> None:
+        """Let a participant publish a camera, a microphone or a screen no more."""
+        self._run_due()
+        found = self._rooms.find(room_name)
+        if found is not None:
+            self._rooms.unpublish(found, identity, source)
 
     def leave(self, room_name: str, identity: str | None = None) -> None:
         """Let a participant leave a room; without `identity` everybody."""

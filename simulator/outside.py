@@ -9,13 +9,13 @@ from uuid import UUID
 
 from livekit.protocol import egress as protocol
 
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from simulator.functions import API_KEY, STORAGE
 
 if TYPE_CHECKING:
     from random import Random
 
-    from livekit_standin.uploads import Upload
     from livekit_standin.world import World
     from simulator import plan
     from simulator.faults import Faults
@@ -60,7 +60,7 @@ class Outside:
         for effect in self._world.advance():
             if isinstance(effect, DeliverWebhook):
                 self._deliver(effect)
-            else:
+            elif isinstance(effect, Upload):
                 self._kernel.after(self._random.uniform(0.05, 2.0), partial(self._store, effect))
 
     def litter(self, step: plan.Litter) -> None:

@@ -7,6 +7,7 @@ from livekit.protocol import egress, models, room
 
 from livekit_standin.jobs import StartRequest
 from livekit_standin.recording import Recording
+from livekit_standin.streams import PushStream
 from livekit_standin.timing import SECOND, Timing
 from livekit_standin.twirp import Answer
 from livekit_standin.uploads import Upload
@@ -19,6 +20,7 @@ START = 1_795_337_218_000_000_000
 MINUTE = 60 * SECOND
 DAY = 24 * 60 * MINUTE
 SIZE = 4711
+NOBODY_LISTENS = "Connection refused: Could not connect to 127.0.0.1: Connection refused"
 REFUSED = "S3 upload failed: connection refused"
 
 
@@ -33,8 +35,12 @@ class Life:
         self.webhooks: list[Webhook] = []
         self.times: list[int] = []
         self.uploads: list[Upload] = []
+        self.stored_at: list[int] = []
         self.refusing: set[str] = set()
         """Buckets that refuse connections."""
+        self.deaf: set[str] = set()
+        """Streams that nobody receives."""
+        self.pushed: set[int] = set()
 
     def wait(self, time: int) -> None:
         """Let time (ns) pass."""
@@ -46,8 +52,12 @@ class Life:
                     self.webhooks.append(effect.webhook)
                     self.times.append(self.now)
                     self.world.delivered(effect.delivery_id, 200)
-                else:
+                elif isinstance(effect, Upload):
                     self._store(effect)
+                elif isinstance(effect, PushStream):
+                    self._push(effect)
+                else:
+                    self.pushed.discard(effect.id)
         self.now = end
 
     def _store(self, upload: Upload) -> None:
@@ -55,7 +65,25 @@ class Life:
             self.world.upload_failed(upload.id, 400, REFUSED, again=True)
         else:
             self.uploads.append(upload)
+            self.stored_at.append(self.now)
             self.world.uploaded(upload.id, SIZE)
+
+    def _push(self, stream: PushStream) -> None:
+        if stream.url in self.deaf:
+            self.world.stream_failed(stream.id, NOBODY_LISTENS)
+        else:
+            self.pushed.add(stream.id)
+            self.world.stream_connected(stream.id)
+
+    def objects(self) -> dict[str, Upload]:
+        """Give what every bucket holds now, by key."""
+        return {upload.key: upload for upload in self.uploads}
+
+    def text(self, key: str) -> str:
+        """Give the text of an object."""
+        content = self.objects()[key].object.content
+        assert isinstance(content, bytes)
+        return content.decode()
 
     def files(self) -> dict[str, tuple[Upload, Recording]]:
         """Give every recording that was stored, by the id of its egress."""
@@ -71,6 +99,13 @@ class Life:
 
     def ask_start(self, request: StartRequest | None = None) -> Answer:
         return self.world.call("Egress", "Start", composite() if request is None else request)
+
+    def activated(self, request: StartRequest) -> str:
+        """Start, and wait for the moment at which it is ACTIVE."""
+        egress_id = self.start(request).egress_id
+        while self.status(egress_id) != "ACTIVE":
+            self.wait(SECOND // 100)
+        return egress_id
 
     def recorded(self) -> egress.EgressInfo:
         """Record with a composite for some seconds, and give how it ended."""

@@ -22,7 +22,7 @@ class StoredObject(BaseModel):
 
 
 def _spread(stored: JsonValue) -> JsonValue:
-    """Read the short form of an object: its key and its size, or a sentence about several."""
+    """Read the short form of an object, its key and its size; of several, only how many they were."""
     if not isinstance(stored, str):
         return stored
     key, _, size = stored.rpartition(" ")
@@ -57,12 +57,23 @@ class Step(BaseModel):
     headers: dict[str, str] = {}
     answered: int | None = None
     answered_after_s: float = 0.0
+    trimmed: str = ""
+    """What was left out."""
 
     room: str = ""
     filename: list[str] = []
     location: list[str] = []
     manifest_location: str = ""
     objects: list[Annotated[StoredObject, BeforeValidator(_spread)]] = []
+
+    texts: dict[str, str] = {}
+    """Of objects, by key."""
+    timeline: list[tuple[float, str, int] | str] = []
+    """When objects were seen, what, and their sizes."""
+
+    text: str = ""
+    details: str = ""
+    error_code: int = 0
 
     when: str = ""
     active_recording: bool = False

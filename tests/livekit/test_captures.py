@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from livekit.protocol import egress
+from livekit.protocol import egress, models
 
 from tests.livekit.recorded import load
 from tests.livekit.replay import Case, Replay
@@ -42,6 +42,7 @@ def _redis_empty(replay: Replay) -> None:
     replay.world.lose_records()
 
 
+NOBODY = "rtmp://127.0.0.1:19359/live/nobody"
 CASES = [
     Case("track_egress_audio"),
     Case("track_egress_video"),
@@ -106,6 +107,54 @@ CASES = [
     ),
     Case("s3_recovers"),
     Case("manifest_and_s3_options", trimmed=True),
+    Case("segments_room_or_track_composite"),
+    Case("segments_worker_killed", {26.116: lambda replay: replay.world.kill_host(replay.newest())}),
+    Case(
+        "segments_beside_a_file_worker_killed",
+        {
+            18.332: lambda replay: replay.world.kill_host(replay.newest()),
+            42.053: lambda replay: replay.world.kill_host(replay.newest()),
+        },
+    ),
+    Case("images", races=(r', "imageCount":"[01]"', r'"image_count":"[01]", ')),
+    Case(
+        "file_and_segments_and_images_and_stream",
+        {
+            13.803: lambda replay: replay.fail_stream(),
+            23.754: lambda replay: replay.lose_stream(),
+        },
+        deaf=frozenset({NOBODY}),
+        # LiveKit takes any of the manifests for its location.
+        races=(r', "image_?[cC]ount":"[0167]"', r', "manifest_?[lL]ocation":"https[^"]*"'),
+    ),
+    Case(
+        "stream_failing_from_the_start",
+        {7.818: lambda replay: replay.fail_stream(), 33.706: lambda replay: replay.fail_stream()},
+        deaf=frozenset({NOBODY}),
+    ),
+    Case(
+        "web_egress",
+        {25.039: lambda replay: replay.world.kill_host(replay.newest())},
+        # Other rooms of that machine are in this list.
+        skip=frozenset({"rooms while it runs"}),
+    ),
+    Case(
+        "update_layout",
+        skip=frozenset({"participants of the room: where the layout is", "participants again"}),
+    ),
+    Case(
+        "participant_and_track_composite_options",
+        {
+            34.051: lambda replay: replay.world.unpublish("opt", "ann", models.CAMERA),
+            39.074: lambda replay: replay.world.publish("opt", "ann", models.CAMERA),
+            44.149: lambda replay: replay.world.leave("opt", "ann"),
+            47.445: lambda replay: replay.world.join("opt", "ann"),
+            58.513: lambda replay: replay.world.publish("opt", "ann", models.SCREEN_SHARE),
+            64.877: lambda replay: replay.world.unpublish("opt", "ann", models.SCREEN_SHARE),
+        },
+        identities=("ann",),
+        trimmed=True,
+    ),
 ]
 
 

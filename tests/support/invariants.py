@@ -76,9 +76,10 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
         for each in deployment.livekit.world._records.unended()
         if each.alive
         and each.info.status in {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
-        and each.job.upload is not None
-        and each.job.upload.bucket == deployment.site.name
-        and each.job.filepath.startswith("recordings/")
+        and (file := each.job.outputs.file) is not None
+        and file.upload is not None
+        and file.upload.bucket == deployment.site.name
+        and file.filepath.startswith("recordings/")
     }
     live = [row for row in rows if row["status"] not in FINAL and row["egress_id"] is not None]
     owned = [row["egress_id"] for row in live]

@@ -21,6 +21,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from livekit_standin.api import Api
+from livekit_standin.streams import PushStream
+from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from livekit_standin.world import World
 from recorder.livekit.lookup import FIND_SECONDS
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
     from livekit_standin.timing import Timing
     from livekit_standin.twirp import Answer, TwirpError
-    from livekit_standin.uploads import Upload
     from livekit_standin.webhooks import Webhook
     from livekit_standin.world import Effect
 
@@ -260,6 +261,11 @@ class LiveKit:
             status = await asyncio.to_thread(receive, effect.webhook) if receive else None
             self.deliveries.append((effect.webhook, status))
             self.world.delivered(effect.delivery_id, status)
+            return
+        if not isinstance(effect, Upload):
+            # Nobody receives streams here, but who is pushed to always answers.
+            if isinstance(effect, PushStream):
+                self.world.stream_connected(effect.id)
             return
         error = await asyncio.to_thread(self._store, effect)
         if error is None:
