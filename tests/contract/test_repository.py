@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MINUTE = timedelta(minutes=1)
 UNKNOWN: tuple[Fields, ...] = (
     {"status": Unknown("paused")},
-    {"source": Unknown("web")},
+    {"source": Unknown("hologram")},
     {"stop_reason": Unknown("pause")},
 )
 

@@ -141,7 +141,7 @@ def test_it_may_record_no_other_room(deployment: Deployment, rule: str, claims: 
 
 
 @pytest.mark.parametrize("subject", [42, 0, -1, 2**63, 1.5])
-@pytest.mark.parametrize("rule", ["", "rooms"])
+@pytest.mark.parametrize("rule", ["*", "rooms"])
 def test_a_subject_that_is_a_number_is_one_with_and_without_room_claims(
     deployment: Deployment, rule: str, subject: float
 ) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LATER: Final = {
     "paused": "status = 'paused'",
     "resuming": "status = 'resuming'",
-    "participant": "source = 'participant'",
+    "kind": "source = 'hologram'",
     "stop reason": "stop_reason = 'pause'",
 }
 """What only a later release stores; each is valid there."""
