@@ -54,6 +54,7 @@ class Egress:
         "suspended",
         "urls",
         "waiting",
+        "went_on_at",
         "worker",
     )
 
@@ -92,6 +93,8 @@ class Egress:
         self.suspended = False
         """Its host stands still, or is cut off."""
         self.still_since: int | None = None
+        self.went_on_at: int | None = None
+        """When (ns) it last stood still no longer."""
         self.postponed: list[Callable[[], None]] = []
         """What it will do when it goes on."""
         self.end_error: tuple[int, str] | None = None

@@ -198,7 +198,7 @@ class Workers:
         if found is None or found.still_since is None:
             return
         found.frozen = found.suspended = False
-        found.still_since = None
+        found.still_since, found.went_on_at = None, self._environment.now()
         postponed, found.postponed = found.postponed, []
         if found.joined:
             self._join(found)

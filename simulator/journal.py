@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from recorder.domain.events import EventType
-from recorder.domain.recording import FINAL, Status
+from recorder.domain.recording import FINAL, Status, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +52,8 @@ class Journal:
         """Is told of every recording that is completed."""
         self.naming: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that names a file in the bucket."""
+        self.limiting: Callable[[Recording], None] = lambda _: None
+        """Is told of every recording that is ended because it has reached its longest duration."""
         self._target = target
         for name in dir(target):
             if not name.startswith("_") and not hasattr(self, name):
@@ -91,6 +93,13 @@ class Journal:
             )
             if after.downloadable:
                 self.naming(after)
+            if after.stop_reason is StopReason.MAX_DURATION and known.stop_reason is None:
+                self.limiting(after)
+            for told in (after.started_at, after.stopped_at):
+                require(
+                    holds=told is None or after.created_at <= told <= after.updated_at,
+                    otherwise=f"{after.id} of {after.created_at} has the impossible time {told}",
+                )
             if known.deleted_at is None and after.deleted_at is not None and known.expired(after.deleted_at):
                 self.expired.add(after.id)
             if after.refused:

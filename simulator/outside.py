@@ -112,8 +112,12 @@ class Outside:
             self._world.lose_records()
             return
         running = self._truth.running()
-        if running:
-            getattr(self._world, step.what)(running[step.which % len(running)].id)
+        if not running:
+            return
+        egress_id = running[step.which % len(running)].id
+        getattr(self._world, step.what)(egress_id)
+        if step.what in {"suspend_host", "freeze_handler"}:
+            self._kernel.after(self._random.uniform(20.0, 900.0), partial(self._world.go_on, egress_id))
 
     def start_foreign(self, step: plan.Foreign) -> None:
         path = f"recordings/{UUID(int=self._random.getrandbits(128))}/recording.mp4"

@@ -23,6 +23,8 @@ _QUICK: Final = Policy(
     upload_grace=timedelta(minutes=10),
     unseen_grace=timedelta(minutes=10),
 )
+CLOCK_SKEWS: Final = (0.0, 0.0, 0.0, -900.0, 3600.0, -1_790_000_000.0)
+"""The last shows the year 1970."""
 POLICIES: Final = (
     _QUICK,
     replace(_QUICK, retention=timedelta(minutes=4), max_duration=timedelta(minutes=2)),
@@ -163,6 +165,8 @@ class History:
     policy: Policy
     webhooks: str
     """Which routes LiveKit reports to: own, global, both or none."""
+    clock_skew: float = 0.0
+    """How many seconds the workers' clocks are ahead."""
     steps: tuple[Step, ...]
     page_size: int | None = None
     """How many egress LiveKit lists at once; None: all of them."""
@@ -223,7 +227,10 @@ _TROUBLES: Final = {
     "never_active": 1.0,
     "limit_reached": 1.0,
     "host_dies": 1.0,
+    "host_suspended": 1.0,
     "handler_dies": 1.0,
+    "handler_frozen": 1.0,
+    "worker_ends_it": 1.0,
     "record_lost": 1.0,
     "recorders_hidden": 1.0,
     "update_coalesced": 1.0,
@@ -266,6 +273,7 @@ class _Draw:
             seed=seed,
             policy=policy,
             webhooks=random.choice(("own", "own", "own", "own", "global", "both", "none")),
+            clock_skew=random.choice(CLOCK_SKEWS),
             page_size=random.choice((None, None, 1, 2)),
             worker=random.choice(("", "", *WORKERS)),
             steps=tuple(sorted([*steps, *self._litter()], key=lambda step: step.at)),
@@ -373,7 +381,15 @@ class _Draw:
 
     def _strike(self, _: str) -> Strike:
         what = self._random.choice(
-            ("kill_host", "kill_handler", "shut_down_host", "lose_record", "lose_records")
+            (
+                "kill_host",
+                "suspend_host",
+                "kill_handler",
+                "freeze_handler",
+                "shut_down_host",
+                "lose_record",
+                "lose_records",
+            )
         )
         return Strike(at=self._at(), what=what, which=self._which())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
@@ -16,7 +15,7 @@ from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUn
 from recorder.livekit import egress as livekit_egress
 from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
-from recorder.sweep import live, outbox
+from recorder.sweep import deadlines, live, orphans, outbox
 from recorder.sweep.context import Context
 from recorder.usecases.ledger import Ledger
 from recorder.usecases.recordings import RecordingService, Started, _replay
@@ -117,17 +116,28 @@ def _the_room_is_enough(recording: Recording, evidence: Evidence, now: datetime,
     return _judge(recording, replace(evidence, handler=handler), now, policy)
 
 
-def _one_silence_is_enough(
-    recording: Recording, evidence: Evidence, now: datetime, policy: Policy
-) -> Judgement:
-    return _judge(recording, evidence, now, replace(policy, witness_gap=timedelta()))
-
-
 def _handlers_are_never_asked(_context: Context, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
     return dict.fromkeys(egress_ids, Handler.UNKNOWN)
 
 
 _judge = verdict.judge
+
+
+def _every_silence_is_death(_context: Context, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
+    return dict.fromkeys(egress_ids, Handler.SILENT)
+
+
+def _every_clock_is_right(told: datetime | None, _earliest: datetime, now: datetime) -> datetime:
+    return told or now
+
+
+def _nothing_is_waited_for(_context: Context) -> bool:
+    return False
+
+
+def _nobody_comes_back(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
+    owners = [each.recording_id for each in snapshots if each.recording_id is not None]
+    context.adapters.repository.make_due(owners, context.now)
 
 
 def _a_stop_is_tried_once(
@@ -217,8 +227,11 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "nothing is adopted": partial(_instead, live, "_reports", _nothing_is_adopted),
     "the listing is enough": partial(_instead, verdict, "judge", _the_listing_is_enough),
     "the room is enough": partial(_instead, verdict, "judge", _the_room_is_enough),
-    "one silence is enough": partial(_instead, verdict, "judge", _one_silence_is_enough),
     "handlers are never asked": partial(_instead, Context, "ask_handlers", _handlers_are_never_asked),
+    "every silence is death": partial(_instead, Context, "ask_handlers", _every_silence_is_death),
+    "every clock is right": partial(_instead, lifecycle, "_believed", _every_clock_is_right),
+    "deadlines wait for the next sweep": partial(_instead, deadlines, "keep", _nothing_is_waited_for),
+    "the dead do not come back": partial(_instead, orphans, "_settle_ended", _nobody_comes_back),
     "a stop is tried only once": partial(_instead, verdict, "_judge_deadlines", _a_stop_is_tried_once),
     "what others record is ours": partial(_instead, egress_info, "_owner", _everything_is_ours),
     "events are forgotten before they are told": partial(

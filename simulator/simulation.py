@@ -61,6 +61,7 @@ class Simulation:
         )
         self._world.settings.page_size = history.page_size
         self._world.settings.worker = WorkerOptions(
+            clock_skew=int(history.clock_skew * SECOND),
             storage_prefix="pre" if history.worker == "prefix" else "",
             generate_presigned_url=history.worker == "presigned",
         )
@@ -81,6 +82,7 @@ class Simulation:
         self._journal.failing = self._truth.check_verdict
         self._journal.completing = self._truth.check_file
         self._journal.naming = self._truth.named
+        self._journal.limiting = self._truth.check_limit
         self._functions = Functions(
             gate,
             self._livekit,

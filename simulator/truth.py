@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -10,10 +10,10 @@ from livekit.protocol import egress as protocol
 
 from recorder.domain.recording import PREFIX, FailureCode, Status
 from simulator.journal import require
+from simulator.kernel import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from livekit_standin.records import Egress
     from livekit_standin.world import World
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 _RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
 _SWEEPS: Final = 2
 _TOLERANCE_SECONDS: Final = 0.2
-_BY_WITNESS: Final = {
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ASKING_NS: Final = 60 * SECOND
+"""Within which a sweep asks all witnesses, and gives its verdict: meanwhile what stood still may go on."""
+_VERDICTS: Final = {
     FailureCode.START_TIMEOUT,
     FailureCode.STOP_TIMEOUT,
     FailureCode.WORKER_LOST,
     FailureCode.EGRESS_LOST,
-}
-_VERDICTS: Final = _BY_WITNESS | {
     FailureCode.START_LOST,
     FailureCode.ROOM_NOT_FOUND,
     FailureCode.EGRESS_REFUSED,
@@ -67,19 +68,20 @@ class Truth:
         self._objects = objects
         self._policy = policy
         self._unowned: dict[str, int] = {}
-        # A witness that lies deceives the product.
-        self._deceived = recorders_hidden
+        self._dead: dict[str, int] = {}
+        # Where rooms hide their recorders, a handler's answer holds for ten minutes.
+        self._sweeps_to_death = 15 if recorders_hidden else 4
         self._calm_since: datetime | None = None
 
     def running(self) -> list[Egress]:
-        """Give the egress of this deployment that really run."""
+        """Give the egress of this deployment that really run: what stands still may go on later."""
         return [found for found in self._alive() if found.id in self._livekit.ours]
 
     def _alive(self) -> Iterator[Egress]:
         return (
             found
             for found in list(self._world._records.unended())
-            if found.alive and found.info.status in _RUNS
+            if found.alive and not found.still and found.info.status in _RUNS
         )
 
     def check_strangers(self) -> None:
@@ -102,8 +104,6 @@ class Truth:
 
     def check_stop(self, egress_id: str) -> None:
         """What a live recording records is not stopped unless somebody wished it."""
-        if self._deceived:
-            return
         for found in self.running():
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
             owned = row is not None and row.live and row.egress_id == found.id
@@ -113,20 +113,34 @@ class Truth:
 
     def check_verdict(self, failed: Recording) -> None:
         """Nothing runs of what the product by itself calls failed."""
-        if failed.failure_code not in _VERDICTS or (self._deceived and failed.failure_code in _BY_WITNESS):
+        if failed.failure_code not in _VERDICTS:
             return
         for found in self.running():
             own = self._livekit.ours[found.id]
+            if found.went_on_at is not None and _ns(failed.updated_at) < found.went_on_at + _ASKING_NS:
+                continue
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
 
     def folders(self) -> list[str]:
-        """Give the folders of the recordings that nobody has deleted."""
-        return [row.prefix for row in self._rows.values() if row.deleted_at is None]
+        """Give the folders of the recordings that nobody has deleted, and that were not refused."""
+        return [row.prefix for row in self._rows.values() if row.deleted_at is None and row.egress_id]
 
     def named(self, row: Recording) -> None:
         """Note that the product knows where the file of a recording lies."""
         self._named.add(row.storage_key or "")
+
+    def check_limit(self, limited: Recording) -> None:
+        """Nothing is ended for its duration before it has recorded for so long, whatever its worker's clock says."""
+        for found in self.running():
+            if found.id != limited.egress_id or limited.max_duration is None:
+                continue
+            began_ns = found.info.file_results[0].started_at - found.worker.clock_skew
+            recorded = _ns(limited.updated_at) - began_ns
+            require(
+                holds=recorded >= limited.max_duration * SECOND - SECOND // 1000,
+                otherwise=f"{limited.id} may record for {limited.max_duration} s and is ended before",
+            )
 
     def check_file(self, completed: Recording) -> None:
         """What is completed has a file."""
@@ -147,7 +161,11 @@ class Truth:
         if self._calm_since is None:
             self._calm_since = now
         self._check_owned(now)
+        self._check_alive()
         for row in self._rows.values():
+            calm = now >= self._calm_since + timedelta(minutes=2)
+            over = row.status is Status.ACTIVE and _too_long(row, now - timedelta(seconds=3))
+            require(holds=not (calm and over), otherwise=f"2: {row.id} records for too long")
             limit = {
                 Status.STARTING: self._policy.starting_timeout,
                 Status.STOPPING: self._policy.stopping_timeout,
@@ -155,6 +173,19 @@ class Truth:
             if limit is not None:
                 deadline = max(row.status_at + limit, self._calm_since) + _SLACK
                 require(holds=now < deadline, otherwise=f"2: {row.id} is still {row.status}")
+
+    def _check_alive(self) -> None:
+        """No recording is live for long whose egress has died while it recorded."""
+        dead: dict[str, int] = {}
+        for row in self._rows.values():
+            found = self._world._records.find(row.egress_id or "") if row.live else None
+            if found is None or found.alive or found.info.status not in _RUNS:
+                continue
+            count = dead[found.id] = self._dead.get(found.id, 0) + 1
+            require(
+                holds=count <= self._sweeps_to_death, otherwise=f"1: {row.id} is live, and its egress dead"
+            )
+        self._dead = dead
 
     def _check_owned(self, now: datetime) -> None:
         unowned: dict[str, int] = {}
@@ -177,8 +208,10 @@ class Truth:
 
     def unsettled(self, now: datetime) -> str | None:
         """Say what is not yet as it has to be in the end, when every room is closed and every grace over."""
-        for found in self.running():
-            return f"1: {found.id} runs on"
+        for found in self._world._records.unended():
+            runs = found.info.status in _RUNS or found.still
+            if found.alive and runs and found.id in self._livekit.ours:
+                return f"1: {found.id} runs on"
         for row in self._rows.values():
             problem = self._unsettled_row(row, now)
             if problem:
@@ -235,6 +268,10 @@ class Truth:
             not found.alive and found.id in ours and ours[found.id].recording_id == row.id
             for found in self._world._records.unended()
         )
+
+
+def _ns(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _unknowable(found: Egress, row: Recording | None) -> bool:

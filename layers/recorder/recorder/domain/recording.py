@@ -234,6 +234,11 @@ class Recording:
         """Whether the egress was heard of after our own verdict; LiveKit may not list it."""
         return self.stop_reason is StopReason.STILL_RUNNING and self.late_upload_until is not None
 
+    def may_come_back(self, now: datetime) -> bool:
+        """Whether its egress, which we gave up, may go on recording although LiveKit does not list it."""
+        given_up = self.failure_code in OWN_VERDICTS and self.egress_id is not None
+        return given_up and not self.live and self.awaits_upload(now)
+
     @property
     def extension(self) -> str | None:
         """The file's extension, lower case, without the dot."""

@@ -138,6 +138,7 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
         noted = replace(
             recording,
             status=Status.ACTIVE if begun else recording.status,
+            started_at=now if begun else recording.started_at,
             recorder_seen_at=recording.recorder_seen_at or now,
             absent_since=None,
             handler_silent_since=None,

@@ -25,7 +25,9 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
 
     Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
     """
-    running = {recording.id: _running(recording, context.listing) for recording in recordings}
+    listed = {recording.id: _running(recording, context.listing) for recording in recordings}
+    returned = _returned(context, [each for each in recordings if not listed[each.id]])
+    running = listed | {recording_id: [egress_id] for recording_id, egress_id in returned.items()}
     rooms = {
         egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
     }
@@ -57,6 +59,22 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
     return [each.egress_id for each in listed if each.status is not EgressStatus.ENDING]
 
 
+def _returned(context: Context, recordings: Sequence[Recording]) -> Mapping[UUID, str]:
+    """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
+    now = context.now
+    given_up = {
+        each.id: (each.egress_id, each.room_name)
+        for each in recordings
+        if each.egress_id is not None and each.may_come_back(now)
+    }
+    shown = context.shown(dict(given_up.values()))
+    return {
+        recording_id: egress_id
+        for recording_id, (egress_id, _) in given_up.items()
+        if shown.get(egress_id, False)
+    }
+
+
 def _dead(context: Context, rooms: Mapping[str, str]) -> frozenset[str]:
     """Return the egress, of those given with their rooms, that their rooms deny and whose handlers are silent.
 
@@ -71,17 +89,15 @@ def _settle(
     context: Context, recording: Recording, answers: Mapping[str, Answer], *, lingers: bool
 ) -> Outcome:
     """`answers` are those of egress that were asked to end; a dead one that `lingers` on the listing needs no haste."""
-    now, policy, listing = context.now, context.adapters.policy, context.listing
-    if recording.deleted_at is None and recording.expired(now):
-        expired = context.ledger.save(recording, lifecycle.mark_deleted(recording, now) or recording)
-        if expired is None:
-            return Outcome.OVERTAKEN
-        recording = expired
+    settling = _expire(context, recording)
+    if settling is None:
+        return Outcome.OVERTAKEN
+    recording = settling
     for answer in answers.values():
         if isinstance(answer, EgressSnapshot):
             recording = context.ledger.apply(recording, answer)
     unanswered = any(isinstance(answer, EgressUnansweredError) for answer in answers.values())
-    listed = listing is not None and recording.id in listing.by_recording
+    listed = context.listing is not None and recording.id in context.listing.by_recording
     running, settled = listed or unanswered, not (unanswered or (listed and lingers))
     looks = recording.deleted_at is not None or recording.late_upload_until is not None
     if looks and context.storage_failed:
@@ -100,9 +116,28 @@ def _settle(
         log.warning(Code.SETTLE_POSTPONED, recording_id=recording.id)
         outcome = Outcome.POSTPONED
     cleared = lifecycle.clear_reminders(
-        after, policy, now, running=running, settled=settled, urgent=unanswered
+        after, context.adapters.policy, context.now, running=running, settled=settled, urgent=unanswered
     )
-    return outcome if context.ledger.save(recording, cleared) is not None else Outcome.OVERTAKEN
+    return _save(context, recording, cleared, outcome)
+
+
+def _expire(context: Context, recording: Recording) -> Recording | None:
+    """Delete a recording whose retention is over; None means that the row has moved on."""
+    if recording.deleted_at is not None or not recording.expired(context.now):
+        return recording
+    return context.ledger.save(recording, lifecycle.mark_deleted(recording, context.now) or recording)
+
+
+def _save(context: Context, before: Recording, after: Recording, outcome: Outcome) -> Outcome:
+    changed = outcome is Outcome.LATE_FILE_FOUND or _reminders(before) != _reminders(after)
+    if not changed and before.may_come_back(context.now):
+        # The lease makes it due again within a minute.
+        return Outcome.UNCHANGED
+    return outcome if context.ledger.save(before, after) is not None else Outcome.OVERTAKEN
+
+
+def _reminders(recording: Recording) -> tuple[object, ...]:
+    return recording.late_upload_until, recording.idempotency_key, recording.attempts
 
 
 def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Recording | None, Outcome]:
