@@ -26,6 +26,8 @@ from tests.support.outside import LOOPBACK, before, listening, trickling
 from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
+    import socket
+    import threading
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
@@ -330,6 +332,24 @@ def test_an_error_of_s3s_own_is_tried_again(stack: Stack) -> None:
         bucket.storage.delete(unwanted)
         assert f"{unwanted.prefix}recording.mp4" not in bucket.held()
     assert len(failed) == 2
+
+
+def test_a_store_that_sends_a_whole_file_for_a_part_of_it_is_not_listened_to() -> None:
+    sent = 0
+
+    def everything(connection: socket.socket, over: threading.Event) -> None:
+        nonlocal sent
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+        while not over.is_set():
+            connection.sendall(bytes(65536))
+            sent += 65536
+
+    with listening(everything) as port:
+        storage = S3Storage("b", settings(f"http://{LOOPBACK}:{port}", "any", "any"))
+        with pytest.raises(StorageUnavailableError):
+            storage.inspect("recording.mp4")
+    assert sent < 100_000_000
 
 
 def test_t49_a_listing_that_trickles_is_no_answer() -> None:

@@ -19,8 +19,12 @@ from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
 
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+_LONGEST: Final = 16 * 1024 * 1024
+"""Bytes of an answer: a page of S3's listing has one megabyte, and a store that ignores ranges sends whole files."""
 
 type Answer = tuple[int, bytes]
 """The status and the body."""
@@ -210,13 +214,20 @@ class Client:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            return response.status, response.read()
+            return response.status, _body(response)
         except HTTPException as error:
             self.close()
             raise ConnectionError(type(error).__name__) from error
         except BaseException:
             self.close()
             raise
+
+
+def _body(response: HTTPResponse) -> bytes:
+    body = response.read(_LONGEST)
+    if response.read(1):
+        raise ConnectionError("the answer is too long")
+    return body
 
 
 def _opened(address: SplitResult, deadline: Deadline) -> HTTPConnection:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 """S3 lists and removes at most so many objects in a call."""
-_READ_SECONDS: Final = 3.0
+_INSPECT_SECONDS: Final = 3.0
 """How long one small range of an object may take."""
 _TRIES: Final = 2
 _SECONDS: Final = 12.0
@@ -63,14 +63,12 @@ class S3Storage:
             raise StorageUnavailableError("the storage is not available") from error
 
     def inspect(self, key: str) -> Media | None:
-        head = self._read(key, f"bytes=0-{CHUNK - 1}")
-        if not head:
-            return None
-
         def read(start: int) -> bytes:
             return self._read(key, f"bytes={start}-{start + CHUNK - 1}" if start >= 0 else f"bytes={start}")
 
-        return Media(seconds_of(head, key.rpartition(".")[2].lower(), read))
+        with all_within(_INSPECT_SECONDS):
+            head = read(0)
+            return Media(seconds_of(head, key.rpartition(".")[2].lower(), read)) if head else None
 
     def find(self, recording: Recording) -> StoredFile | None:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
@@ -90,7 +88,7 @@ class S3Storage:
 
     def _read(self, key: str, wanted: str) -> bytes:
         """Return this range of an object; b"" where there is none, or no such object."""
-        with _errors(), all_within(_READ_SECONDS):
+        with _errors():
             status, data = self._call("GET", self._url(key), headers={"Range": wanted})
         if status == HTTPStatus.PARTIAL_CONTENT:
             return data
