@@ -48,8 +48,8 @@ class Authority:
         )
         self._sign(unsigned, self.bundle)
 
-    def certify(self, postgres: Postgres, address: str) -> None:
-        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
+    def issue(self, address: str) -> tuple[Path, Path]:
+        """Make a key and a certificate for an IP address; returns the files of the certificate and of the key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
@@ -63,6 +63,11 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return certificate_file, key_file
+
+    def certify(self, postgres: Postgres, address: str) -> None:
+        """Give a running Postgres a certificate for an IP address, and return when it speaks TLS."""
+        certificate_file, key_file = self.issue(address)
         with _connection(postgres) as database:
             for name_of_setting, value in (
                 ("ssl_cert_file", certificate_file),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parents[2] / "functions" / "migrate_database" / "migrations"
 
 
-def migrate(postgres: Postgres, database: str) -> None:
-    """Bring a database to the newest schema."""
+def migrate(postgres: Postgres, database: str, revision: str = "head") -> None:
+    """Bring a database to the newest schema, or to an older one."""
 
     def connect() -> dbapi.Connection:
         return dbapi.connect(
@@ -35,7 +35,7 @@ def migrate(postgres: Postgres, database: str) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def connect(postgres: Postgres, database: str) -> Connection:
