@@ -47,7 +47,7 @@ class Release:
         """Return a copy that has one more migration, and a layer that differs."""
         shutil.copytree(self.template.parent, directory)
         (directory / "Recorder" / "python" / "recorder" / "next.py").write_text("")
-        (directory / "MigrateDatabase" / "migrations" / "versions" / "0003_next.py").write_text(
+        (directory / "MigrateDatabase" / "migrations" / "versions" / "0004_next.py").write_text(
             f"from alembic import op\nrevision = '0004'\ndown_revision = '0003'\n"
             f"def upgrade() -> None:\n    op.execute('{statement}')\n"
         )
@@ -148,7 +148,7 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert failure.reason == 'Postgres refused it: relation "absent" does not exist (SQLSTATE 42P01)'
     assert account.status() == "UPDATE_ROLLBACK_COMPLETE"
     assert set(LIVE) & set(changed(events)) == set()
-    assert (revision(account), account.live_versions()) == ("0002", first)
+    assert (revision(account), account.live_versions()) == ("0003", first)
     assert_answers(account)
 
     # An upgrade, of which the functions know only through their layer.
@@ -156,14 +156,14 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert deployed.returncode == 0, deployed.stdout
     assert_migrated_first(account.new_events())
     upgraded = account.live_versions()
-    assert revision(account) == "0003"
+    assert revision(account) == "0004"
     assert [function for function in LIVE if upgraded[function] == first[function]] == []
     assert_answers(account)
 
     # Back to the release before: its code runs on the newer schema.
     deployed = account.deploy(release.template)
     assert deployed.returncode == 0, deployed.stdout
-    assert revision(account) == "0003"
+    assert revision(account) == "0004"
     assert [function for function in LIVE if account.live_versions()[function] == upgraded[function]] == []
     assert_answers(account)
 
