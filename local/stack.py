@@ -277,7 +277,7 @@ class Stack:
         database, bucket = self._database, self._bucket
         overrides = {
             "AWS_ENDPOINT_URL": self.aws.endpoint,
-            "AWS_ENDPOINT_URL_S3": bucket.endpoint or f"https://s3.{bucket.region}.amazonaws.com",
+            "AWS_ENDPOINT_URL_S3": bucket.url,
         }
         if not database.tls:
             overrides["DATABASE_TLS"] = "disable"
@@ -321,7 +321,7 @@ class Stack:
             livekit_url=self.livekit.url,
             livekit_api_key=self.livekit.api_key,
             livekit_api_secret=self.livekit.api_secret,
-            s3_endpoint=self._bucket.endpoint or f"https://s3.{self._bucket.region}.amazonaws.com",
+            s3_endpoint=self._bucket.url,
             s3_access_key=self._bucket.access_key,
             s3_secret_key=self._bucket.secret_key,
             bucket=self._bucket.name,

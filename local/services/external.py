@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import boto3
+
 from local.processes.children import LocalStackError
 
 if TYPE_CHECKING:
@@ -88,6 +90,11 @@ class Bucket:
     region: str
     access_key: str
     secret_key: str
+
+    @property
+    def url(self) -> str:
+        """Where its S3 answers; AWS's partitions have domains of their own."""
+        return self.endpoint or boto3.client("s3", self.region).meta.endpoint_url
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from livekit import api
 from livekit.protocol.room import CreateRoomRequest, ListParticipantsRequest
 
 from local import demo
+from recorder.usecases.waiting import WAITS_PER_USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +236,23 @@ def test_a_recording_is_there_for_its_owner_only(alice: User, bob: User, room: s
         assert code(answer) == (404, "recording_not_found")
     assert bob.page(roomName=room)["recordings"] == []
     assert link_of(alice.get(recording_id))
+
+
+def test_t57_twenty_waits_of_one_user_hold_up_nobody_else(alice: User, bob: User, room: str) -> None:
+    recording_id = alice.start(room)
+    alice.wait_until_active(recording_id)
+    url, wish = f"{RECORDINGS}/{recording_id}", {"prefer": "wait=20"}
+    with ThreadPoolExecutor(20) as threads:
+        waits = [threads.submit(alice.http.get, url, headers=wish, timeout=60) for _ in range(20)]
+        answered = [wait.result() for wait in islice(as_completed(waits), 16)]
+        # There are fewer environments here than waits were wished for.
+        assert bob.http.get(url).status_code == 404
+        assert [wait.done() for wait in waits].count(False) == WAITS_PER_USER
+        alice.stop(recording_id)
+        answers = [wait.result() for wait in waits]
+    assert {answer.status_code for answer in answers} == {200}
+    assert not any("preference-applied" in answer.headers for answer in answered)
+    assert sum("preference-applied" in answer.headers for answer in answers) == WAITS_PER_USER
 
 
 def test_a_start_with_a_key_can_be_repeated_as_it_was(alice: User, room: str) -> None:

@@ -115,3 +115,16 @@ def test_an_address_without_a_scheme_is_refused(environ: dict[str, str], message
 def test_livekit_may_be_reached_in_each_of_its_ways(url: str) -> None:
     livekit = External.from_environment(LIVEKIT | {"LIVEKIT_URL": url}).livekit
     assert livekit == LiveKitServer(url, "key", "secret")
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [
+        ("eu-central-1", "https://s3.eu-central-1.amazonaws.com"),
+        ("cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "https://s3.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_a_bucket_on_aws_is_in_the_domain_of_its_partition(region: str, url: str) -> None:
+    assert Bucket("films", "", region, "key", "secret").url == url
+    assert Bucket("films", "https://s3.example.com", region, "key", "secret").url == "https://s3.example.com"

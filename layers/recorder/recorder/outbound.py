@@ -113,6 +113,7 @@ def connected(host: str, port: int, deadline: Deadline) -> BoundedSocket:
             connection.settimeout(deadline.left())
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         except OSError as error:
             connection.close()
             refused = error

@@ -124,7 +124,8 @@ def _unreachable(error: Exception) -> DatabaseUnavailableError:
         case ScramException() | InterfaceError():
             log.error(Code.DATABASE_LOGIN_FAILED, reason=type(error).__name__)
         case AwsError():
-            log.error(Code.DATABASE_CREDENTIALS_UNREADABLE, reason=str(error))
+            # Its setting and cause have been logged where the secret was read.
+            pass
         case ssl.SSLCertVerificationError():
             log.error(Code.DATABASE_CERTIFICATE_REFUSED, reason=error.verify_message)
         case ssl.SSLError():

@@ -6,9 +6,7 @@ This is the only module that uses pg8000's private parts, and pyproject.toml cap
 from __future__ import annotations
 
 import io
-import socket
 import ssl
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -18,13 +16,14 @@ from pg8000.converters import make_params
 from pg8000.exceptions import InterfaceError
 from scramp.utils import saslprep
 
-from recorder import outbound
+from recorder.outbound import Deadline, connected, secured, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
 
     from pg8000 import dbapi
 
+    from recorder.outbound import BoundedSocket
     from recorder.settings import DatabaseSettings
 
 type Row = list[object]
@@ -61,12 +60,11 @@ class TlsRefusedError(OSError):
 
 
 class _Wire(io.RawIOBase):
-    """A socket for pg8000 on which every wait ends at one deadline, however slowly an answer trickles in."""
+    """A bounded socket for pg8000, which is closed with it."""
 
-    def __init__(self, connected: socket.socket, over: float) -> None:
+    def __init__(self, connected: BoundedSocket) -> None:
         super().__init__()
         self.socket = connected
-        self.over = over
 
     def readable(self) -> bool:
         return True
@@ -75,11 +73,9 @@ class _Wire(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
-        self.socket.settimeout(_left(self.over))
         return self.socket.recv_into(buffer)
 
     def write(self, data: Buffer, /) -> int:
-        self.socket.settimeout(_left(self.over))
         return self.socket.send(data)
 
     def makefile(self, mode: str) -> io.BufferedRWPair:
@@ -123,7 +119,7 @@ class _Pg8000Connection(_Login, native.Connection):
     def execute(self, statement: str, values: tuple[Parameter, ...]) -> list[Row]:
         # pg8000's own way waits for the server three times, and between them a pooler may change the server.
         context = core.Context(statement)
-        cast("_Wire", self._usock).over = time.monotonic() + STATEMENT_SECONDS
+        cast("_Wire", self._usock).socket.deadline = Deadline(STATEMENT_SECONDS)
         self.send_PARSE(core.NULL_BYTE, statement)
         self.send_BIND(core.NULL_BYTE, make_params(self.py_types, values))
         self._send_message(core.DESCRIBE, core.PORTAL + core.NULL_BYTE)
@@ -144,7 +140,7 @@ def open_connection(settings: DatabaseSettings, password: str) -> Connection:
     Raises OSError (ssl.SSLError among them) or pg8000's InterfaceError where the server cannot be reached or is not
     trusted, scramp's ScramException or pg8000's DatabaseError where it refuses the login.
     """
-    wire = _reach(settings, time.monotonic() + CONNECT_SECONDS)
+    wire = _reach(settings)
     try:
         return _Pg8000Connection(
             user=settings.user,
@@ -169,8 +165,9 @@ def open_dbapi_connection(
     class Opened(_Login, dbapi.Connection):
         """A DB-API connection that logs in as every other."""
 
-    wire = _reach(settings, time.monotonic() + CONNECT_SECONDS)
-    wire.over = float("inf") if seconds is None else time.monotonic() + seconds
+    wire = _reach(settings)
+    wire.socket.settimeout(None)
+    wire.socket.deadline = None if seconds is None else Deadline(seconds)
     try:
         return Opened(
             user=settings.user,
@@ -186,48 +183,21 @@ def open_dbapi_connection(
         raise
 
 
-def _reach(settings: DatabaseSettings, over: float) -> _Wire:
-    plain = _connected(settings.host, settings.port, over)
+def _reach(settings: DatabaseSettings) -> _Wire:
+    plain = connected(settings.host, settings.port, Deadline(CONNECT_SECONDS))
     try:
-        return _Wire(_encrypted(plain, settings, over) if settings.tls else plain, over)
+        return _Wire(_encrypted(plain, settings) if settings.tls else plain)
     except BaseException:
         plain.close()
         raise
 
 
-def _connected(host: str, port: int, over: float) -> socket.socket:
-    """Connect to the first address of a host that answers; all of them together have until `over`."""
-    failure: OSError = OSError("the host has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        attempt = socket.socket(family, kind, protocol)
-        try:
-            attempt.settimeout(_left(over))
-            attempt.connect(address)
-            attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        except OSError as error:
-            attempt.close()
-            failure = error
-        else:
-            return attempt
-    raise failure
-
-
-def _encrypted(plain: socket.socket, settings: DatabaseSettings, over: float) -> ssl.SSLSocket:
+def _encrypted(plain: BoundedSocket, settings: DatabaseSettings) -> BoundedSocket:
     """Ask for TLS, and verify the server's name and certificate: no answer leads to plaintext."""
-    plain.settimeout(_left(over))
     plain.sendall(_SSL_REQUEST)
     answer = plain.recv(1)
     if not answer:
         raise ConnectionResetError("the server closed the connection")
     if answer != b"S":
         raise TlsRefusedError("the server refuses TLS")
-    plain.settimeout(_left(over))
-    return outbound.tls_context(settings.ca_bundle).wrap_socket(plain, server_hostname=settings.host)
-
-
-def _left(over: float) -> float | None:
-    left = over - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the deadline is over")
-    return None if left == float("inf") else left
+    return secured(plain, settings.host, tls_context(settings.ca_bundle))
