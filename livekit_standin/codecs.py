@@ -23,7 +23,7 @@ _AUDIO = {
 }
 """What goes into each kind of output, its default first; None is a file whose container is not chosen yet."""
 _WITH_PICTURE = {"mp4", "hls", "rtmp", None}
-_AUDIO_ONLY = ("ogg", "mp4", "mp3")
+_CONTAINERS = ("ogg", "mp4", "mp3")
 
 
 def choose(outputs: Sequence[str | None], audio: str | None, video: str | None) -> tuple[str, str, str]:
@@ -41,8 +41,8 @@ def choose(outputs: Sequence[str | None], audio: str | None, video: str | None) 
             raise _incompatible(output, video or "") if audio else _no_codec()
     container = "mp4"
     if outputs and outputs[0] is None and video is None:
-        container = next(each for each in _AUDIO_ONLY if set(_AUDIO[each]) & set(sounds))
-    elif outputs and outputs[0] is not None:
+        container = next(each for each in _CONTAINERS if set(_AUDIO[each]) & set(sounds))
+    elif outputs and outputs[0] is not None and outputs[0] in _CONTAINERS:
         container = outputs[0]
     defaults = [_AUDIO[container if output is None else output][0] for output in outputs]
     chosen = next((codec for codec in defaults if codec in sounds), sounds[0] if sounds else "")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic_ns, time_ns
 
 import httpx
@@ -35,6 +36,8 @@ class Driver:
     def __init__(self, world: World, folder: Path) -> None:
         self._world = world
         self._folder = folder
+        self._unfinished = folder
+        """Where objects are made."""
         self._awake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pushes: dict[int, asyncio.Task[None]] = {}
@@ -54,17 +57,22 @@ class Driver:
     async def run(self) -> None:
         """Do what is due, until cancelled."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            while True:
-                self._awake.clear()
-                for effect in self._world.advance():
-                    self._perform(effect)
-                await self._sleep()
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._http.aclose()
+        with TemporaryDirectory(dir=self._folder) as unfinished:
+            self._unfinished = Path(unfinished)
+            try:
+                await self._work()
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._http.aclose()
+
+    async def _work(self) -> None:
+        while True:
+            self._awake.clear()
+            for effect in self._world.advance():
+                self._perform(effect)
+            await self._sleep()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -110,7 +118,7 @@ class Driver:
             self.wake()
 
     async def _store(self, upload: Upload) -> None:
-        file = self._folder / f"{upload.egress_id}-{upload.id}{Path(upload.key).suffix}"
+        file = self._unfinished / f"{upload.id}{Path(upload.key).suffix}"
         try:
             size = await self._put(upload, file)
             self._world.uploaded(upload.id, size)

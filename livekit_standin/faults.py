@@ -71,6 +71,8 @@ class Faults:
 
     never_active: Fault = field(default_factory=Fault)
     """The egress stays STARTING, as in a room without tracks."""
+    page_fails: Fault = field(default_factory=Fault)
+    """Where a browser is to record a page: it cannot load it, FAILED 400."""
     limit_reached: Fault = field(default_factory=Fault)
     """LIMIT_REACHED at `Timing.session_limit`."""
     host_dies: Fault = field(default_factory=Fault)
@@ -96,6 +98,8 @@ class Faults:
     """Drawn at the end: what is stored then comes `Timing.late_upload` later."""
     backup_storage: Fault = field(default_factory=Fault)
     """Drawn at each upload: this and all that follow of the same output go to the worker's backup storage."""
+    duration_short: Fault = field(default_factory=Fault)
+    """Drawn at the file's upload, where a browser recorded: it is longer than `duration` by `Timing.surplus`."""
     failed_after_complete: Fault = field(default_factory=Fault)
     """Drawn at COMPLETE: a FAILED follows."""
 

@@ -1,12 +1,14 @@
 """The file of an egress, stored at its end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from posixpath import dirname
 
 from livekit.protocol import egress
 
 from livekit_standin import files
 from livekit_standin.outputs import FileOutput, Names
+from livekit_standin.recording import Recording
 from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.uploads import Object, Stored
 
@@ -14,6 +16,10 @@ _UPLOAD_DENIED = (
     "S3 upload failed: err: operation error S3: PutObject, https response error StatusCode: 403, "
     "RequestID: , HostID: , api error AccessDenied: Access Denied, status code: 403"
 )
+
+
+def _begun_earlier(recording: Recording, by: int) -> Recording:
+    return replace(recording, begin=recording.begin - by, duration=recording.duration + by)
 
 
 class FileSink:
@@ -54,6 +60,8 @@ class FileSink:
             done(None)
 
         recording = stage.recording(container, result.duration)
+        if stage.found.job.web and stage.environment.fires(stage.environment.faults.duration_short):
+            recording = _begun_earlier(recording, stage.environment.draw(stage.environment.timing.surplus))
         file = Object(result.filename, recording, files.content_type(container))
         stage.uploads.put(self._store, file, stored, lambda code, text: done((code, text)))
 

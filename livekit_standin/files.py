@@ -13,7 +13,7 @@ from livekit.protocol import egress
 from livekit_standin.timing import SECOND
 
 _EXTENSIONS = {"mp4": ".mp4", "ogg": ".ogg", "webm": ".webm", "mp3": ".mp3"}
-_KNOWN_EXTENSIONS = {".raw", ".ogg", ".ivf", ".mp4", ".ts", ".webm", ".m3u8", ".mp3", ".m4a", ".jpeg", ".jpg"}
+_KNOWN_EXTENSIONS = {".raw", ".ogg", ".mp3", ".ivf", ".mp4", ".ts", ".webm", ".m3u8", ".jpeg"}
 _CONTENT_TYPES = {"mp4": "video/mp4", "ogg": "audio/ogg", "webm": "video/webm", "mp3": "audio/mpeg"}
 # What Go's net/url leaves alone in a path.
 _PATH_SAFE = "/$&+,:;=@"

@@ -181,7 +181,7 @@ def _picture(recording: Recording, folder: Path, span: _Span) -> tuple[list[str]
     inputs += _text(recording, folder, span, columns=width // (_GLYPH_WIDTH * scale) - 1)
     # The clock's second has begun before the span.
     shift = _seconds(span.begin % SECOND)
-    graph += f"[{len(tiles) + 1}:v]setpts=PTS-{shift}/TB,scale=iw*{scale}:ih*{scale}:flags=neighbor[text];"
+    graph += f"[{len(tiles) + 1}:v]settb=AVTB,setpts=PTS-{shift}/TB,scale=iw*{scale}:ih*{scale}:flags=neighbor[text];"
     graph += f"[{last}][text]overlay=0:main_h-overlay_h:eof_action=repeat,format=yuv420p"
     return inputs, f"{graph},trim=end_frame={span.frames}"
 

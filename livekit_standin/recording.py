@@ -36,6 +36,11 @@ class Recording:
     begin: int = 0
     """When its first sample was recorded, by the right clock (ns)."""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """When its content was recorded, from and to, by the right clock (ns)."""
+        return self.begin, self.begin + self.duration
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -51,6 +56,11 @@ class Segment:
     def end(self) -> int:
         """From the recording's first sample, in ns."""
         return self.recording.duration
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """When its content was recorded, from and to, by the right clock (ns)."""
+        return self.recording.begin + self.begin, self.recording.begin + self.end
 
 
 @dataclass(frozen=True, slots=True)

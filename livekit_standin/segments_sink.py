@@ -8,7 +8,7 @@ from time import gmtime, strftime
 from livekit.protocol import egress
 
 from livekit_standin.outputs import Names, SegmentNames, SegmentsOutput
-from livekit_standin.playlist import Playlist
+from livekit_standin.playlist import LivePlaylist, Playlist, entry
 from livekit_standin.recording import Segment
 from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.timing import SECOND
@@ -30,8 +30,8 @@ class SegmentsSink:
         self._output = output
         self._store = stage.uploads.open(stage.found, output.upload)
         self._names = SegmentNames("", "", "", "")
-        self._playlist = Playlist(output.duration, live=False)
-        self._live_playlist = Playlist(output.duration, live=True)
+        self._playlist = Playlist(output.duration)
+        self._live_playlist = LivePlaylist(output.duration)
         self._length = _segment_length(stage, output)
         self._zero = 0
         self._closed = 0
@@ -137,8 +137,9 @@ class SegmentsSink:
         ready = self._stored.pop(self._listed, None)
         if ready is not None:
             length, name = ready
-            for playlist in (self._playlist, self._live_playlist):
-                playlist.append(self._begun_at(self._listed), length, name)
+            listed = entry(self._begun_at(self._listed), length, name)
+            self._playlist.append(listed)
+            self._live_playlist.append(listed)
             self._listed += 1
             self._busy = True
             self._store_playlists()

@@ -27,7 +27,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Every delay of the stand-in. The defaults are as measured, but for the last seven, which are those of faults."""
+    """Every delay of the stand-in. The defaults are as measured, but for the last eight, which are those of faults."""
 
     accept: Delay = Delay(0.505, 0.520)
     """From a start request to the moment when a worker has taken it: the egress exists from then on."""
@@ -108,6 +108,8 @@ class Timing:
     """What the fault `slow` adds to an answer."""
     session_limit: Delay = Delay(10)
     """From ACTIVE to LIMIT_REACHED where that fault is on."""
+    surplus: Delay = Delay(0.1, 1.8)
+    """What the fault `duration_short` leaves out."""
     death: Delay = Delay(1, 60)
     """From the taking to what strikes a host, a handler or a record, where such a fault is on."""
     standstill: Delay = Delay(30, 600)

@@ -24,6 +24,7 @@ _PROCESS_KILLED = "End reason: Process killed"
 _LIMIT_REACHED = "End reason: Session limit reached"
 _FAILURE = "End reason: Failure"
 _STREAMS_STOPPED = "End reason: All streams stopped"
+_PAGE_ERROR = "page load error: net::ERR_CONNECTION_REFUSED"
 _AT_ONCE = Delay(0)
 _UNAVAILABLE = 503
 
@@ -248,6 +249,9 @@ class Workers:
         info = taken.info
         if info.status != egress.EGRESS_STARTING or taken.never_active:
             return
+        if taken.job.web and self._fires(self._faults.page_fails):
+            self._collapse(taken, 400, _PAGE_ERROR)
+            return
         if not sources.present(taken):
             self._wait(taken)
             return
@@ -356,9 +360,9 @@ class Workers:
         """Fail in the midst of the recording: no file, and unless a browser records nobody knows when it ended."""
         info = found.info
         info.status = egress.EGRESS_FAILED
-        for sink in found.sinks:
+        for sink in found.sinks if found.begun_at else ():
             sink.end(self._time(found) if found.job.web else 0)
-        closed = found.job.kind == "room_composite" and code != _UNAVAILABLE
+        closed = found.job.kind == "room_composite" and bool(found.begun_at) and code != _UNAVAILABLE
         info.details = info.details or (_SOURCE_CLOSED if closed else _FAILURE)
         self._leave_soon(found)
         self._fail(found, code, text)

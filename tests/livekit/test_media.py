@@ -5,14 +5,15 @@ import re
 import signal
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from livekit_standin import media
-from livekit_standin.media import render
-from livekit_standin.recording import Encoding, Recording
+from livekit_standin.media import render, render_image, render_segment
+from livekit_standin.recording import Encoding, Image, Recording, Segment
 from livekit_standin.timing import SECOND
 
 SMALL = Encoding(320, 180, 15, "h264", 300, "aac", 64, 44100)
@@ -137,6 +138,94 @@ def test_a_long_recording_repeats_its_beginning(tmp_path: Path, monkeypatch: pyt
 def test_a_recording_that_was_stopped_at_once_has_a_frame(tmp_path: Path) -> None:
     file, _ = rendered(replace(COMPOSITE, duration=1), tmp_path)
     assert "Video: h264" in described(file)
+
+
+def segments(recording: Recording, folder: Path, length: int = 2 * SECOND) -> list[Path]:
+    """Render a recording as segments."""
+    made = []
+    for number, begin in enumerate(range(0, recording.duration, length)):
+        upto = replace(recording, container="ts", duration=min(recording.duration, begin + length))
+        made.append(folder / f"{number}.ts")
+        asyncio.run(render_segment(Segment(upto, number, begin), made[-1]))
+    return made
+
+
+def joined(parts: list[Path], folder: Path) -> Path:
+    whole = folder / "whole.ts"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return whole
+
+
+def packet_times(file: Path, stream: str) -> list[int]:
+    """Give the time stamps of all packets of a stream, in its time base."""
+    lines = ffmpeg(
+        "-v", "error", "-copyts", "-i", str(file), "-map", f"0:{stream}", "-c", "copy", "-f", "framecrc", "-"
+    )
+    return [int(line.split(",")[2]) for line in lines.decode().splitlines() if line.startswith("0,")]
+
+
+def test_segments_are_as_those_of_the_real_worker(tmp_path: Path) -> None:
+    first, second, last = segments(replace(COMPOSITE, duration=4_400_000_000), tmp_path)
+    for part in (first, second, last):
+        text = described(part)
+        assert all(
+            each in text for each in ("h264 (Main)", "320x180", "15 fps", "aac (LC)", "44100 Hz, stereo")
+        )
+    starts = [float(re.findall(r"start: ([\d.]+)", described(part))[0]) for part in (first, second, last)]
+    assert starts == pytest.approx([3600, 3602, 3604], abs=0.03)
+    assert decoded_seconds(last) == pytest.approx(0.4, abs=0.1)
+
+
+def test_segments_in_a_row_are_one_recording_without_a_seam(tmp_path: Path) -> None:
+    whole = joined(segments(replace(COMPOSITE, duration=7_300_000_000), tmp_path), tmp_path)
+    frames = packet_times(whole, "v")
+    assert {b - a for a, b in pairwise(frames)} == {6000}
+    assert len(frames) == 110
+    sound = packet_times(whole, "a")
+    assert {b - a for a, b in pairwise(sound)} <= {2089, 2090}
+    messages = ffmpeg("-v", "warning", "-i", str(whole), "-f", "null", "-")
+    assert messages == b""
+
+
+def test_each_segment_begins_with_a_key_frame_and_has_no_other(tmp_path: Path) -> None:
+    for part in segments(replace(COMPOSITE, duration=4 * SECOND), tmp_path):
+        shown = ffmpeg("-i", str(part), "-vf", "showinfo", "-f", "null", "-").decode()
+        assert re.findall(r"iskey:(\d)", shown) == ["1", *["0"] * 29]
+
+
+def test_the_clock_of_a_segment_is_that_of_the_file(tmp_path: Path) -> None:
+    recording = replace(COMPOSITE, duration=5 * SECOND)
+    file, _ = rendered(recording, tmp_path)
+    whole = joined(segments(recording, tmp_path, 1_500_000_000), tmp_path)
+    for second in range(4):
+        there = clock(whole, second + 0.5)
+        assert difference(clock(file, second + 0.5), there) * 3 < difference(clock(file, second + 1.3), there)
+
+
+def clock(file: Path, at_s: float) -> bytes:
+    """Give the bottom of one frame as grey pixels; it is found by counting, not by seeking."""
+    frame = f"setpts=PTS-STARTPTS,trim=start={at_s},scale=64:36,format=gray"
+    pixels = ffmpeg("-v", "error", "-i", str(file), "-vf", frame, "-frames:v", "1", "-f", "rawvideo", "-")
+    return pixels[-64 * 6 :]
+
+
+def difference(one: bytes, other: bytes) -> int:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def test_sound_alone_makes_segments_of_sound_alone(tmp_path: Path) -> None:
+    sound = replace(COMPOSITE, video=False, duration=4 * SECOND)
+    (first, *_) = parts = segments(sound, tmp_path)
+    assert "Video" not in described(first)
+    assert {b - a for a, b in pairwise(packet_times(joined(parts, tmp_path), "a"))} <= {2089, 2090}
+
+
+def test_an_image_is_a_frame_of_the_recording(tmp_path: Path) -> None:
+    file = tmp_path / "image.jpeg"
+    asyncio.run(render_image(Image(COMPOSITE, 160, 90), file))
+    assert "mjpeg" in described(file)
+    assert "160x90" in described(file)
+    assert file.read_bytes()[:2] == b"\xff\xd8"
 
 
 def test_an_mp4_can_be_played_before_it_is_whole(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -20,6 +21,7 @@ import jwt
 import pytest
 import uvicorn
 from aiohttp import web
+from imageio_ffmpeg import get_ffmpeg_exe
 from livekit import api
 from livekit.protocol.models import WebhookConfig
 from moto.server import ThreadedMotoServer
@@ -34,7 +36,7 @@ from tests.livekit.replay import masked
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 FAST = Timing(
     accept=Delay(0.01),
     answer=Delay(0.01),
@@ -113,7 +115,10 @@ def _client(endpoint: str) -> "S3Client":
 
 def run(work: Callable[[api.LiveKitAPI], Awaitable[None]], url: str) -> None:
     async def main() -> None:
-        async with api.LiveKitAPI(url, KEY, SECRET, failover=False) as livekit, asyncio.timeout(60):
+        async with (
+            api.LiveKitAPI(url, KEY, SECRET, failover=False) as livekit,
+            asyncio.timeout(2 * PATIENCE_S),
+        ):
             await work(livekit)
 
     asyncio.run(main())
@@ -383,7 +388,14 @@ def test_the_controls_change_the_world(url: str, endpoint: str) -> None:
             assert second not in [info.egress_id for info in active.items]
             assert (await controls.post("/rooms/a/b/leave", json={"identity": "ada"})).status_code == 204
             assert (await controls.post("/rooms/a/b/join", json={"identity": "alan"})).status_code == 204
+            screen = {"identity": "grace", "source": "SCREEN_SHARE"}
+            assert (await controls.post("/rooms/a/b/publish", json=screen)).status_code == 204
+            camera = {"identity": "grace", "source": "CAMERA"}
+            assert (await controls.post("/rooms/a/b/unpublish", json=camera)).status_code == 204
+            assert (await controls.post("/rooms/a/b/publish", json={"identity": "grace"})).status_code == 400
             participants = await livekit.room.list_participants(api.ListParticipantsRequest(room="a/b"))
+            grace = next(each for each in participants.participants if each.identity == "grace")
+            assert [track.name for track in grace.tracks] == ["microphone", "screen_share"]
             assert {p.identity for p in participants.participants} >= {"grace", "alan"}
             assert (await controls.delete("/rooms/a/b")).status_code == 204
             await until_status(livekit, second, api.EgressStatus.EGRESS_COMPLETE)
@@ -455,6 +467,114 @@ def test_wrong_settings_are_refused(wrong: str, url: str) -> None:
     before = httpx.get(f"{url}/_control/settings").text
     assert httpx.patch(f"{url}/_control/settings", content=wrong).status_code == 400
     assert httpx.get(f"{url}/_control/settings").text == before
+
+
+def test_segments_and_images_lie_in_the_bucket_while_it_records(url: str, endpoint: str) -> None:
+    store = _client(endpoint)
+    segments = api.SegmentedFileOutput(
+        filename_prefix="live/seg",
+        playlist_name="live/all.m3u8",
+        live_playlist_name="live/last.m3u8",
+        segment_duration=1,
+        s3=s3(endpoint),
+    )
+    images = api.ImageOutput(filename_prefix="live/shot", capture_interval=1, s3=s3(endpoint))
+    request = composite(s3(endpoint))
+    request.segment_outputs.append(segments)
+    request.image_outputs.append(images)
+
+    def keys() -> set[str]:
+        listed = store.list_objects_v2(Bucket="recordings", Prefix="live/")
+        return {found["Key"] for found in listed.get("Contents", [])}
+
+    async def work(livekit: api.LiveKitAPI) -> None:
+        started = await livekit.egress.start_room_composite_egress(request)
+
+        wanted = {"seg_00000.ts", "seg_00001.ts", "all.m3u8", "last.m3u8", "shot_00000.jpeg"}
+
+        async def they_are_there() -> bool:
+            return {f"live/{name}" for name in wanted} <= await asyncio.to_thread(keys)
+
+        await until(they_are_there)
+        listed = await livekit.egress.list_egress(api.ListEgressRequest(egress_id=started.egress_id))
+        assert listed.items[0].status == api.EgressStatus.EGRESS_ACTIVE
+        async with httpx.AsyncClient(base_url=f"{url}/_control") as controls:
+            assert (await controls.post(f"/egress/{started.egress_id}/kill-host")).status_code == 204
+        segment = store.get_object(Bucket="recordings", Key="live/seg_00001.ts")
+        assert segment["ContentType"] == "video/mp2t"
+        # A transport stream has this byte at the head of every packet.
+        assert set(segment["Body"].read()[::188]) == {0x47}
+        playlist = store.get_object(Bucket="recordings", Key="live/all.m3u8")
+        assert playlist["ContentType"] == "application/x-mpegurl"
+        assert b"ENDLIST" not in playlist["Body"].read()
+
+    run(work, url)
+
+
+@asynccontextmanager
+async def rtmp_receiver(file: Path) -> AsyncGenerator[str]:
+    """Listen for one stream, and write it into a file."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"rtmp://127.0.0.1:{free.getsockname()[1]}/live/secretkey"
+    process = await asyncio.create_subprocess_exec(
+        *(get_ffmpeg_exe(), "-v", "error", "-nostdin", "-listen", "1", "-i", address),
+        *("-c", "copy", "-flush_packets", "1", "-f", "flv", str(file)),
+    )
+    try:
+        yield address
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def until_streams(livekit: api.LiveKitAPI, egress_id: str, *statuses: str) -> api.EgressInfo:
+    found: list[api.EgressInfo] = []
+
+    async def reached() -> bool:
+        listed = await livekit.egress.list_egress(api.ListEgressRequest(egress_id=egress_id))
+        found[:] = listed.items
+        results = listed.items[0].stream_results
+        begun = all(result.started_at for result in results)
+        return begun and [api.StreamInfo.Status.Name(result.status) for result in results] == [*statuses]
+
+    await until(reached)
+    return found[0]
+
+
+def test_a_stream_is_pushed_to_a_receiver_and_fails_where_nobody_listens(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "received.flv"
+
+    async def work(livekit: api.LiveKitAPI) -> None:
+        async with rtmp_receiver(file) as address:
+            request = api.RoomCompositeEgressRequest(
+                room_name=DEMO_ROOM,
+                advanced=SMALL,
+                stream_outputs=[api.StreamOutput(protocol=api.StreamProtocol.RTMP, urls=[address])],
+            )
+            started = await livekit.egress.start_room_composite_egress(request)
+            await until_streams(livekit, started.egress_id, "ACTIVE")
+            nobody = api.UpdateStreamRequest(
+                egress_id=started.egress_id, add_output_urls=["rtmp://127.0.0.1:1/live/nobody"]
+            )
+            await livekit.egress.update_stream(nobody)
+            info = await until_streams(livekit, started.egress_id, "ACTIVE", "FAILED")
+            assert "Connection refused" in info.stream_results[1].error
+
+            async def something_has_arrived() -> bool:
+                return await asyncio.to_thread(lambda: file.exists() and file.stat().st_size > 10_000)
+
+            await until(something_has_arrived)
+            await livekit.egress.stop_egress(api.StopEgressRequest(egress_id=started.egress_id))
+            ended = await until_status(livekit, started.egress_id, api.EgressStatus.EGRESS_COMPLETE)
+            assert "secretkey" not in str(ended)
+
+    run(work, url)
+    told = subprocess.run(
+        [get_ffmpeg_exe(), "-hide_banner", "-i", str(file)], capture_output=True, check=False
+    )
+    assert all(part in told.stderr.decode() for part in ("h264 (Main)", "160x90", "aac (LC)"))
 
 
 def test_the_application_starts_and_stops(tmp_path: Path) -> None:

@@ -77,6 +77,83 @@ def test_a_web_egress_joins_no_room() -> None:
     assert not life.recording()
 
 
+def web() -> egress.WebEgressRequest:
+    return egress.WebEgressRequest(
+        url="https://page", file_outputs=[egress.EncodedFileOutput(filepath="web", s3=s3())]
+    )
+
+
+def test_a_page_that_cannot_be_loaded_fails() -> None:
+    life = Life()
+    life.faults.page_fails.next()
+    egress_id = life.start(web()).egress_id
+    life.wait(10 * SECOND)
+    info = life.read(egress_id)
+    assert info is not None
+    assert (info.status, info.error_code, info.details) == (egress.EGRESS_FAILED, 400, "End reason: Failure")
+    assert info.error.startswith("page load error: ")
+    assert (info.file.duration, life.uploads) == (0, [])
+
+
+@pytest.mark.parametrize("url", ["", "ftp://page", "page"])
+def test_only_pages_of_the_web_are_recorded(url: str) -> None:
+    request = web()
+    request.url = url
+    outcome = Life().ask_start(request).outcome
+    assert isinstance(outcome, TwirpError)
+    assert outcome.message.endswith("missing or invalid field: web url")
+
+
+def test_a_browsers_file_can_be_longer_than_its_duration() -> None:
+    life = Life(Timing(surplus=Delay(1.5)))
+    life.faults.duration_short.always()
+    info = life.recorded()
+    _, recording = life.files()[info.egress_id]
+    assert recording.duration - info.file.duration == 3 * SECOND // 2
+
+
+def test_a_new_layout_is_in_the_metadata_of_the_recorder() -> None:
+    life = Life()
+    egress_id = life.active().egress_id
+    for label, layout in (
+        ("participants of the room: where the layout is", "speaker"),
+        ("participants again", ""),
+    ):
+        request = egress.UpdateLayoutRequest(egress_id=egress_id, layout=layout)
+        answer = life.world.call("Egress", "UpdateLayout", request).outcome
+        assert isinstance(answer, egress.EgressInfo)
+        assert answer.room_composite.layout == ""
+        recorded = next(step for step in load("update_layout").calls() if step.label == label)
+        participants = json.loads(recorded.response_body)["participants"]
+        metadata = next(each["metadata"] for each in participants if each["kind"] == "EGRESS")
+        assert life.room.recorders[egress_id].metadata == metadata
+    life.stop(egress_id)
+    life.wait(SECOND)
+    _, recording = life.files()[egress_id]
+    assert recording.layout == "grid"
+    unknown = life.world.call("Egress", "UpdateLayout", egress.UpdateLayoutRequest(egress_id="EG_x")).outcome
+    assert isinstance(unknown, TwirpError)
+    assert unknown.status == 404
+
+
+def test_what_records_tracks_ends_when_none_of_them_is_published() -> None:
+    life = Life()
+    camera, microphone = life.room.participants["ada"].tracks
+    both = egress.TrackCompositeEgressRequest(
+        room_name=ROOM, audio_track_id=microphone.sid, video_track_id=camera.sid
+    )
+    both.file_outputs.extend(composite().file_outputs)
+    ids = [life.activated(both), life.activated(track(camera.sid))]
+    life.world.unpublish(ROOM, "ada", models.CAMERA)
+    life.wait(SECOND)
+    assert [life.status(egress_id) for egress_id in ids] == ["ACTIVE", "COMPLETE"]
+    life.world.unpublish(ROOM, "ada", models.MICROPHONE)
+    life.wait(SECOND)
+    info = life.read(ids[0])
+    assert info is not None
+    assert (info.status, info.details) == (egress.EGRESS_COMPLETE, "End reason: Source closed")
+
+
 def test_a_composite_in_a_room_without_tracks_starts_when_somebody_joins() -> None:
     life = Life()
     life.world.leave(ROOM)
