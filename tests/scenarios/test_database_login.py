@@ -159,10 +159,11 @@ def test_password_that_psql_takes_logs_in(deployment: Deployment, alice: User, p
 @pytest.fixture
 def rds(deployment: Deployment, tmp_path: Path) -> Iterator[tuple[Rds, Authority]]:
     authority = Authority(tmp_path / "authority")
-    settings = deployment.settings
+    settings, certificate = deployment.settings, authority.certificate(LOOPBACK)
     rds = Rds(
         deployment.site.postgres,
-        *authority.issue(LOOPBACK),
+        certificate.file,
+        certificate.key,
         secret_key=settings["AWS_SECRET_ACCESS_KEY"],
         region=settings["AWS_REGION"],
     )
