@@ -10,10 +10,10 @@ from time import monotonic_ns, time_ns
 import httpx
 
 from livekit_standin.media import RenderingError, render, render_image, render_segment
+from livekit_standin.outputs.streams import EndStream, PushStream
 from livekit_standin.pushing import push
 from livekit_standin.recording import Image, Recording, Segment
 from livekit_standin.storage import UploadError, put
-from livekit_standin.streams import EndStream, PushStream
 from livekit_standin.timing import SECOND
 from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook

@@ -9,7 +9,7 @@ from livekit.protocol import egress
 from livekit_standin import jobs, paging
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
-from livekit_standin.outputs import Names, RefusedError
+from livekit_standin.outputs.asked import Names, RefusedError
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
 from livekit_standin.twirp import (

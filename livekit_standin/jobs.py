@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import Message
 from livekit.protocol import egress, models
 
-from livekit_standin import codecs, outputs
 from livekit_standin.files import clean
-from livekit_standin.outputs import (
+from livekit_standin.outputs import asked, codecs
+from livekit_standin.outputs.asked import (
     FileOutput,
     ImagesOutput,
     Outputs,
@@ -160,7 +160,7 @@ def _mask_upload(
 
 def _mask_streams(output: egress.StreamOutput) -> None:
     if output.urls:
-        output.urls[:] = [outputs.redacted(url) for url in output.urls]
+        output.urls[:] = [asked.redacted(url) for url in output.urls]
 
 
 def _room_composite(request: egress.RoomCompositeEgressRequest) -> Job:
@@ -206,7 +206,7 @@ def _track(request: egress.TrackEgressRequest) -> Job:
     if request.WhichOneof("output") != "file":
         raise invalid("output")
     file = FileOutput(
-        clean(request.file.filepath), None, outputs.upload_of(request.file), request.file.disable_manifest
+        clean(request.file.filepath), None, asked.upload_of(request.file), request.file.disable_manifest
     )
     return Job(
         kind=_ECHO_FIELDS[type(request)],
@@ -243,13 +243,13 @@ def _version_2_outputs(request: egress.StartEgressRequest) -> Outputs:
         match output.WhichOneof("config"):
             case "file":
                 file = output.file
-                found.files.append(_file(file, file.file_type, outputs.upload_of(storage)))
+                found.files.append(_file(file, file.file_type, asked.upload_of(storage)))
             case "stream":
-                found.streams.append(outputs.read_streams(output.stream))
+                found.streams.append(asked.read_streams(output.stream))
             case "segments":
-                found.segments.append(outputs.read_segments(output.segments, storage))
+                found.segments.append(asked.read_segments(output.segments, storage))
             case "images":
-                found.images.append(outputs.read_images(output.images, storage))
+                found.images.append(asked.read_images(output.images, storage))
             case _:
                 raise invalid("output config")
     return found.checked()
@@ -264,10 +264,10 @@ def _encoded(request: OutputRequest, *, audio: bool, video: bool) -> Job:
         files = files or ([request.file] if old == "file" else [])
         streams = streams or ([request.stream] if old == "stream" else [])
         segments = segments or ([request.segments] if old == "segments" else [])
-    found.files = [_file(file, file.file_type, outputs.upload_of(file)) for file in files]
-    found.streams = [outputs.read_streams(output) for output in streams]
-    found.segments = [outputs.read_segments(output) for output in segments]
-    found.images = [outputs.read_images(output) for output in request.image_outputs]
+    found.files = [_file(file, file.file_type, asked.upload_of(file)) for file in files]
+    found.streams = [asked.read_streams(output) for output in streams]
+    found.segments = [asked.read_segments(output) for output in segments]
+    found.images = [asked.read_images(output) for output in request.image_outputs]
     return _job(request, found.checked(), audio=audio, video=video)
 
 

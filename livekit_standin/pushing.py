@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from livekit_standin.media import push_command
-from livekit_standin.streams import PushStream
+from livekit_standin.outputs.streams import PushStream
 from livekit_standin.world import World
 
 _RTMP_PORT = 1935

@@ -15,7 +15,7 @@ from livekit_standin.options import WorkerOptions
 from livekit_standin.rooms import Room
 
 if TYPE_CHECKING:
-    from livekit_standin.sinks import Sink
+    from livekit_standin.outputs.sink import Sink
 
 _ENDED = {
     egress.EGRESS_COMPLETE,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from livekit.protocol import models
 
-from livekit_standin.outputs import Names
+from livekit_standin.outputs.asked import Names
 from livekit_standin.recording import Encoding
 from livekit_standin.records import Egress
 

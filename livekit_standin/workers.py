@@ -10,11 +10,11 @@ from livekit_standin import sources
 from livekit_standin.environment import Environment
 from livekit_standin.jobs import Job
 from livekit_standin.notifier import Notifier
+from livekit_standin.outputs.sink import Failure
+from livekit_standin.outputs.stages import Stages
+from livekit_standin.outputs.streams import StreamsSink
 from livekit_standin.records import Egress, Records, copy_of, snapshot
 from livekit_standin.rooms import Room, Rooms
-from livekit_standin.sinks import Failure
-from livekit_standin.stages import Stages
-from livekit_standin.streams import StreamsSink
 from livekit_standin.timing import Delay
 from livekit_standin.twirp import NOT_STREAMING, TwirpError
 

@@ -13,11 +13,11 @@ from livekit_standin.environment import Environment
 from livekit_standin.faults import CallFaults, Faults
 from livekit_standin.notifier import Notifier
 from livekit_standin.options import Settings
+from livekit_standin.outputs.stages import Stages
+from livekit_standin.outputs.streams import EndStream, PushStream, Streams, StreamsSink
 from livekit_standin.records import Egress, Records
 from livekit_standin.rooms import IDENTITIES, Room, Rooms
 from livekit_standin.schedule import Schedule
-from livekit_standin.stages import Stages
-from livekit_standin.streams import EndStream, PushStream, Streams, StreamsSink
 from livekit_standin.timing import Timing
 from livekit_standin.twirp import REDIS_DOWN, SERVER_DOWN, TIMED_OUT, Answer, TwirpError, no_handler
 from livekit_standin.uploads import Upload, Uploads

@@ -6,8 +6,8 @@ from random import Random
 from livekit.protocol import egress, models, room
 
 from livekit_standin.jobs import StartRequest
+from livekit_standin.outputs.streams import PushStream
 from livekit_standin.recording import Recording
-from livekit_standin.streams import PushStream
 from livekit_standin.timing import SECOND, Timing
 from livekit_standin.twirp import Answer
 from livekit_standin.uploads import Upload

@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 from livekit.protocol import egress, room
 from pydantic import JsonValue
 
+from livekit_standin.outputs.streams import PushStream
 from livekit_standin.protojson import twirp_json
-from livekit_standin.streams import PushStream
 from livekit_standin.timing import SECOND, Delay, Timing
 from livekit_standin.twirp import Answer, TwirpError
 from livekit_standin.uploads import Upload

@@ -2,9 +2,9 @@
 
 import pytest
 
-from livekit_standin.codecs import choose
 from livekit_standin.files import name
-from livekit_standin.outputs import RefusedError
+from livekit_standin.outputs.asked import RefusedError
+from livekit_standin.outputs.codecs import choose
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from livekit_standin.api import Api
-from livekit_standin.streams import PushStream
+from livekit_standin.outputs.streams import PushStream
 from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from livekit_standin.world import World

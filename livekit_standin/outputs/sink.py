@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from livekit_standin.environment import Environment
-from livekit_standin.outputs import Names
+from livekit_standin.outputs.asked import Names
 from livekit_standin.recording import Recording
 from livekit_standin.records import Egress
 from livekit_standin.uploads import Store, Uploads

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from livekit.protocol import egress
 
-from livekit_standin.outputs import Names, RefusedError, StreamsOutput, redacted
+from livekit_standin.outputs.asked import Names, RefusedError, StreamsOutput, redacted
+from livekit_standin.outputs.sink import Failure, ManifestPlace, Stage
 from livekit_standin.recording import Recording
 from livekit_standin.records import Egress
-from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.timing import SECOND
 from livekit_standin.twirp import TwirpError, invalid_argument, not_found
 

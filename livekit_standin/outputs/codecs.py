@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from livekit_standin.outputs import RefusedError
+from livekit_standin.outputs.asked import RefusedError
 
 _FORMATS = {
     "mp4": "video/mp4",

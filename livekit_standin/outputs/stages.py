@@ -5,12 +5,12 @@ from posixpath import join
 
 from livekit_standin import files
 from livekit_standin.environment import Environment
-from livekit_standin.file_sink import FileSink
-from livekit_standin.images_sink import ImagesSink
+from livekit_standin.outputs.file import FileSink
+from livekit_standin.outputs.images import ImagesSink
+from livekit_standin.outputs.segments import SegmentsSink
+from livekit_standin.outputs.sink import Failure, ManifestPlace, Sink, Stage
+from livekit_standin.outputs.streams import Streams, StreamsSink
 from livekit_standin.records import Egress
-from livekit_standin.segments_sink import SegmentsSink
-from livekit_standin.sinks import Failure, ManifestPlace, Sink, Stage
-from livekit_standin.streams import Streams, StreamsSink
 from livekit_standin.uploads import Object, Stored, Uploads
 
 

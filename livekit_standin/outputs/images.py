@@ -8,9 +8,9 @@ from time import gmtime, strftime
 
 from livekit.protocol import egress
 
-from livekit_standin.outputs import ImagesOutput, Names
+from livekit_standin.outputs.asked import ImagesOutput, Names
+from livekit_standin.outputs.sink import Failure, ManifestPlace, Stage
 from livekit_standin.recording import Image
-from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.timing import SECOND
 from livekit_standin.uploads import Object, Stored
 

@@ -7,9 +7,9 @@ from posixpath import dirname
 from livekit.protocol import egress
 
 from livekit_standin import files
-from livekit_standin.outputs import FileOutput, Names
+from livekit_standin.outputs.asked import FileOutput, Names
+from livekit_standin.outputs.sink import Failure, ManifestPlace, Stage
 from livekit_standin.recording import Recording
-from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.uploads import Object, Stored
 
 _UPLOAD_DENIED = (

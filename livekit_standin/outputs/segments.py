@@ -7,10 +7,10 @@ from time import gmtime, strftime
 
 from livekit.protocol import egress
 
-from livekit_standin.outputs import Names, SegmentNames, SegmentsOutput
-from livekit_standin.playlist import LivePlaylist, Playlist, entry
+from livekit_standin.outputs.asked import Names, SegmentNames, SegmentsOutput
+from livekit_standin.outputs.playlist import LivePlaylist, Playlist, entry
+from livekit_standin.outputs.sink import Failure, ManifestPlace, Stage
 from livekit_standin.recording import Segment
-from livekit_standin.sinks import Failure, ManifestPlace, Stage
 from livekit_standin.timing import SECOND
 from livekit_standin.uploads import Object, Stored
 
