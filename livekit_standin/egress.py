@@ -134,9 +134,10 @@ class EgressService:
 
     def _unanswered(self, found: Egress) -> Answer:
         after = self._environment.draw(self._environment.timing.silence)
-        ends_after = None if found.gives_up_at is None else found.gives_up_at - self._environment.now()
-        if ends_after is not None and ends_after < after:
-            return Answer(HANDLER_NOT_FOUND, ends_after)
+        if found.gives_up_at is not None and not found.frozen:
+            ends_after = found.gives_up_at - self._environment.now()
+            if ends_after < after:
+                return Answer(HANDLER_NOT_FOUND, ends_after)
         return Answer(_explained(found, TIMED_OUT, "updated"), after)
 
     def _starting(

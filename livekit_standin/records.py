@@ -53,7 +53,6 @@ class Egress:
         "still_since",
         "suspended",
         "urls",
-        "waiting",
         "went_on_at",
         "worker",
     )
@@ -84,10 +83,8 @@ class Egress:
         """When it ended, by the server's clock."""
         self.joined = False
         """Its recorder has been in the room."""
-        self.waiting = False
-        """For its track or participant: it cannot be stopped."""
         self.gives_up_at: int | None = None
-        """When it stops waiting."""
+        """When it stops waiting for its track or participant."""
         self.frozen = False
         """Its handler stands still; the worker's service answers."""
         self.suspended = False
@@ -134,6 +131,11 @@ class Egress:
     def reachable(self) -> bool:
         """Whether there is a handler for whom somebody answers."""
         return self.alive and not self.suspended
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for its track or participant: it cannot be stopped."""
+        return self.gives_up_at is not None
 
     @property
     def silent(self) -> bool:

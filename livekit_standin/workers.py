@@ -83,7 +83,7 @@ class Workers:
             taken,
             fail=partial(self._collapse, taken),
             publish=partial(self._tell_how_it_is, taken),
-            output_ended=partial(self._end, taken, _STREAMS_STOPPED),
+            output_ended=partial(self._lose_outputs, taken),
         )
         job = taken.job
         if taken.room is not None:
@@ -224,6 +224,10 @@ class Workers:
             found.info.error, found.info.error_code = "server is shutting down", 403
             found.info.ended_at = self._time(found)
 
+    def _lose_outputs(self, found: Egress) -> None:
+        if found.info.status == egress.EGRESS_ACTIVE:
+            self._end(found, _STREAMS_STOPPED)
+
     def _tell_how_it_is(self, found: Egress) -> None:
         if found.info.status in {egress.EGRESS_ACTIVE, egress.EGRESS_ENDING}:
             self._publish(found, "egress_updated", found.info)
@@ -255,7 +259,7 @@ class Workers:
         if not sources.present(taken):
             self._wait(taken)
             return
-        taken.waiting = False
+        taken.gives_up_at = None
         now, lead = self._time(taken), self._environment.draw(self._pace(taken.job).lead)
         names = sources.learn(taken)
         taken.begun_at = self._environment.now() - lead
@@ -272,7 +276,6 @@ class Workers:
     def _wait(self, taken: Egress) -> None:
         # A room composite waits for ever, and can be stopped meanwhile.
         if not taken.waiting and (taken.job.tracks or taken.job.identity):
-            taken.waiting = True
             patience = self._environment.draw(self._timing.source_missing)
             taken.gives_up_at = self._environment.now() + patience
             self._later(patience, self._give_up, taken)
@@ -292,7 +295,7 @@ class Workers:
         info.status = egress.EGRESS_ABORTED
         info.error, info.error_code, info.details = "Start signal not received", 412, reason
         info.ended_at = info.updated_at = self._time(found)
-        found.waiting = False
+        found.gives_up_at = None
         self._leave_soon(found)
         self._after(self._timing.publish, self._finish, found, plus=plus)
 
@@ -383,7 +386,8 @@ class Workers:
             self._fail_as_started(found, "exit status 1")
 
     def _finish(self, found: Egress) -> None:
-        found.alive = found.waiting = False
+        found.alive = False
+        found.gives_up_at = None
         found.ended_at = self._environment.now()
         self._stop_sinks(found)
         self._tell_server(partial(self._records.end, found))

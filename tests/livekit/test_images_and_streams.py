@@ -236,6 +236,17 @@ def test_without_a_last_output_an_egress_ends() -> None:
     assert info.stream.info == info.stream_results
 
 
+def test_a_stream_that_is_removed_while_its_egress_ends_ends_it_once() -> None:
+    life = Life()
+    egress_id = start(life, urls=(URL,))
+    life.wait(5 * SECOND)
+    life.stop(egress_id)
+    update(life, egress_id, remove=(URL,))
+    life.wait(MINUTE)
+    info = read(life, egress_id)
+    assert (info.status, info.details) == (egress.EGRESS_COMPLETE, "End reason: StopEgress API")
+
+
 def test_a_receiver_that_dies_is_tried_until_the_end_and_told_once_a_minute() -> None:
     life = Life()
     egress_id = start(life, file="x", urls=(URL,))

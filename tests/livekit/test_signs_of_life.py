@@ -231,6 +231,17 @@ def test_a_host_can_die_while_it_is_suspended() -> None:
     assert (life.status(egress_id), life.recorders()) == ("ACTIVE", [])
 
 
+def test_what_waited_and_is_frozen_later_is_silent_as_any_other() -> None:
+    life = Life()
+    egress_id = waiting(life)
+    life.wait(10 * SECOND)
+    life.world.join(ROOM, "absent")
+    life.wait(MINUTE)
+    life.world.freeze_handler(egress_id)
+    answer = ping(life, egress_id)
+    assert (refusal(answer)[0], pace(answer.after)) == (408, "15 s")
+
+
 @pytest.mark.parametrize("fault", ["host_suspended", "handler_frozen"])
 def test_standstills_by_chance_pass(fault: str) -> None:
     life = Life(Timing(death=Delay(20), standstill=Delay(60)))
