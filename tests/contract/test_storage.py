@@ -334,6 +334,27 @@ def test_an_error_of_s3s_own_is_tried_again(stack: Stack) -> None:
     assert len(failed) == 2
 
 
+@pytest.mark.parametrize("status", [403, 503])
+def test_trouble_with_one_object_is_none_with_the_bucket(stack: Stack, status: int) -> None:
+    def keeps_it(method: str, path: str, _: Mapping[str, str], __: bytes) -> Reply | None:
+        refused = b"<Error><Code>InvalidObjectState</Code></Error>"
+        return (status, refused) if method == "GET" and "/recording.mp4" in path else None
+
+    with store(stack, keeps_it) as bucket:
+        wanted = recording()
+        bucket.put(f"{wanted.prefix}recording.mp4", 7)
+        if status == 403:
+            file = bucket.storage.find(wanted)
+            assert file is not None
+            assert (file.size, file.duration) == (7, None)
+        else:
+            with pytest.raises(StorageUnavailableError):
+                bucket.storage.find(wanted)
+        with pytest.raises(StorageUnavailableError) as caught:
+            bucket.storage.inspect(f"{wanted.prefix}recording.mp4")
+    assert cause_of(caught.value)["aws"] == "InvalidObjectState"
+
+
 def test_a_store_that_sends_a_whole_file_for_a_part_of_it_is_not_listened_to() -> None:
     sent = 0
 

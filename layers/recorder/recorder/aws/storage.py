@@ -18,6 +18,7 @@ from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, StoredFile, as_file_name
 from recorder.errors import AwsError, StorageUnavailableError
 from recorder.outbound import Client, all_within
+from recorder.telemetry import Code, cause_of, log
 from recorder.usecases.ports import Media
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 1000
 """S3 lists and removes at most so many objects in a call."""
 _INSPECT_SECONDS: Final = 3.0
-"""How long one small range of an object may take."""
+"""How long the small ranges of an object may take together."""
 _TRIES: Final = 2
 _SECONDS: Final = 12.0
 """How long a recording's objects may be listed, or removed, with all the calls that this takes."""
@@ -63,20 +64,22 @@ class S3Storage:
             raise StorageUnavailableError("the storage is not available") from error
 
     def inspect(self, key: str) -> Media | None:
-        def read(start: int) -> bytes:
-            return self._read(key, f"bytes={start}-{start + CHUNK - 1}" if start >= 0 else f"bytes={start}")
-
-        with all_within(_INSPECT_SECONDS):
-            head = read(0)
-            return Media(seconds_of(head, key.rpartition(".")[2].lower(), read)) if head else None
+        with _errors():
+            return self._media(key)
 
     def find(self, recording: Recording) -> StoredFile | None:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
-        file = media_among((each for place in places for each in self._list(place)), recording)
-        if file is None:
-            return None
-        media = self.inspect(file.key)
-        return None if media is None else replace(file, duration=media.duration)
+        with _errors():
+            file = media_among((each for place in places for each in self._list(place)), recording)
+            if file is None:
+                return None
+            try:
+                media = self._media(file.key)
+            except _ObjectRefusedError as error:
+                # It is there, and that is what counts: trouble with one object is none with the bucket.
+                log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
+                return file
+            return None if media is None else replace(file, duration=media.duration)
 
     def delete(self, recording: Recording) -> None:
         with _errors():
@@ -86,15 +89,25 @@ class S3Storage:
             for start in range(0, len(keys), _PAGE):
                 self._delete(keys[start : start + _PAGE])
 
+    def _media(self, key: str) -> Media | None:
+        def read(start: int) -> bytes:
+            return self._read(key, f"bytes={start}-{start + CHUNK - 1}" if start >= 0 else f"bytes={start}")
+
+        with all_within(_INSPECT_SECONDS):
+            head = read(0)
+            return Media(seconds_of(head, key.rpartition(".")[2].lower(), read)) if head else None
+
     def _read(self, key: str, wanted: str) -> bytes:
         """Return this range of an object; b"" where there is none, or no such object."""
-        with _errors():
-            status, data = self._call("GET", self._url(key), headers={"Range": wanted})
-        if status == HTTPStatus.PARTIAL_CONTENT:
-            return data
-        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
+        answer = self._call("GET", self._url(key), headers={"Range": wanted})
+        if answer[0] == HTTPStatus.PARTIAL_CONTENT:
+            return answer[1]
+        if answer[0] in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
             return b""
-        raise StorageUnavailableError(f"the storage answered {status}")
+        error = _refusal("GetObject", answer)
+        if answer[0] < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _ObjectRefusedError(str(error), error.type)
+        raise error
 
     def _delete(self, keys: Sequence[str]) -> None:
         objects = "".join(f"<Object><Key>{key.translate(_ESCAPES)}</Key></Object>" for key in keys)
@@ -155,6 +168,10 @@ class S3Storage:
         if self._settings.s3_endpoint_url:
             return f"{self._settings.s3_endpoint_url}/{self._bucket}"
         return f"https://{self._bucket}.{host('s3', self._settings.region)}"
+
+
+class _ObjectRefusedError(AwsError):
+    """S3 does not give out this one object: it may be archived, or encrypted with a key that is not ours."""
 
 
 @contextmanager

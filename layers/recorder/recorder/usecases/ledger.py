@@ -13,7 +13,7 @@ from recorder.domain import lifecycle, schedule
 from recorder.domain.egress import EgressStatus
 from recorder.domain.recording import CLIENT_FAULTS, Status
 from recorder.errors import RecordingContendedError, RecordingNotFoundError, StorageUnavailableError
-from recorder.telemetry import Code, count, log
+from recorder.telemetry import Code, cause_of, count, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,8 +136,8 @@ class Ledger:
                 if media is not None:
                     seen = replace(seen, keys=(key,), duration=media.duration or file.duration)
                     break
-        except StorageUnavailableError:
-            log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id)
+        except StorageUnavailableError as error:
+            log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
             return snapshot
         return replace(snapshot, files=(seen, *snapshot.files[1:]))
 
