@@ -25,8 +25,8 @@ HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("*.py"))
 NEXT = f"{int(HEAD) + 1:04}"
 
 
-def migrate(postgres: Postgres, database: str) -> None:
-    """Bring a database to the newest schema."""
+def migrate(postgres: Postgres, database: str, revision: str = "head") -> None:
+    """Bring a database to the newest schema, or to an older one."""
 
     def connect() -> dbapi.Connection:
         return dbapi.connect(
@@ -38,7 +38,7 @@ def migrate(postgres: Postgres, database: str) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def connect(postgres: Postgres, database: str) -> Connection:

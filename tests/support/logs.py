@@ -37,10 +37,13 @@ class Logs:
         self._errors += errors
         return self._printed
 
+    def all(self) -> list[dict[str, object]]:
+        """Return all structured lines."""
+        return [json.loads(line) for line in self.lines.getvalue().splitlines()]
+
     def of(self, code: str) -> list[dict[str, object]]:
         """Return the lines with a code."""
-        lines: list[dict[str, object]] = [json.loads(line) for line in self.lines.getvalue().splitlines()]
-        return [line for line in lines if line["message"] == code]
+        return [line for line in self.all() if line["message"] == code]
 
     def metrics(self, name: str) -> list[dict[str, object]]:
         """Return a metric's values with their dimensions, but for the service."""
