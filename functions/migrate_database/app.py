@@ -34,8 +34,8 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOCK: Final = text("select pg_advisory_xact_lock(hashtext('recorder.migrate_database'))")
 # Whoever waits for a table's lock makes everybody else wait behind it: better that the deploy fails.
 PATIENCE: Final = text("set local lock_timeout = '4s'")
-# The statements of the functions name the schema, so that no default of a role leads them elsewhere.
-SCHEMA: Final = text("set local search_path = public")
+# No default of the role leads elsewhere, or takes digits from what is converted.
+OWN: Final = (text("set local search_path = public"), text("set local extra_float_digits = 1"))
 ELSEWHERE: Final = text("""
 select nspname from pg_class join pg_namespace on pg_namespace.oid = relnamespace
 where pg_class.oid = to_regclass('recordings') and nspname <> 'public'""")
@@ -84,7 +84,8 @@ def migrate(seconds: float | None = None) -> tuple[str | None, str | None]:
         connection.execute(PATIENCE)
         for schema in connection.execute(ELSEWHERE).scalars():
             raise LookupError(f"the tables belong into the schema public, and recordings is in {schema}")
-        connection.execute(SCHEMA)
+        for setting in OWN:
+            connection.execute(setting)
         before = MigrationContext.configure(connection).get_current_revision()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))

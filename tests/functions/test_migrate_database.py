@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
@@ -11,14 +12,20 @@ import pytest
 
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
-from recorder.postgres.repository import COLUMNS
+from recorder.contract.event import event_json
+from recorder.postgres.database import Database
+from recorder.postgres.repository import COLUMNS, Repository
+from recorder.usecases.ports import Page
+from tests.support import database as schema
 from tests.support.database import HEAD
+from tests.support.recordings import T0, recording
 from tests.support.sites import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stack import Stack
+    from tests.support.logs import Logs
 
 RECIPE = """
 create table recordings (
@@ -208,3 +215,170 @@ def test_what_cannot_be_converted_fails_the_migration_and_changes_nothing(old: O
 
     assert old.run("select id, egress_id from recordings") == [["cuid_1", "EG_1"]]
     assert old.run("select to_regclass('recording_events')") == [[None]]
+
+
+# What the recipe's code inserts, as far as its columns have no default there.
+LEAST = """
+insert into recordings (id, room_name, egress_id, user_id) values (:id, 'a', :egress, 'alice')"""
+
+
+@pytest.mark.parametrize("time", ["timestamp", "timestamptz"])
+@pytest.mark.parametrize("id_", ["uuid", "text", "varchar(36)"])
+def test_t58_recipe_goes_on_inserting_after_the_adoption(old: Old, id_: str, time: str) -> None:
+    old.run(RECIPE.format(id=id_, time=time))
+    old.recording("a", "active")
+
+    old.migrate()
+
+    full = old.recording("b", "active")
+    least = str(uuid4())
+    old.run(LEAST, id=least, egress="EG_least")
+    # Both are due: the sweep will settle them.
+    found = old.run(
+        "select id::text, status, due_at <= now(), status_at is not null, version from recordings "
+        "where id::text = any(cast(:ids as text[])) order by id::text = :least",
+        ids=[full, least],
+        least=least,
+    )
+    assert found == [[full, "active", True, True, 0], [least, "starting", True, True, 0]]
+
+
+def test_t58_recipe_that_left_ids_to_its_database_goes_on_inserting(old: Old) -> None:
+    old.run(RECIPE.format(id="text default gen_random_uuid()::text", time="timestamptz"))
+
+    old.migrate()
+
+    old.run("insert into recordings (room_name, egress_id, user_id) values ('a', 'EG_1', 'alice')")
+    assert old.run("select count(*) from recordings where id is not null") == [[1]]
+
+
+def test_t48_foreign_things_on_an_adopted_table_are_told(old: Old, logs: Logs) -> None:
+    old.run(RECIPE.format(id="uuid", time="timestamptz"))
+    old.run("create unique index own_egress on recordings (egress_id)")
+    old.run("alter table recordings add constraint own_check check (room_name <> '')")
+    old.run("create function own() returns trigger language plpgsql as $$ begin return new; end $$")
+    old.run("create trigger own_trigger before insert on recordings for each row execute function own()")
+    old.run("create rule own_rule as on delete to recordings do also select 1")
+    old.run("alter table recordings enable row level security")
+    old.run(f'alter role {USER} in database "{old.name}" set statement_timeout = 5000')
+
+    old.migrate()
+
+    assert [(line["kind"], line["object"]) for line in logs.of("FOREIGN_OBJECT")] == [
+        ("constraint", "own_check"),
+        ("role setting", "statement_timeout"),
+        ("row security", "recordings"),
+        ("rule", "own_rule"),
+        ("trigger", "own_trigger"),
+        ("unique index", "own_egress"),
+    ]
+
+
+def test_t48_of_its_own_table_nothing_is_told(old: Old, logs: Logs) -> None:
+    old.migrate()
+    assert logs.of("FOREIGN_OBJECT") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DateStyle", "'German'"),
+        ("TimeZone", "'Asia/Kathmandu'"),
+        ("client_encoding", "'LATIN1'"),
+        ("search_path", "'nowhere'"),
+        ("default_transaction_isolation", "'serializable'"),
+        ("extra_float_digits", "-15"),
+    ],
+)
+def test_t52_default_of_the_role_changes_nothing_of_an_adoption(old: Old, name: str, value: str) -> None:
+    old.run(RECIPE.format(id="text", time="timestamp"))
+    done = old.recording("Größe ☃ 😀", "completed", stopped="2026-01-01 10:01:02", key="a.mp4")
+    old.run(f'alter role {USER} in database "{old.name}" set {name} = {value}')
+
+    assert old.migrate()["after"] == HEAD
+
+    shown = "to_char(started_at at time zone 'UTC', 'HH24:MI:SS')"
+    assert old.run(f"select id::text, room_name, {shown}, duration from public.recordings") == [
+        [done, "Größe ☃ 😀", "10:00:00", 61.5]
+    ]
+
+
+def test_table_in_another_schema_is_told_where_it_belongs(old: Old) -> None:
+    old.run("create schema elsewhere")
+    old.run(f'alter role {USER} in database "{old.name}" set search_path = elsewhere')
+    old.run("set search_path = elsewhere")
+    old.run(RECIPE.format(id="uuid", time="timestamptz"))
+
+    with pytest.raises(LookupError, match="recordings is in elsewhere"):
+        old.migrate()
+
+    assert old.run("select to_regclass('public.recordings')") == [[None]]
+
+
+def _at(old: Old, revision: str) -> None:
+    schema.migrate(old.stack.postgres, old.name, revision)
+
+
+def test_statuses_of_a_later_release_are_taken_and_hold_their_targets(old: Old) -> None:
+    _at(old, "0002")
+    columns = "room_name, user_id, status, status_at, target"
+    insert = f"insert into recordings ({columns}) values ('a', 'x', :status, now(), 'a')"
+    with pytest.raises(pg8000.native.DatabaseError, match="recordings_status_known"):
+        old.run(insert, status="paused")
+
+    old.migrate()
+
+    old.run(insert, status="paused")
+    with pytest.raises(pg8000.native.DatabaseError, match="recordings_live_target"):
+        old.run(insert, status="resuming")
+    old.run(insert, status="failed")
+
+
+def test_starts_that_were_refused_are_listed_no_more(old: Old) -> None:
+    _at(old, "0002")
+    columns = "room_name, user_id, status, status_at, failure_code, egress_id"
+    for code, egress in (
+        ("room_not_found", None),
+        ("egress_refused", None),
+        ("500", "EG_1"),
+        ("start_lost", None),
+    ):
+        old.run(
+            f"insert into recordings ({columns}) values ('a', 'x', 'failed', now(), :code, :egress)",
+            code=code,
+            egress=egress,
+        )
+
+    old.migrate()
+
+    listed = old.run("select failure_code from recordings where deleted_at is null order by failure_code")
+    assert listed == [["500"], ["start_lost"]]
+    assert old.run("select count(*) from recordings where due_at <= now()") == [[2]]
+
+
+def test_migration_gives_up_before_users_who_wait_with_it_do(old: Old) -> None:
+    """A lock that is waited for keeps everybody behind it waiting, also those who only read."""
+    _at(old, "0002")
+    postgres = old.stack.postgres
+    with (
+        closing(Database(lambda: schema.connect(postgres, old.name))) as database,
+        pg8000.native.Connection(USER, LOOPBACK, old.name, postgres.port, postgres.password) as reader,
+        ThreadPoolExecutor() as threads,
+    ):
+        repository = Repository(database, event_json=event_json)
+        repository.insert(recording())
+        reader.run("begin")
+        reader.run("select count(*) from recordings")
+
+        migration = threads.submit(old.migrate)
+        waiting = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and not granted"
+        while old.run(waiting) == [[0]]:
+            assert not migration.done()
+        page = repository.page(Page(user_id="alice", limit=1), T0)
+
+        assert len(page) == 1
+        with pytest.raises(Exception, match="lock timeout"):
+            migration.result()
+        reader.run("commit")
+        assert old.migrate() == {"before": "0002", "after": HEAD}
+        assert repository.page(Page(user_id="alice", limit=1), T0) == page

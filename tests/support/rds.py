@@ -36,9 +36,7 @@ _OK: Final = b"R\0\0\0\x08\0\0\0\0" + b"S\0\0\0\x19client_encoding\0UTF8\0" + b"
 class Rds:
     """Listens on a port of loopback; `refusals` says why tokens were refused."""
 
-    def __init__(
-        self, postgres: Postgres, certificate: Certificate, *, secret_key: str, region: str
-    ) -> None:
+    def __init__(self, postgres: Postgres, certificate: Certificate, *, secret_key: str, region: str) -> None:
         self._postgres = postgres
         self._secret_key = secret_key
         self._region = region
