@@ -25,8 +25,8 @@ from local.services.postgres import USER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.processes.certificate import Certificate
     from local.services.postgres import Postgres
-    from tests.support.certificates import Certificate
 
 LONGEST: Final = 900
 """Seconds: RDS takes no token that is signed for longer."""
