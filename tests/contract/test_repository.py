@@ -512,3 +512,44 @@ class TestOutbox:
         leased = recordings.lease_events(T0, T0 + MINUTE, 2)
         assert [json.loads(each.body)["recordingId"] for each in leased] == [str(row.id) for row in rows[:2]]
         assert recordings.backlog(T0).events == 3
+
+
+class TestTwoAtOnce:
+    """What a second connection sees of a first one whose statement is not committed yet."""
+
+    def test_events_that_one_sweep_is_leasing_go_to_no_other(self, stack: Stack) -> None:
+        name = f"contract_{uuid4().hex}"
+        stack.postgres.create_database(name, template="migrated")
+        with closing(connect(stack.postgres, name)) as held, closing(connect(stack.postgres, name)) as other:
+            first = Repository(Database(lambda: held), event_json=event_json)
+            second = Repository(Database(lambda: other), event_json=event_json)
+            rows = [inserted(second, recording()) for _ in range(3)]
+            for row in rows:
+                saved(second, row, replace(row, status=Status.ACTIVE))
+            held.execute("begin", ())
+            leased = first.lease_events(T0, T0 + MINUTE, 2)
+
+            # Neither is it waited for, nor is a later event of the same recording taken.
+            others = second.lease_events(T0, T0 + MINUTE, 9)
+            assert [json.loads(each.body)["recordingId"] for each in others] == [str(rows[2].id)]
+            first.delete_events([each.position for each in leased])
+            assert second.lease_events(T0, T0 + MINUTE, 9) == []
+            held.execute("commit", ())
+
+            following = second.lease_events(T0, T0 + MINUTE, 9)
+            assert [(each.type, json.loads(each.body)["recordingId"]) for each in following] == [
+                ("RecordingActive", str(row.id)) for row in rows[:2]
+            ]
+
+    def test_events_of_a_sweep_that_was_killed_are_leased_again(self, stack: Stack) -> None:
+        name = f"contract_{uuid4().hex}"
+        stack.postgres.create_database(name, template="migrated")
+        with closing(connect(stack.postgres, name)) as held, closing(connect(stack.postgres, name)) as other:
+            first = Repository(Database(lambda: held), event_json=event_json)
+            second = Repository(Database(lambda: other), event_json=event_json)
+            inserted(second, recording())
+            held.execute("begin", ())
+            leased = first.lease_events(T0, T0 + MINUTE, 9)
+            assert second.lease_events(T0, T0 + MINUTE, 9) == []
+            held.execute("rollback", ())
+            assert second.lease_events(T0, T0 + MINUTE, 9) == leased

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from recorder.api.paging import MAXIMUM_LIMIT
+
 if TYPE_CHECKING:
     from tests.support.deployment import Deployment, User
 
@@ -148,3 +150,23 @@ def test_cursor_of_a_deleted_recording_goes_on(alice: User, ids: list[str]) -> N
     page = alice.list("limit=2")
     assert alice.delete(ids[3]).status == 200
     assert _ids(alice, f"cursor={page['nextCursor']}") == ids[2::-1]
+
+
+LAMBDA_ANSWER_BYTES = 6 * 1024 * 1024
+
+
+def test_longest_page_fits_into_lambdas_answer(deployment: Deployment, alice: User) -> None:
+    """Lambda gives no answer above 6 MB: of the longest values the largest page stays below."""
+    deployment.execute_unseen(
+        """insert into recordings (user_id, room_name, status, status_at, due_at, storage_key, file_url,
+                                   failure_code, failure_reason, end_reason)
+           select 'alice', repeat('😀', 512), 'failed', now(), null, repeat('k', 1024), repeat('u', 4096),
+                  repeat('5', 20), repeat('😀', 500), 'stopped'
+           from generate_series(1, :limit)""",
+        limit=MAXIMUM_LIMIT,
+    )
+
+    answer = alice.list(f"limit={MAXIMUM_LIMIT}")
+
+    assert len(answer.recordings) == MAXIMUM_LIMIT
+    assert len(answer.text.encode()) < LAMBDA_ANSWER_BYTES

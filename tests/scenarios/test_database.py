@@ -269,7 +269,7 @@ def test_t52_default_of_the_role_changes_nothing(deployment: Deployment, alice: 
         assert again[0].json == again[1].json
         assert alice.start(roomName="demo").status == 409
         deployment.sweeps(1)
-        assert alice.stop(again[0]["recordingId"]).status == 200
+        assert alice.stop(again[0]["recordingId"], wait=5).status == 200
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable read"])

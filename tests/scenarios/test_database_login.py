@@ -159,11 +159,10 @@ def test_password_that_psql_takes_logs_in(deployment: Deployment, alice: User, p
 @pytest.fixture
 def rds(deployment: Deployment, tmp_path: Path) -> Iterator[tuple[Rds, Authority]]:
     authority = Authority(tmp_path / "authority")
-    settings, certificate = deployment.settings, authority.certificate(LOOPBACK)
+    settings = deployment.settings
     rds = Rds(
         deployment.site.postgres,
-        certificate.file,
-        certificate.key,
+        authority.certificate(LOOPBACK),
         secret_key=settings["AWS_SECRET_ACCESS_KEY"],
         region=settings["AWS_REGION"],
     )

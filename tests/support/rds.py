@@ -24,8 +24,8 @@ from local.services.postgres import USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from local.processes.certificate import Certificate
     from local.services.postgres import Postgres
 
 LONGEST: Final = 900
@@ -36,14 +36,12 @@ _OK: Final = b"R\0\0\0\x08\0\0\0\0" + b"S\0\0\0\x19client_encoding\0UTF8\0" + b"
 class Rds:
     """Listens on a port of loopback; `refusals` says why tokens were refused."""
 
-    def __init__(
-        self, postgres: Postgres, certificate: Path, key: Path, *, secret_key: str, region: str
-    ) -> None:
+    def __init__(self, postgres: Postgres, certificate: Certificate, *, secret_key: str, region: str) -> None:
         self._postgres = postgres
         self._secret_key = secret_key
         self._region = region
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._tls.load_cert_chain(certificate, key)
+        self._tls.load_cert_chain(certificate.file, certificate.key)
         self._listener = socket.create_server((LOOPBACK, 0))
         self._threads: list[threading.Thread] = []
         self._ends: list[socket.socket] = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 FINDINGS: Final = """
-with ours (id) as (values ('public.recordings'::regclass), ('public.recording_events'::regclass))
+with ours (id) as (
+    values ('public.recordings'::regclass), ('public.recording_events'::regclass), ('public.recording_waits'::regclass)
+)
 select 'unique index' as kind, named.relname::text as name
 from pg_index join ours on ours.id = indrelid join pg_class as named on named.oid = indexrelid
 where indisunique and not indisprimary and named.relname not in (

@@ -16,13 +16,13 @@ _ALL: Final = ""
 # who have not waited for an hour go with the next wait.
 BEGIN: Final = """
 with gone as (
-    delete from recording_waits where holder = any(array(
-        select holder from recording_waits
+    delete from public.recording_waits where holder = any(array(
+        select holder from public.recording_waits
         where last_ends_at < cast(:now as timestamptz) - interval '1 hour' and holder not in (:user_id, :all)
         order by last_ends_at limit 10 for update skip locked
     ))
 ), of_user as (
-    insert into recording_waits as held (holder, ends_at, last_ends_at)
+    insert into public.recording_waits as held (holder, ends_at, last_ends_at)
     select cast(:user_id as text), array[cast(:ends_at as timestamptz)], :ends_at where :of_user > 0 and :of_all > 0
     on conflict (holder) do update
         set ends_at = array(select each from unnest(held.ends_at) as each where each > :now) || excluded.ends_at,
@@ -30,7 +30,7 @@ with gone as (
         where (select count(*) from unnest(held.ends_at) as each where each > :now) < :of_user
     returning holder
 ), of_all as (
-    insert into recording_waits as held (holder, ends_at, last_ends_at)
+    insert into public.recording_waits as held (holder, ends_at, last_ends_at)
     select cast(:all as text), array[cast(:ends_at as timestamptz)], :ends_at from of_user
     on conflict (holder) do update
         set ends_at = array(select each from unnest(held.ends_at) as each where each > :now) || excluded.ends_at,
@@ -41,7 +41,7 @@ with gone as (
 select (select count(*) from of_user), (select count(*) from of_all)"""
 
 END: Final = """
-update recording_waits set ends_at = array_remove(ends_at, cast(:ends_at as timestamptz))
+update public.recording_waits set ends_at = array_remove(ends_at, cast(:ends_at as timestamptz))
 where holder = any(cast(:holders as text[]))"""
 
 
