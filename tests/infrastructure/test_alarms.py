@@ -15,6 +15,7 @@ import pytest
 
 from recorder.telemetry import NAMESPACE
 from tests.support import template
+from tests.support.deployment import sign
 from tests.support.outside import LOOPBACK
 from tests.support.template import evaluated, of_kind
 
@@ -137,6 +138,18 @@ def _a_row_cannot_be_written(deployment: Deployment, alice: User) -> None:
     deployment.execute("drop function refuse cascade")
 
 
+def _a_row_cannot_be_read(deployment: Deployment, alice: User) -> None:
+    recording_id, unreadable = (
+        _recorded(deployment, alice, "unread"),
+        "update recordings set started_at = :time",
+    )
+    row = deployment.row(recording_id)
+    assert row is not None
+    deployment.execute_unseen(f"{unreadable} where id = '{recording_id}'", time="12000-01-01T00:00:00Z")
+    alice.get(recording_id)
+    deployment.execute_unseen(f"{unreadable} where id = '{recording_id}'", time=str(row["started_at"]))
+
+
 def _the_bucket_is_away(deployment: Deployment, alice: User) -> None:
     recording_id = _recorded(deployment, alice, "unremoved")
     alice.stop(recording_id)
@@ -148,7 +161,8 @@ def _the_bucket_is_away(deployment: Deployment, alice: User) -> None:
 
 
 def _a_webhook_is_forged(deployment: Deployment, _: User) -> None:
-    deployment.post_webhook("/api/video/livekit/webhook", b"{}", "not a token")
+    forged = sign(b"{}", secret="a-key-of-somebody-else-that-is-long-enough")
+    deployment.post_webhook("/api/video/livekit/webhook", b"{}", forged)
 
 
 def _requests_fail(deployment: Deployment, alice: User) -> None:
@@ -166,6 +180,7 @@ PROVOKED: Final[Mapping[str, Callable[[Deployment, User], object]]] = {
     "LiveKitUnanswered": _livekit_is_away,
     "StopsUnanswered": _a_stop_is_not_answered,
     "RecordingsUnhandled": _a_row_cannot_be_written,
+    "RecordingsUnreadable": _a_row_cannot_be_read,
     "RecordingsFailing": _recordings_fail,
     "ObjectsNotRemoved": _the_bucket_is_away,
     "EventsUnpublished": lambda deployment, _: deployment.sweep(),
@@ -333,6 +348,7 @@ JUDGED: Final[Mapping[str, tuple[Sequence[Minutes], Sequence[Minutes]]]] = {
         [NOTHING, [*each(1, 1, times=10), *[[]] * 5]],
     ),
     "RecordingsUnhandled": ([each(1, 1, times=15), each(5, 1, times=3)], [NOTHING, at({0, 1}, 15)]),
+    "RecordingsUnreadable": ([each(1, 1, times=15), each(5, 2, times=3)], [NOTHING, at({0, 1}, 15)]),
     "RecordingsFailing": ([at({0, 7, 14}, 15), each(15, 3, times=1)], [NOTHING, at({0, 14}, 15)]),
     "ObjectsNotRemoved": ([at(BACK_OFF, 60), at(BACK_OFF, 45)], [NOTHING, at({0, 1, 3, 7}, 60)]),
     "EventsUnpublished": ([each(1, 1, times=15), each(5, 7, times=3)], [NOTHING, each(1, 0, times=15)]),
