@@ -167,6 +167,8 @@ class History:
     """Which routes LiveKit reports to: own, global, both or none."""
     clock_skew: float = 0.0
     """How many seconds the workers' clocks are ahead."""
+    calm_sweeps: int = 3
+    """How many sweeps pass quietly before the rooms close."""
     steps: tuple[Step, ...]
     page_size: int | None = None
     """How many egress LiveKit lists at once; None: all of them."""
@@ -274,6 +276,7 @@ class _Draw:
             policy=policy,
             webhooks=random.choice(("own", "own", "own", "own", "global", "both", "none")),
             clock_skew=random.choice(CLOCK_SKEWS),
+            calm_sweeps=random.choice((3, 3, 3, 15)),
             page_size=random.choice((None, None, 1, 2)),
             worker=random.choice(("", "", *WORKERS)),
             steps=tuple(sorted([*steps, *self._litter()], key=lambda step: step.at)),

@@ -158,7 +158,7 @@ class Simulation:
     def _quiesce(self) -> None:
         for fault in self._by_name.values():
             fault.off()
-        self._sweep_each_minute(3)
+        self._sweep_each_minute(self._history.calm_sweeps)
         for room in plan.ROOMS:
             self._world.close_room(room)
         self._settle()

@@ -78,6 +78,28 @@ def test_t36_two_sweeps_at_once_delete_and_fail_once(deployment: Deployment, ali
     assert max(events.values()) == 1
 
 
+def test_t36_events_that_another_sweep_is_about_to_lease_are_left_to_it(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.world.open_room("other")
+    ids = [alice.record(room, seconds=5) for room in ("demo", "other")]
+    with deployment.site.connect() as holder:
+        holder.run("begin")
+        # As it stands before the other sweep has committed.
+        rows = holder.run(
+            """update recording_events set leased_until = now() + interval '1 hour'
+               where position = (select min(position) from recording_events) returning recording_id"""
+        )
+        [[held]] = rows or []
+        # This sweep neither waits, nor publishes what it left out of order.
+        assert deployment.sweep()["published"] == 2
+        assert {event["recordingId"] for event in deployment.events()} == {*ids} - {str(held)}
+        holder.run("rollback")
+    assert deployment.sweep()["published"] == 2
+    told = [event["type"] for event in deployment.events() if event["recordingId"] == str(held)]
+    assert told == ["RecordingStarted", "RecordingActive"]
+
+
 def test_t36_a_sweep_that_is_still_running_keeps_its_rows(deployment: Deployment, alice: User) -> None:
     deployment.livekit.world.faults.webhook_lost.always()
     alice.record()

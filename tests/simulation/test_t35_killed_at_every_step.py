@@ -207,7 +207,7 @@ CASES: dict[str, tuple[Part, Part, str]] = {
     "sweep over a survivor": (survivor, sweep, "StopEgress"),
     "sweep over a failure with a file": (failed_with_a_file, sweep, "GET /site"),
     "sweep after the retention": (expired, sweep, "POST /site"),
-    "sweep over a tombstone": (tombstone, sweep, "with removed as"),
+    "sweep over a tombstone": (tombstone, sweep, "with written as ( delete"),
 }
 """What has happened, what is killed then, and how one of its points begins, without which it was not that."""
 
