@@ -65,6 +65,10 @@ build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
 deploy-plan: setup ## Prepare samconfig.local.toml for a guided deploy (ENV=dev DATABASE_STACK=recorder-database)
 	@exec $(PYTHON) -m tools.deploy_plan $(if $(ENV),--environment $(ENV)) $(if $(DATABASE_STACK),--database-stack $(DATABASE_STACK))
 
+.PHONY: doctor
+doctor: setup ## Check the stack of `make run`, or what is to be deployed (ENV=dev), or what is (STACK=recorder); RECORD=1 records
+	@exec $(PYTHON) -m tools.doctor $(if $(STACK),--stack $(STACK)) $(if $(ENV),--environment $(ENV)) $(if $(RECORD),--record)
+
 .PHONY: run
 run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the API, BIND=... for containers)
 	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind $(BIND))

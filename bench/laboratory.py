@@ -136,7 +136,7 @@ class Laboratory:
                 "LiveKitUrl": self.livekit.url,
                 "LiveKitSecretArn": aws.put_secret("livekit", livekit_keys),
             },
-            resources={"RecordingsBucket": aws.bucket},
+            resources={"RecordingsBucket": aws.bucket, "HttpApi.ApiEndpoint": ""},
             environment={"AWS_ENDPOINT_URL": aws.endpoint, "DATABASE_TLS": "disable"},
             region=aws.region,
             access_key=aws.access_key,

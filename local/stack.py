@@ -226,7 +226,7 @@ class Stack:
         openid = self._server.listen(preferred=self._ports.issuer)
         self._issuer = Issuer(self.directory / "issuer", _url(openid))
         self._server.serve(self._issuer.app(), openid)
-        deployment = self._deployment()
+        deployment = self._deployment(_url(api))
         application = deployment.load(template)
         platform = Lambda(
             environment("runtime"),
@@ -272,7 +272,7 @@ class Stack:
         )
         return self._external.bucket or local
 
-    def _deployment(self) -> Deployment:
+    def _deployment(self, api_url: str) -> Deployment:
         """Return what a deployment into this stack's services is made with; their secrets are stored on the way."""
         database, bucket = self._database, self._bucket
         overrides = {
@@ -306,7 +306,7 @@ class Stack:
                 ),
                 **self._parameters,
             },
-            resources={"RecordingsBucket": bucket.name},
+            resources={"RecordingsBucket": bucket.name, "HttpApi.ApiEndpoint": api_url},
             environment=overrides,
             region=bucket.region,
             access_key=bucket.access_key,

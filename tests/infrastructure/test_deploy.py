@@ -127,6 +127,33 @@ def assert_roles_suffice(account: Account) -> None:
     account.query("delete from recordings")
 
 
+def verdicts(account: Account) -> dict[str, str]:
+    """Return what the doctor finds from where the functions run, with the role that the template gives it."""
+    told = account.invoke(account.outputs()["CheckDeploymentName"], {})
+    return {each["check"]: each["verdict"] for each in cast("list[dict[str, str]]", told["findings"])}
+
+
+def assert_doctor_sees(account: Account) -> None:
+    """No LiveKit runs here, and the API's address is one that only AWS' name servers know. The rest is well."""
+    ill = {"LiveKit", "webhook"}
+    assert {check for check, verdict in verdicts(account).items() if verdict != "ok"} == ill
+    assert account.outputs()["Checks"].startswith("2 of 14 checks FAILED - LiveKit: ")
+    bucket = account.outputs()["BucketName"]
+    kept = account.aws.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    for check, action in (("download", "s3:GetObject"), ("removal", "s3:DeleteObject")):
+        statement = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": action,
+            "Resource": f"arn:aws:s3:::{bucket}/*",
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=document)
+        found = {each for each, verdict in verdicts(account).items() if verdict != "ok"}
+        assert found == {*ill, check}
+    account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=kept)
+
+
 def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:
     # The first deploy.
     deployed = account.deploy(release.template)
@@ -134,6 +161,7 @@ def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path
     assert_migrated_first(account.new_events())
     assert_answers(account)
     assert_roles_suffice(account)
+    assert_doctor_sees(account)
     first = account.live_versions()
     assert set(first) == set(LIVE)
 

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
-FUNCTIONS = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings", "MigrateDatabase")
-LIVE = tuple(name for name in FUNCTIONS if name != "MigrateDatabase")
+LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
+DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
+"""What deployments and operators run, in its newest version."""
+FUNCTIONS = (*LIVE, *DEPLOYERS)
 
 WORKERS = "arn:aws:iam::123456789012:role/egress"
 
 type Grants = set[tuple[str, str]]
 
-READ_EGRESS_SECRET = ("secretsmanager:GetSecretValue", "EgressSecret")
+READ_EGRESS_SECRET = ("secretsmanager:GetSecretValue", "EgressSecret.Id")
 READ_DATABASE_SECRET = ("secretsmanager:GetSecretValue", "database-secret")
 READ_LIVEKIT_SECRET = ("secretsmanager:GetSecretValue", "livekit-secret")
 BUCKET = "arn:aws:s3:::RecordingsBucket"
@@ -61,6 +63,13 @@ GRANTS: dict[str, Grants] = {
         ("sqs:SendMessage", "FailedSweeps.Arn"),
     },
     "MigrateDatabase": {READ_DATABASE_SECRET},
+    "CheckDeployment": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        READ_EGRESS_SECRET,
+        ("s3:GetObject", f"{BUCKET}/recordings/*"),
+        *REMOVE_OBJECTS,
+    },
 }
 
 EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
@@ -95,6 +104,7 @@ VARIABLES = {
     "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
     "MigrateDatabase": set[str](),
+    "CheckDeployment": {*OWNERSHIP, *LIVEKIT, *UPLOAD, "PUBLIC_URL", "JWT_ISSUER"} - {"EGRESS_TEMPLATE_URL"},
 }
 
 
@@ -181,6 +191,7 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
         "ReconcileRecordings": read | remove,
+        "CheckDeployment": read | remove,
     }
 
 
@@ -205,7 +216,8 @@ def test_options_grant_only_what_they_need() -> None:
     )
     decrypt = ({("kms:Decrypt", "key")}, set[tuple[str, str]]())
     assert changes(BucketKeyArn="key") == dict.fromkeys(
-        ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings"), decrypt
+        ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings", "CheckDeployment"),
+        decrypt
     )
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
@@ -265,7 +277,7 @@ def test_each_way_allows_one_writer_to_upload_and_tells_livekit_of_it(way: dict[
     told = cast("dict[str, dict[str, str]]", functions["StartRecording"]["Environment"])["Variables"]
     variables = ("EGRESS_S3_SECRET_ARN", "EGRESS_S3_ASSUME_ROLE_ARN", "EGRESS_S3_EXTERNAL_ID")
     expected = {
-        "create": ("EgressUser", ("EgressSecret", "", "")),
+        "create": ("EgressUser", ("EgressSecret.Id", "", "")),
         "given": (WORKERS, ("egress-secret", "", "")),
         "worker": (WORKERS, ("", "", "")),
         "assume-role": ("EgressRole", ("", "EgressRole.Arn", "id")),
@@ -302,18 +314,19 @@ def test_the_role_is_assumed_by_the_workers_alone_and_with_its_external_id() -> 
     assert trust(EgressCredentials="assume-role", EgressPrincipalArn=WORKERS) == [by_workers]
 
 
-def test_the_keys_that_the_stack_makes_are_read_by_the_start_alone() -> None:
+def test_the_keys_that_the_stack_makes_are_read_by_the_start_and_the_doctor_alone() -> None:
     [(_, secret)] = evaluated().select("AWS::SecretsManager::Secret", "SecretString", "KmsKeyId")
 
     assert json.loads(str(secret["SecretString"])) == {
         "access_key": "EgressKey",
         "secret": "EgressKey.SecretAccessKey",
     }
-    assert [name for name, granted in grants().items() if READ_EGRESS_SECRET in granted] == ["StartRecording"]
+    readers = [name for name, granted in grants().items() if READ_EGRESS_SECRET in granted]
+    assert sorted(readers) == ["CheckDeployment", "StartRecording"]
     taken = ({("secretsmanager:GetSecretValue", "egress-secret")}, {READ_EGRESS_SECRET})
-    assert changes(**GIVEN) == {"StartRecording": taken}
+    assert changes(**GIVEN) == dict.fromkeys(readers, taken)
     for way in (ASSUME_MADE, ASSUME_OWN, WORKER):
-        assert changes(**way) == {"StartRecording": (set(), {READ_EGRESS_SECRET})}
+        assert changes(**way) == dict.fromkeys(readers, (set(), {READ_EGRESS_SECRET}))
 
 
 @pytest.mark.parametrize(
@@ -412,6 +425,16 @@ def test_nothing_waits_for_itself(rollout: str) -> None:
 
     for name in everything:
         waits_for(name, everything)
+
+
+def test_the_check_comes_last() -> None:
+    """It looks at what users and LiveKit would meet."""
+    everything = resources()
+    before = waits_for("DeploymentCheck", everything)
+    webhook = {name for name in everything if name.startswith("ReceiveLivekitWebhook") and name in before}
+
+    assert {"ApiStage", "Migration", "CheckDeployment", "ReceiveLivekitWebhookPermission"} <= before
+    assert {"ReceiveLivekitWebhookGlobalRoute", "ReceiveLivekitWebhookAliaslive"} <= webhook
 
 
 @ROLLOUTS
@@ -549,7 +572,7 @@ def test_snapshots_are_an_option_of_what_takes_traffic() -> None:
 
     assert applied == {
         **{name: {"ApplyOn": "PublishedVersions"} for name in LIVE},
-        "MigrateDatabase": {"ApplyOn": "None"},
+        **{name: {"ApplyOn": "None"} for name in DEPLOYERS},
     }
 
 

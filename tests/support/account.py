@@ -312,7 +312,7 @@ class Account:
         return {
             logical_id: self._functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
             for logical_id, name in self.functions().items()
-            if logical_id != "MigrateDatabase"
+            if logical_id not in {"MigrateDatabase", "CheckDeployment"}
         }
 
     def invoke(self, function: str, event: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
-TIMEOUTS: Final = {"reconcile_recordings": 75.0, "migrate_database": 900.0}
+TIMEOUTS: Final = {"reconcile_recordings": 75.0, "migrate_database": 900.0, "check_deployment": 300.0}
 """Seconds that a function may run, where they are not the 29 of the endpoints; as in template.yaml."""
 ENDPOINT_TIMEOUT: Final = 29.0
 EPOCH_SECOND: Final = 1_000_000_000

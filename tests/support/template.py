@@ -29,8 +29,10 @@ PARAMETERS: Final = {
     "DatabaseSecretArn": "database-secret",
 }
 _ATTRIBUTES: Final = (
+    "ApiEndpoint",
     "Arn",
     "Configuration",
+    "Id",
     "RegionalDomainName",
     "RegionalHostedZoneId",
     "SecretAccessKey",

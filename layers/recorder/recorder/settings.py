@@ -194,6 +194,18 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DoctorSettings:
+    """What the doctor looks at beside the settings of the functions: the issuer that API Gateway trusts."""
+
+    jwt_issuer: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read JWT_ISSUER."""
+        return cls(jwt_issuer=_text(environ, "JWT_ISSUER"))
+
+
+@dataclass(frozen=True, slots=True)
 class EventSettings:
     """The EventBridge bus that hears of every state change; an empty name switches events off."""
 

@@ -1,0 +1,186 @@
+"""Postgres: reached over verified TLS, with the rights and the schema that the functions need, nothing in their way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from recorder.bootstrap import database_login
+from recorder.doctor.finding import failed, ok
+from recorder.doctor.network import cause
+from recorder.errors import AwsError
+from recorder.postgres.database import open_connection
+from recorder.postgres.repository import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recorder.doctor.finding import Finding
+    from recorder.postgres.database import Connection, Row
+    from recorder.settings import DatabaseSettings
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+# What Postgres says of a login that it refuses, and what helps.
+_REFUSALS: Final = {
+    "28P01": "the password in DatabaseSecretArn must be that of DatabaseUser",
+    "28000": "pg_hba.conf must let DatabaseUser in; with IAM authentication: grant rds_iam to it",
+    "3D000": "DatabaseName must exist: create database …",
+    "53300": "raise max_connections, or put RDS Proxy between",
+}
+_OUR_UNIQUE_INDEXES: Final = {
+    "recordings_pkey",
+    "recordings_live_target",
+    "recordings_idempotency",
+    "recording_events_pkey",
+    "recording_events_id_key",
+    "recording_events_recording_id_sequence_key",
+}
+_RIGHTS: Final = """
+select pg_is_in_recovery(), current_schema() is not null,
+       coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+       (select string_agg(tablename, ', ' order by tablename desc) from pg_tables
+        where schemaname = current_schema() and tablename in ('recordings', 'recording_events')
+          and not pg_has_role(tableowner, 'USAGE'))"""
+_COLUMNS: Final = """
+select column_name from information_schema.columns
+where table_schema = current_schema() and table_name = 'recordings'"""
+_UNIQUE_INDEXES: Final = """
+select i.relname from pg_index x join pg_class i on i.oid = x.indexrelid
+where x.indisunique and x.indrelid in (to_regclass('recordings'), to_regclass('recording_events'))
+order by 1"""
+_TRIGGERS: Final = """
+select tgname from pg_trigger
+where not tgisinternal and tgrelid in (to_regclass('recordings'), to_regclass('recording_events'))
+union all
+select rulename from pg_rules
+where schemaname = current_schema() and tablename in ('recordings', 'recording_events')
+order by 1"""
+# Of the settings that a role or a database brings along, those that can stop the product's statements.
+_SESSION: Final = """
+select name || '=' || setting from pg_settings
+where source in ('database', 'user', 'database user')
+  and ((name = 'default_transaction_read_only' and setting = 'on')
+    or (name in ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_session_timeout')
+        and setting::bigint between 1 and 10000))
+order by 1"""
+
+
+def database() -> Iterator[Finding]:
+    """Check from the outside in, and stop at the first door that is closed."""
+    check = "Postgres"
+    try:
+        settings, password = database_login()
+    except AwsError as error:
+        yield failed(
+            check,
+            f"its password cannot be read: {error}",
+            "DatabaseSecretArn, SecretsKeyArn, or the way to Secrets Manager",
+        )
+        return
+    except KeyError:
+        yield failed(check, "its secret has no `password`", "DatabaseSecretArn must be a JSON object with it")
+        return
+    try:
+        connection = open_connection(settings, password)
+    except (DatabaseError, InterfaceError, OSError) as error:
+        yield _unopened(check, settings, error)
+        return
+    try:
+        yield _transport(check, settings)
+        yield from _inside(connection)
+    except (DatabaseError, InterfaceError, OSError) as error:
+        yield failed(check, f"it breaks off: {_state(error) or cause(error)}", "its log")
+    finally:
+        connection.close()
+
+
+def _unopened(check: str, settings: DatabaseSettings, error: Exception) -> Finding:
+    where = f"{settings.host}:{settings.port}"
+    if state := _state(error):
+        advice = _REFUSALS.get(state, "its log says more")
+        return failed(check, f"{where} refuses the login of {settings.user} (SQLSTATE {state})", advice)
+    if isinstance(error, FileNotFoundError):
+        advice = (
+            "the layer has RDS' as /opt/certificates/rds/<region>.pem; others are put there before the build"
+        )
+        return failed(check, f"DatabaseCaBundle is {settings.ca_bundle}, which is not there", advice)
+    if "SSL" in str(error) and isinstance(error, InterfaceError):
+        return failed(check, f"{where} speaks no TLS", "ssl = on, and a certificate, in postgresql.conf")
+    return failed(
+        check,
+        f"{where} cannot be reached: {cause(error)}",
+        "DatabaseHost and DatabasePort, the security groups, DatabaseCaBundle",
+    )
+
+
+def _state(error: Exception) -> str:
+    details: object = error.args[0] if error.args else None
+    return str(details.get("C", "")) if isinstance(details, dict) else ""
+
+
+def _transport(check: str, settings: DatabaseSettings) -> Finding:
+    if settings.tls:
+        return ok(check, f"{settings.user} is logged in to {settings.host} over verified TLS")
+    if settings.host in _LOOPBACK:
+        return ok(
+            check, f"{settings.user} is logged in to {settings.host}, on this machine and so without TLS"
+        )
+    return failed(check, f"{settings.host} is spoken to without TLS", "DATABASE_TLS must be `verify`")
+
+
+def _inside(connection: Connection) -> Iterator[Finding]:
+    [[standby, schema, create, foreign]] = connection.execute(_RIGHTS, ())
+    if standby:
+        yield failed(
+            "database rights", "it is a standby, which takes no writes", "DatabaseHost must be the writer"
+        )
+    elif not schema:
+        yield failed("database rights", "the role sees no schema", "create schema …, or set its search_path")
+    elif foreign:
+        yield failed(
+            "database rights", f"the role does not own {foreign}", "alter table … owner to DatabaseUser"
+        )
+    elif not create:
+        yield failed(
+            "database rights", "the role may not create tables", "grant create on schema … to DatabaseUser"
+        )
+    else:
+        yield ok("database rights", "the role owns the tables, and may make new ones")
+    yield _schema({str(name) for [name] in connection.execute(_COLUMNS, ())})
+    yield _in_the_way(
+        "unique indexes",
+        [name for name in _names(connection.execute(_UNIQUE_INDEXES, ())) if name not in _OUR_UNIQUE_INDEXES],
+        "a recording that they refuse cannot be stored: drop them",
+    )
+    yield _in_the_way(
+        "triggers and rules",
+        _names(connection.execute(_TRIGGERS, ())),
+        "they may change or swallow what is stored: drop them, or see that they do not",
+    )
+    yield _in_the_way(
+        "role settings",
+        _names(connection.execute(_SESSION, ())),
+        "statements end too early: alter role DatabaseUser reset …",
+    )
+
+
+def _schema(columns: set[str]) -> Finding:
+    missing = [name for name in COLUMNS if name not in columns]
+    if not columns:
+        return failed("schema", "there is no table recordings", "invoke MigrateDatabase, as each deploy does")
+    if missing:
+        return failed(
+            "schema", f"recordings lacks {', '.join(missing)}", "invoke MigrateDatabase, as each deploy does"
+        )
+    return ok("schema", "the tables are those of this release")
+
+
+def _in_the_way(check: str, found: list[str], advice: str) -> Finding:
+    if found:
+        return failed(check, f"not ours: {', '.join(found)}", advice)
+    return ok(check, "none but ours")
+
+
+def _names(rows: list[Row]) -> list[str]:
+    return [cast("str", name) for [name] in rows]

@@ -1,0 +1,45 @@
+"""What the doctor says: one line for each check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """It cannot be told from where the doctor is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, in plain words without secrets, and what to do about it."""
+
+    check: str
+    verdict: Verdict
+    says: str
+    advice: str = ""
+
+    def line(self) -> str:
+        """Return the finding for a terminal."""
+        advice = f" -> {self.advice}" if self.advice else ""
+        return f"{self.verdict:<7}  {self.check}: {self.says}{advice}"
+
+
+def ok(check: str, says: str) -> Finding:
+    """Return a finding that needs nobody."""
+    return Finding(check, Verdict.OK, says)
+
+
+def failed(check: str, says: str, advice: str) -> Finding:
+    """Return a finding that somebody has to act on."""
+    return Finding(check, Verdict.FAILED, says, advice)
+
+
+def unknown(check: str, says: str, advice: str) -> Finding:
+    """Return a finding that somebody has to look at elsewhere."""
+    return Finding(check, Verdict.UNKNOWN, says, advice)
