@@ -137,7 +137,7 @@ def assert_doctor_sees(account: Account) -> None:
     """No LiveKit runs here, and the API's address is one that only AWS' name servers know. The rest is well."""
     ill = {"LiveKit", "webhook"}
     assert {check for check, verdict in verdicts(account).items() if verdict != "ok"} == ill
-    assert account.outputs()["Checks"].startswith("2 of 14 checks FAILED - LiveKit: ")
+    assert " checks FAILED - LiveKit: " in account.outputs()["Checks"]
     bucket = account.outputs()["BucketName"]
     kept = account.aws.s3.get_bucket_policy(Bucket=bucket)["Policy"]
     for check, action in (("download", "s3:GetObject"), ("removal", "s3:DeleteObject")):
@@ -152,6 +152,9 @@ def assert_doctor_sees(account: Account) -> None:
         found = {each for each, verdict in verdicts(account).items() if verdict != "ok"}
         assert found == {*ill, check}
     account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=kept)
+    # What it could not remove, it has named.
+    for each in account.aws.s3.list_objects_v2(Bucket=bucket, Prefix="recordings/").get("Contents", []):
+        account.aws.s3.delete_object(Bucket=bucket, Key=each["Key"])
 
 
 def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ VENDORS = {
     "aiohttp": {"livekit.client"},
     "jwt": {"livekit.webhook", "doctor.livekit", "doctor.outside"},
     "pg8000": {"postgres.database", "postgres.login", "doctor.database"},
-    "scramp": {"postgres.database", "postgres.login"},
+    "scramp": {"postgres.database", "postgres.login", "doctor.database"},
     "boto3": set(),
     "botocore": set(),
     "pydantic": {"contract.requests"},

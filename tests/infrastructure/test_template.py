@@ -217,7 +217,7 @@ def test_options_grant_only_what_they_need() -> None:
     decrypt = ({("kms:Decrypt", "key")}, set[tuple[str, str]]())
     assert changes(BucketKeyArn="key") == dict.fromkeys(
         ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings", "CheckDeployment"),
-        decrypt
+        decrypt,
     )
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 

@@ -192,10 +192,6 @@ def without_tls(patient: Patient) -> None:
     patient.set(DATABASE_TLS="verify")
 
 
-def without_bundle(patient: Patient) -> None:
-    patient.set(DATABASE_TLS="verify", DATABASE_CA_BUNDLE="/opt/certificates/absent.pem")
-
-
 def without_owner(patient: Patient) -> None:
     patient.own_database("create role doctor_stranger", "alter table recordings owner to doctor_stranger")
     login_of_a_weak_role(patient)
@@ -244,7 +240,7 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
     "secret of something else": (
         "Postgres",
         lambda it: it.set(DATABASE_SECRET_ARN=it.secret("other", user="x")),
-        "no `password`",
+        "lacks a field (password)",
     ),
     "port closed": ("Postgres", lambda it: it.set(DATABASE_PORT=closed()), "nothing listens there"),
     "host unknown": ("Postgres", lambda it: it.set(DATABASE_HOST="db.invalid"), "name cannot be resolved"),
@@ -255,7 +251,6 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
     ),
     "no database": ("Postgres", lambda it: it.set(DATABASE_NAME="absent"), "SQLSTATE 3D000"),
     "no TLS": ("Postgres", without_tls, "speaks no TLS"),
-    "no bundle": ("Postgres", without_bundle, "/opt/certificates/absent.pem"),
     "not the owner": ("database rights", without_owner, "does not own recordings"),
     "no right to create": (
         "database rights",
@@ -265,7 +260,7 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
     "no schema": (
         "database rights",
         lambda it: it.own_database("alter schema public rename to private"),
-        "sees no schema",
+        "no schema public",
     ),
     "no table": (
         "schema",
@@ -278,15 +273,15 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
         "lacks due_at",
     ),
     "a foreign index": (
-        "unique indexes",
+        "foreign objects",
         lambda it: it.own_database("create unique index one_each on recordings (user_id, room_name)"),
-        "not ours: one_each",
+        "unique index one_each is not ours",
     ),
-    "a trigger": ("triggers and rules", lambda it: it.own_database(*TRIGGER), "not ours: swallows"),
+    "a trigger": ("foreign objects", lambda it: it.own_database(*TRIGGER), "trigger swallows is not ours"),
     "a rule": (
-        "triggers and rules",
+        "foreign objects",
         lambda it: it.own_database("create rule none as on delete to recordings do instead nothing"),
-        "not ours: none",
+        "rule none is not ours",
     ),
     "a hasty role": ("role settings", slow_role, "statement_timeout=2000"),
     "LiveKit away": (
@@ -335,23 +330,25 @@ def test_each_check_is_seen_failing_with_words_that_help_and_tell_no_secret(
     assert f"{check}: {findings[check].says}" in summary([*findings.values()])
 
 
-def test_a_certificate_of_another_authority_is_told(
+def test_a_certificate_that_cannot_be_verified_is_told(
     patient: Patient, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("authorities")
+    other, absent = Authority(directory / "other", "other").bundle, "/opt/certificates/absent.pem"
     Authority(directory / "one").certify(patient.stack.postgres, LOOPBACK)
     try:
-        patient.set(
-            DATABASE_TLS="verify", DATABASE_CA_BUNDLE=str(Authority(directory / "other", "other").bundle)
-        )
-        found = patient.findings()["Postgres"]
+        patient.set(DATABASE_TLS="verify", DATABASE_CA_BUNDLE=str(other))
+        untrusted = patient.findings()["Postgres"]
+        patient.set(DATABASE_CA_BUNDLE=absent)
+        missing = patient.findings()["Postgres"]
     finally:
         with patient.database() as connection:
             connection.run("alter system reset ssl")
             connection.run("select pg_reload_conf()")
 
-    assert found.verdict is Verdict.FAILED
-    assert "its certificate is not trusted" in found.says
+    assert (untrusted.verdict, missing.verdict) == (Verdict.FAILED, Verdict.FAILED)
+    assert "its certificate is not trusted" in untrusted.says
+    assert f"{absent}, which is not there" in missing.says
 
 
 def test_a_worker_that_cannot_upload_is_told(patient: Patient) -> None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 from uuid import uuid4
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from recorder.aws.calls import host, presigned_get
+from recorder.aws.calls import host, presigned_get, s3
 from recorder.doctor.finding import failed, ok, unknown
-from recorder.doctor.network import UnreachableError, ask
+from recorder.doctor.network import UnreachableError, ask, cause
 from recorder.errors import AwsError
 from recorder.livekit.info import DEPLOYMENT_METADATA
+from recorder.outbound import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from mypy_boto3_s3 import S3Client
+    from collections.abc import Iterator, Mapping
 
     from recorder.doctor.finding import Finding
     from recorder.settings import AwsSettings, StorageSettings, UploadSettings
 
 BODY: Final = b"written by the doctor, and removed again"
 _LINK_SECONDS: Final = 60
+_CODE: Final = re.compile(rb"<Code>(\w+)</Code>")
 _ORIGIN: Final = "https://example.com"
 
 
@@ -35,10 +34,16 @@ def upload(
 ) -> Iterator[Finding]:
     """Check one object's life: `keys` are those that egress gets, or empty where it has others."""
     key = f"recordings/{uuid4()}/doctor.txt"
-    ours = _client(aws.s3_endpoint_url, aws.region)
     if keys:
-        theirs = _client(settings.endpoint, settings.region or aws.region, keys)
-        if refusal := _refusal(lambda: theirs.put_object(Bucket=storage.bucket, Key=key, Body=BODY)):
+        theirs = replace(
+            aws,
+            access_key=keys["access_key"],
+            secret_key=keys["secret"],
+            session_token="",
+            region=settings.region or aws.region,
+            s3_endpoint_url=settings.endpoint or aws.s3_endpoint_url,
+        )
+        if refusal := _refusal(theirs, storage, key, "PUT", BODY):
             yield failed(
                 "upload",
                 f"with egress' keys {storage.bucket} refuses an object: {refusal}",
@@ -51,9 +56,9 @@ def upload(
         yield unknown(
             "upload",
             "egress writes with rights that only its workers have",
-            'have one recorded and uploaded: make doctor RECORD=1, or invoke CheckDeployment with {"record": true}',
+            'have one record and upload: make doctor RECORD=1, or invoke CheckDeployment with {"record": true}',
         )
-    if refusal := _refusal(lambda: ours.delete_object(Bucket=storage.bucket, Key=key)):
+    if refusal := _refusal(aws, storage, key, "DELETE"):
         yield failed(
             "removal",
             f"{storage.bucket} refuses to remove an object: {refusal}",
@@ -130,9 +135,8 @@ def output(storage: StorageSettings, settings: UploadSettings, keys: Mapping[str
 def recorded(storage: StorageSettings, aws: AwsSettings, key: str) -> Iterator[Finding]:
     """Check that a link to what a worker has uploaded works, and remove it."""
     yield from _link(storage, aws, key)
-    s3 = _client(aws.s3_endpoint_url, aws.region)
     # A refusal is what the check of an object's removal finds.
-    _refusal(lambda: s3.delete_object(Bucket=storage.bucket, Key=key))
+    _refusal(aws, storage, key, "DELETE")
 
 
 def object_url(storage: StorageSettings, aws: AwsSettings, key: str) -> str:
@@ -142,28 +146,14 @@ def object_url(storage: StorageSettings, aws: AwsSettings, key: str) -> str:
     return f"https://{storage.bucket}.{host('s3', aws.region)}/{quote(key)}"
 
 
-def _client(endpoint: str, region: str, keys: Mapping[str, str] | None = None) -> S3Client:
-    return boto3.client(
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint or None,
-        aws_access_key_id=keys["access_key"] if keys else None,
-        aws_secret_access_key=keys["secret"] if keys else None,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=10,
-            retries={"total_max_attempts": 2, "mode": "standard"},
-            s3={"addressing_style": "path" if endpoint else "auto"},
-        ),
-    )
-
-
-def _refusal(call: Callable[[], object]) -> str:
-    """Return why S3 refuses a call, or nothing."""
+def _refusal(aws: AwsSettings, storage: StorageSettings, key: str, method: str, body: bytes = b"") -> str:
+    """Return why S3 refuses a request, or nothing."""
     try:
-        call()
-    except ClientError as error:
-        return str(error.response.get("Error", {}).get("Code", "unknown"))
-    except BotoCoreError as error:
-        return type(error).__name__
-    return ""
+        with closing(Client()) as client:
+            status, text = s3(client, aws, method, object_url(storage, aws, key), body=body)
+    except AwsError as error:
+        return cause(error)
+    if status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+        return ""
+    code = _CODE.search(text)
+    return code[1].decode() if code else f"HTTP {status}"

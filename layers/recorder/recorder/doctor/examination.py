@@ -65,8 +65,10 @@ def _safely(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     try:
         yield from check()
     except AwsError as error:
-        yield failed(name, f"AWS refuses: {error}", "the function's role, or the way to AWS' APIs")
-    except (SettingsError, KeyError) as error:
+        yield failed(
+            name, f"a secret cannot be read: {cause(error)}", "its ARN and fields, the role, the way to AWS"
+        )
+    except SettingsError as error:
         yield failed(name, f"a setting is missing: {error}", "the deployment's parameters")
     except Exception as error:  # noqa: BLE001 - a check that fails otherwise must not hide the others
         yield failed(name, f"the check itself failed: {cause(error)}", "tell us: this is a bug")
@@ -82,11 +84,11 @@ def _issuer() -> Iterator[Finding]:
 
 def _server() -> livekit.LiveKit:
     settings = LiveKitSettings.from_environment()
-    return livekit.LiveKit(settings.url, _keys(settings.secret_arn))
+    return livekit.LiveKit(settings.url, _livekit_keys(settings))
 
 
-def _keys(arn: str) -> Mapping[str, str]:
-    return secret(AwsSettings.from_environment(), arn)
+def _livekit_keys(settings: LiveKitSettings) -> Mapping[str, str]:
+    return secret(AwsSettings.from_environment(), settings.secret_arn, "api_key", "api_secret")
 
 
 def _livekit(*, record: bool) -> Iterator[Finding]:
@@ -116,7 +118,9 @@ def _storage() -> tuple[StorageSettings, AwsSettings, UploadSettings]:
 
 
 def _upload_keys(settings: UploadSettings) -> Mapping[str, str]:
-    return _keys(settings.secret_arn) if settings.secret_arn else {}
+    if not settings.secret_arn:
+        return {}
+    return secret(AwsSettings.from_environment(), settings.secret_arn, "access_key", "secret")
 
 
 def _bucket() -> Iterator[Finding]:
@@ -126,5 +130,5 @@ def _bucket() -> Iterator[Finding]:
 
 
 def _webhook() -> Iterator[Finding]:
-    keys = _keys(LiveKitSettings.from_environment().secret_arn)
+    keys = _livekit_keys(LiveKitSettings.from_environment())
     yield from outside.webhook(ApiSettings.from_environment().public_url, keys)

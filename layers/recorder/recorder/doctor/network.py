@@ -1,22 +1,37 @@
-"""One HTTP request, and the cause in plain words where there is no answer."""
+"""One HTTP request with all of its answer, and the cause in plain words where there is none.
+
+`recorder.outbound` tells no headers, which the doctor looks at, and needs no redirects.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from recorder.outbound import tls_context
+from recorder.telemetry import cause_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1024 * 1024
+_WORDS: Final = {
+    "name_not_found": "its name cannot be resolved",
+    "connection_refused": "nothing listens there",
+    "unreachable": "there is no way to it",
+    "timed_out": "no answer in time: a firewall, a security group, or no route",
+    "connection_lost": "it closes the connection",
+    "certificate_refused": "its certificate is not trusted",
+    "tls_failed": "it speaks no TLS that Python accepts",
+    "aws_refused": "AWS refuses",
+    "secret_incomplete": "the secret lacks a field",
+    "postgres_refused": "Postgres refuses",
+}
+"""For the causes that docs/operations.md explains."""
 
 
 class UnreachableError(Exception):
@@ -63,33 +78,10 @@ def ask(
 
 
 def cause(error: BaseException) -> str:
-    """Return why a connection failed: the most telling of an error and of those that led to it."""
-    chain = [*_chain(error)]
-    for kind, words in (
-        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
-        (ssl.SSLError, "TLS failed"),
-        (socket.gaierror, "its name cannot be resolved"),
-        (ConnectionRefusedError, "nothing listens there"),
-        (ConnectionResetError, "the connection was cut"),
-        (TimeoutError, "no answer in time: a firewall, a security group, or no route"),
-    ):
-        if found := next((each for each in chain if isinstance(each, kind)), None):
-            return f"{words}{_detail(found)}"
-    return type(chain[-1]).__name__
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        reason: object = getattr(error, "reason", None)
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
-
-
-def _detail(error: BaseException) -> str:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f" ({error.verify_message})"
-        case ssl.SSLError():
-            return f" ({error.reason})"
-        case _:
-            return ""
+    """Return why something outside did not answer, in plain words without secrets."""
+    # urllib wraps what it meets, and names it as the reason.
+    reason: object = getattr(error, "reason", None)
+    facts = cause_of(reason if isinstance(reason, Exception) else error)
+    words = _WORDS.get(facts["cause"], facts["error"])
+    told = facts.get("tls") or facts.get("aws") or facts.get("field") or facts.get("state")
+    return f"{words} ({told})" if told else words
