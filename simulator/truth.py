@@ -52,7 +52,7 @@ class Truth:
         objects: Mapping[str, StoredFile],
         policy: Policy,
         *,
-        recorders_hidden: bool,
+        rooms_deceive: bool,
     ) -> None:
         self.backed_up: set[str] = set()
         """The egress whose files went to the workers' backup storage."""
@@ -69,8 +69,8 @@ class Truth:
         self._policy = policy
         self._unowned: dict[str, int] = {}
         self._dead: dict[str, int] = {}
-        # Where rooms hide their recorders, a handler's answer holds for ten minutes.
-        self._sweeps_to_death = 15 if recorders_hidden else 4
+        # Where a room hides its recorders, or has one that nobody knows, what was learned holds for ten minutes.
+        self._sweeps_to_death = 15 if rooms_deceive else 4
         self._calm_since: datetime | None = None
 
     def running(self) -> list[Egress]:
