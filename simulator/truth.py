@@ -275,8 +275,14 @@ def _ns(at: datetime) -> int:
 
 
 def _unknowable(found: Egress, row: Recording | None) -> bool:
-    """Whose id nobody was told before LiveKit forgot it, nobody can stop."""
-    return found.record is None and (row is None or row.egress_id != found.id)
+    """Whether LiveKit has forgotten it, and the product cannot know that it runs.
+
+    Nobody can stop an egress whose id nobody was told. One that was listed when it was found dead is looked at ever
+    more seldom.
+    """
+    told = row is not None and row.egress_id == found.id
+    seldom = row is not None and not row.live and row.attempts > 0
+    return found.record is None and (not told or seldom)
 
 
 def _too_long(row: Recording, now: datetime) -> bool:
