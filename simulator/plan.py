@@ -180,6 +180,12 @@ class History:
         return any(isinstance(step, Trouble) and step.fault == fault for step in self.steps)
 
     @property
+    def rooms_deceive(self) -> bool:
+        """Whether a room may hide a recorder, or show one of which the product knows nothing."""
+        strangers = any(isinstance(step, Foreign) for step in self.steps)
+        return strangers or self.has("recorders_hidden") or self.has("start_doubled")
+
+    @property
     def calm(self) -> bool:
         """Whether nothing goes wrong but that things meet."""
         return not any(

@@ -76,7 +76,7 @@ class Simulation:
             self._journal.rows,
             bucket.objects,
             history.policy,
-            recorders_hidden=history.has("recorders_hidden"),
+            rooms_deceive=history.rooms_deceive,
         )
         self._livekit.started, self._livekit.stopping = self._truth.check_start, self._truth.check_stop
         self._journal.failing = self._truth.check_verdict

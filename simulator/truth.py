@@ -52,7 +52,7 @@ class Truth:
         objects: Mapping[str, StoredFile],
         policy: Policy,
         *,
-        recorders_hidden: bool,
+        rooms_deceive: bool,
     ) -> None:
         self.backed_up: set[str] = set()
         """The egress whose files went to the workers' backup storage."""
@@ -69,8 +69,8 @@ class Truth:
         self._policy = policy
         self._unowned: dict[str, int] = {}
         self._dead: dict[str, int] = {}
-        # Where rooms hide their recorders, a handler's answer holds for ten minutes.
-        self._sweeps_to_death = 15 if recorders_hidden else 4
+        # Where a room hides its recorders, or has one that nobody knows, what was learned holds for ten minutes.
+        self._sweeps_to_death = 15 if rooms_deceive else 4
         self._calm_since: datetime | None = None
 
     def running(self) -> list[Egress]:
@@ -275,8 +275,14 @@ def _ns(at: datetime) -> int:
 
 
 def _unknowable(found: Egress, row: Recording | None) -> bool:
-    """Whose id nobody was told before LiveKit forgot it, nobody can stop."""
-    return found.record is None and (row is None or row.egress_id != found.id)
+    """Whether LiveKit has forgotten it, and the product cannot know that it runs.
+
+    Nobody can stop an egress whose id nobody was told. One that was listed when it was found dead is looked at ever
+    more seldom.
+    """
+    told = row is not None and row.egress_id == found.id
+    seldom = row is not None and not row.live and row.attempts > 0
+    return found.record is None and (not told or seldom)
 
 
 def _too_long(row: Recording, now: datetime) -> bool:

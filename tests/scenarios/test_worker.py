@@ -243,6 +243,20 @@ def test_t45_handler_that_gives_no_evidence_costs_no_recording(
     assert alice.get(recording_id).recording["status"] == "active"
 
 
+def test_t45_dead_worker_is_noticed_beside_a_recorder_that_livekit_does_not_list(
+    deployment: Deployment, alice: User
+) -> None:
+    livekit = deployment.livekit
+    livekit.world.open_room("other")
+    stranger = _automatic(deployment, "auto/{room_name}-{time}", "RoomComposite")
+    livekit.world.lose_record(stranger)
+    recording_id = alice.record("other", sweep=True)
+    livekit.kill_host(recording_id)
+    deployment.sweeps(14)
+    assert alice.get(recording_id).recording["failureCode"] == "worker_lost"
+    assert stranger in livekit.world.unended()
+
+
 @pytest.mark.parametrize("ended_by", ["stop", "delete"])
 @pytest.mark.parametrize("hidden", [False, True], ids=["rooms_show", "rooms_hide"])
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "forgotten"])

@@ -13,7 +13,16 @@ from recorder.domain.egress import ENDING, EgressStatus
 from recorder.domain.lifecycle import OBSERVED
 from recorder.domain.recording import FailureCode, Recording, Status, StopReason
 from recorder.domain.schedule import Policy
-from recorder.domain.verdict import DENIALS, Evidence, Handler, Presence, Step, asks_handler, judge
+from recorder.domain.verdict import (
+    DENIALS,
+    Evidence,
+    Handler,
+    Presence,
+    Step,
+    asks_handler,
+    judge,
+    needs_name,
+)
 from tests.support.recordings import T0, recording
 
 POLICY = Policy()
@@ -181,3 +190,15 @@ class TestVerdicts:
         late = T0 + POLICY.stopping_timeout
         judgement = judge(self.stopping, Evidence(listed=EgressStatus.ENDING), late, POLICY)
         assert (judgement.final, judgement.code) == (True, FailureCode.STOP_TIMEOUT)
+
+    def test_a_room_names_its_recorder_now_and_then_and_where_somebody_waits_for_the_end(self) -> None:
+        shown = Evidence(listed=EgressStatus.ACTIVE, presence=Presence.SHOWN)
+        seen = judge(self.unseen, shown, T0, POLICY).recording
+        assert seen.recorder_seen_at == T0
+        assert not needs_name(seen, T0 + MINUTE, POLICY)
+        assert needs_name(self.stopping, T0 + MINUTE, POLICY)
+        late = T0 + POLICY.handler_interval
+        assert needs_name(seen, late, POLICY)
+        assert judge(seen, shown, late, POLICY).recording is seen
+        named = judge(seen, replace(shown, named=True), late, POLICY).recording
+        assert (named.recorder_seen_at, needs_name(named, late + MINUTE, POLICY)) == (late, False)

@@ -160,7 +160,7 @@ class Recording:
     A file may still arrive, where we and not LiveKit ended it; or LiveKit named a file that nobody has seen yet.
     """
     recorder_seen_at: datetime | None = None
-    """When the room first showed the egress among its participants."""
+    """When the room last named the egress among its participants, or first said that it is being recorded."""
     absent_since: datetime | None = None
     """Since when the room has denied the egress, without an answer of its handler."""
     handler_silent_since: datetime | None = None

@@ -61,6 +61,8 @@ class Evidence:
     listed: EgressStatus | None
     """LiveKit's listing; None: LiveKit does not know the egress."""
     presence: Presence = Presence.UNKNOWN
+    named: bool = False
+    """Whether the room named it among its participants, and did not only say that it is being recorded."""
     handler: Handler = Handler.UNKNOWN
     nothing_published: bool = False
     """Whether the room is open and nobody publishes in it."""
@@ -90,6 +92,16 @@ def asks_handler(recording: Recording, evidence: Evidence, now: datetime, policy
     waits for the end.
     """
     return evidence.doubtful and not _answered_lately(recording, now, policy)
+
+
+def needs_name(recording: Recording, now: datetime, policy: Policy) -> bool:
+    """Tell whether it is not enough that the room is recorded: LiveKit may not list all of its recorders.
+
+    So it is where somebody waits for the end, and otherwise now and then.
+    """
+    seen_at = recording.recorder_seen_at
+    old = seen_at is not None and now >= seen_at + policy.handler_interval
+    return old or recording.stop_requested_at is not None
 
 
 def judge(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
@@ -135,11 +147,14 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
     if evidence.presence is Presence.SHOWN:
         # What its room shows records, or is just about to: of a forgotten egress nobody else will say so.
         begun = evidence.listed is None and recording.status is Status.STARTING
+        renewed = recording.recorder_seen_at is None or (
+            evidence.named and needs_name(recording, now, policy)
+        )
         noted = replace(
             recording,
             status=Status.ACTIVE if begun else recording.status,
             started_at=now if begun else recording.started_at,
-            recorder_seen_at=recording.recorder_seen_at or now,
+            recorder_seen_at=now if renewed else recording.recorder_seen_at,
             absent_since=None,
             handler_silent_since=None,
             handler_answered_at=None,

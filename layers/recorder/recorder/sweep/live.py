@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -143,6 +144,9 @@ def _evidence_of_rooms(
     rooms = context.open_rooms({recording.room_name for recording, _ in asked}) if asked else None
     if rooms is None:
         return {}
+    now, policy = context.now, context.adapters.policy
+    unlisted = {each.egress_id: each.room_name for each, _ in asked if each.egress_id not in listing.by_id}
+    known = listing.rooms + Counter(unlisted.values())
     evidence: dict[UUID, Evidence] = {}
     shown: dict[str, frozenset[str] | None] = {}
     for recording, status in asked:
@@ -151,15 +155,18 @@ def _evidence_of_rooms(
         if room is None or recording.room_sid not in {None, room.sid}:
             evidence[recording.id] = Evidence(listed=status, presence=Presence.CLOSED)
             continue
-        if not room.recorded:
-            presence = Presence.ABSENT
-        elif listing.rooms[name] == 1 and recording.egress_id in listing.by_id:
-            presence = Presence.SHOWN
-        else:
-            if name not in shown:
-                shown[name] = context.recorders(name)
-            presence = _presence(shown[name], recording.egress_id)
-        evidence[recording.id] = Evidence(listed=status, presence=presence, nothing_published=room.silent)
+        # Of a recorded room with one egress, that one is taken to be shown, and now and then made sure of.
+        alone = known[name] == 1 and recording.egress_id not in unlisted
+        named = room.recorded and (not alone or verdict.needs_name(recording, now, policy))
+        if named and name not in shown:
+            shown[name] = context.recorders(name)
+        presence = _presence(shown[name], recording.egress_id) if named else Presence.SHOWN
+        evidence[recording.id] = Evidence(
+            listed=status,
+            presence=presence if room.recorded else Presence.ABSENT,
+            named=named,
+            nothing_published=room.silent,
+        )
     return evidence
 
 
