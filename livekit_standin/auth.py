@@ -1,4 +1,4 @@
-"""Who may call what: LiveKit's access tokens and the grants in them."""
+"""LiveKit's access tokens, and the calls that the grants in them allow."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What everything in a World shares: its time, its chance, its delays, faults and settings."""
+"""The environment that everything in a World shares: its time, its chance, its delays, faults and settings."""
 
 from dataclasses import dataclass
 from random import Random

@@ -1,4 +1,4 @@
-"""What can be made to go wrong. Everything is off until it is switched on."""
+"""Faults that can be switched on. Everything is off at first."""
 
 from dataclasses import dataclass, field, fields
 from random import Random
@@ -39,7 +39,7 @@ class Fault:
 
 @dataclass(slots=True)
 class CallFaults:
-    """What can go wrong with one kind of call."""
+    """Faults of one kind of call."""
 
     request_lost: Fault = field(default_factory=Fault)
     """The request never arrives: no effect, no answer."""

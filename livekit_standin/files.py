@@ -1,4 +1,4 @@
-"""What an egress calls its file, where it lies, and the manifest beside it."""
+"""The name and the place of an egress' file, and the manifest beside it."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from livekit_standin.timing import SECOND
 _EXTENSIONS = {"mp4": ".mp4", "ogg": ".ogg", "webm": ".webm", "mp3": ".mp3"}
 _KNOWN_EXTENSIONS = {".raw", ".ogg", ".mp3", ".ivf", ".mp4", ".ts", ".webm", ".m3u8", ".jpeg"}
 _CONTENT_TYPES = {"mp4": "video/mp4", "ogg": "audio/ogg", "webm": "video/webm", "mp3": "audio/mpeg"}
-# What Go's net/url leaves alone in a path.
+# Characters that Go's net/url leaves alone in a path.
 _PATH_SAFE = "/$&+,:;=@"
 _PRESIGNED_S = 7 * 24 * 60 * 60
 
@@ -102,7 +102,7 @@ def presigned(s3: egress.S3Upload, key: str, now: int) -> str:
 
 @dataclass(slots=True)
 class Stored:
-    """What an egress has stored, as its manifest tells it."""
+    """The objects of an egress, as its manifest tells them."""
 
     files: list[dict[str, str]] = field(default_factory=list)
     playlists: list[dict[str, object]] = field(default_factory=list)

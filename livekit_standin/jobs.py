@@ -1,4 +1,4 @@
-"""What a start request asks for, read from its many forms, and what LiveKit refuses about it."""
+"""A start request, read from its many forms, and LiveKit's refusals of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -15,7 +15,7 @@ from livekit_standin.twirp import new_id
 from livekit_standin.webhooks import Webhook, WebhookQueues
 
 UNKNOWN_STATUS = "EGRESS_PAUSED"
-"""What the fault `webhook_status_unknown` says."""
+"""The status that the fault `webhook_status_unknown` tells."""
 
 _TOKEN_LIFETIME_S = 300
 

@@ -27,7 +27,7 @@ class WorkerOptions:
 
 @dataclass(slots=True)
 class Settings:
-    """What may be changed at any time."""
+    """Options that may be changed at any time."""
 
     worker: WorkerOptions = field(default_factory=WorkerOptions)
     """Of the workers that take the next egresses; what runs keeps that of its start."""

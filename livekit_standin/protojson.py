@@ -14,11 +14,11 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-# What a writer is given is only known from the descriptor.
+# The type of a value is only known from the descriptor.
 type _Writer = Callable[[Any], str]  # type: ignore[explicit-any]
 
 _KEPT_PARTS = 256
-# What the recorded server does not know yet.
+# Fields that the recorded server does not know yet.
 _NEWER = {"livekit.StreamOutput.destinations", "livekit.StreamInfo.id"}
 _QUOTED_INTEGERS = {
     FieldDescriptor.CPPTYPE_INT64,

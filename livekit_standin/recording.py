@@ -1,4 +1,4 @@
-"""What the objects of an egress are made of: the part of it that their picture and sound come from."""
+"""The content of the objects of an egress: the part of it that their picture and sound come from."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What an egress recorded from its first sample on, to be rendered into one file."""
+    """A recording of an egress from its first sample on, to be rendered into one file."""
 
     room_name: str
     container: str
@@ -74,4 +74,4 @@ class Image:
 
 
 type Content = Recording | Segment | Image | bytes
-"""What an object holds: media to be rendered, or the object as it is."""
+"""The content of an object: media to be rendered, or the object as it is."""

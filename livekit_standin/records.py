@@ -74,7 +74,7 @@ class Egress:
         self.record: egress.EgressInfo | None = None
         """As ListEgress gives it; None before it is taken and when the server lost it."""
         self.urls = urls
-        """Who is told about it."""
+        """The addresses that are told about it."""
         self.worker = worker
         self.layout = job.layout
         self.alive = True
@@ -93,7 +93,7 @@ class Egress:
         self.went_on_at: int | None = None
         """When (ns) it last stood still no longer."""
         self.postponed: list[Callable[[], None]] = []
-        """What it will do when it goes on."""
+        """Its steps when it goes on."""
         self.end_error: tuple[int, str] | None = None
         """Makes it FAILED although its file is whole."""
         self.never_active = False

@@ -33,7 +33,7 @@ class Room:
     participants: dict[str, models.ParticipantInfo] = field(default_factory=dict)
     recorders: dict[str, models.ParticipantInfo] = field(default_factory=dict)
     ghosts: dict[str, models.ParticipantInfo] = field(default_factory=dict)
-    """Who left while the server was down: listed for ever, and never reported."""
+    """Participants that left while the server was down: listed for ever, and never reported."""
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class RoomEvent:
 
 @dataclass(slots=True)
 class RoomHooks:
-    """Who is told what happens in rooms."""
+    """A listener to the events of rooms."""
 
     closed: Callable[[Room], None] = lambda _: None
     left: Callable[[Room, str], None] = lambda _room, _identity: None
@@ -70,7 +70,7 @@ class RoomHooks:
     """Also when somebody publishes more."""
     recorder_removed: Callable[[str], None] = lambda _: None
     event: Callable[[RoomEvent], None] = lambda _: None
-    """What a webhook is about."""
+    """The subject of a webhook."""
 
 
 class Rooms:

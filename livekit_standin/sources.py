@@ -1,4 +1,4 @@
-"""What an egress records in its room: whether it is there, and what its names and codecs come from."""
+"""The source of an egress in its room: whether it is there, its names and its codecs."""
 
 from dataclasses import replace
 

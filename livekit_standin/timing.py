@@ -105,17 +105,17 @@ class Timing:
     """How long an ended egress stays on record."""
 
     slow: Delay = Delay(30)
-    """What the fault `slow` adds to an answer."""
+    """The time that the fault `slow` adds to an answer."""
     session_limit: Delay = Delay(10)
     """From ACTIVE to LIMIT_REACHED where that fault is on."""
     surplus: Delay = Delay(0.1, 1.8)
-    """What the fault `duration_short` leaves out."""
+    """The time that the fault `duration_short` leaves out."""
     death: Delay = Delay(1, 60)
     """From the taking to what strikes a host, a handler or a record, where such a fault is on."""
     standstill: Delay = Delay(30, 600)
     """How long the faults `host_suspended` and `handler_frozen` last."""
     late_upload: Delay = Delay(120)
-    """What the fault `upload_late` adds before the upload."""
+    """The time that the fault `upload_late` adds before the upload."""
     late_webhook: Delay = Delay(60)
     """How long the faults `webhook_late` and `webhook_reordered` hold an event back."""
     second_end: Delay = Delay(1)

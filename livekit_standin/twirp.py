@@ -21,7 +21,7 @@ class TwirpError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call is answered, `after` ns; `lost` means that the answer never arrives at the caller."""
+    """The answer to a call, `after` ns; `lost` means that the answer never arrives at the caller."""
 
     outcome: Message | TwirpError
     after: int

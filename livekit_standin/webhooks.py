@@ -77,7 +77,7 @@ class WebhookQueues:
             queue = self._queues[key] = _Queue(key)
         if len(queue.entries) >= DEPTH:
             return
-        # What is held back on purpose does not make those behind it too old.
+        # A webhook that is held back on purpose does not make those behind it too old.
         due = max(self._clock() + after, queue.held_until)
         queue.held_until = due if after else queue.held_until
         queue.entries.append(_Entry(webhook, due, due))

@@ -59,7 +59,7 @@ class Workers:
         self._notify = notifier.about_egress
         self._stages = stages
         self._untold: list[Callable[[], None]] | None = None
-        """What the server has to be told when it is back; None while it is there."""
+        """Reports for a server that is away; None while it is there."""
         rooms.hooks.closed = self._room_closed
         rooms.hooks.left = self._participant_left
         rooms.hooks.joined = self._participant_joined
@@ -130,7 +130,7 @@ class Workers:
         room, status = found.room, found.info.status
         if room is None or status not in {egress.EGRESS_STARTING, egress.EGRESS_ACTIVE}:
             return
-        # Who is back has published anew; of one who is not, silence is recorded.
+        # A participant that is back has published anew; of one that is not, silence is recorded.
         gone = found.publisher in room.participants and not sources.present(found)
         self._rooms.back_again(room, found.id, aborted=gone)
         if gone:
@@ -348,7 +348,7 @@ class Workers:
                 info.error_code, info.error = found.end_error
             info.status = egress.EGRESS_FAILED if info.error_code else egress.EGRESS_COMPLETE
         info.ended_at = info.updated_at = info.ended_at or self._time(found)
-        # What had failed before its end gets no manifest.
+        # An egress that had failed before its end gets no manifest.
         if info.status == egress.EGRESS_FAILED and found.end_error is None:
             self._settle(found)
         else:

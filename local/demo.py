@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOM = "demo"
 RECORD_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
-# What the file may differ by from the duration that the API gives, and from what the clock on the wall allows.
+# Seconds by which the file may differ from the API's duration, and from what the clock on the wall allows.
 API_TOLERANCE_SECONDS = 0.2
 CLOCK_TOLERANCE_SECONDS = 1.0
 # How old a status may be where LiveKit's webhooks do not reach the API.

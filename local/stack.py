@@ -59,7 +59,7 @@ USERS = ("alice", "bob")
 
 
 class Part(enum.Flag):
-    """What a stack consists of."""
+    """The parts of a stack."""
 
     POSTGRES = enum.auto()
     AWS = enum.auto()

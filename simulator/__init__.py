@@ -1,1 +1,20 @@
-"""Random histories of the product in virtual time: see docs/reliability.md, "Simulation"."""
+"""Random histories of the product in virtual time: see docs/reliability.md, "Simulation".
+
+The parts:
+
+- `plan` draws a history from a seed: the steps of users, rooms, workers and faults. `shrink` makes a failing one short.
+- `kernel` keeps virtual time, and switches between processes that can be killed at any point; `loops` is asyncio in it.
+- `functions` invokes the product's use cases, sweep and webhooks, each invocation a process; `ports` stands before
+  their adapters, so that each call waits, fails or is the last one.
+- `livekit` is a client of the stand-in for the product's own adapter; `outside` is everybody else in LiveKit.
+- `memory` has the tables, the bucket and the bus, which pass the contract suite of the real ones.
+- `users` takes the steps of users; `journal` notes all that was written and seen; `truth` holds it against the facts.
+- `saboteurs` puts deliberate bugs in place, each of which the histories have to find. `faults` can be switched on.
+
+One history, worked through. Alice starts a recording of the room `a`: `users` invokes `RecordingService.start`, which
+inserts the row through `ports` (a point at which the process may be killed) and asks LiveKit through `livekit`. The
+answer is lost (`faults.livekit_hangs_up_late`), so the row has no egress. LiveKit's webhook is delivered by `outside`
+as another process, which adopts the egress. Its worker's host is then killed. Sweeps, one a minute, ask the listing,
+the room and the handler, and fail the recording with `worker_lost`. At the end all faults are off, `simulation` lets
+things calm down, and `truth` and `journal` check every invariant.
+"""

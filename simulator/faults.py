@@ -1,4 +1,4 @@
-"""What can go wrong between the product and what it stands on; what goes wrong in LiveKit is the stand-in's."""
+"""Faults between the product and its services; those of LiveKit are the stand-in's."""
 
 from __future__ import annotations
 

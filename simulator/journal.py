@@ -1,4 +1,4 @@
-"""What was really written, what users really saw, and what about it must never be."""
+"""The true history: all that was written, all that users saw, and the rules for both."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Journal:
         self.rows: dict[UUID, Recording] = {}
         self.owed: dict[UUID, list[EventType]] = {}
         self.expired: set[UUID] = set()
-        """Those that were deleted because their retention was over."""
+        """Recordings that were deleted because their retention was over."""
         self.refused: set[UUID] = set()
         """Starts that LiveKit refused: they are no recordings, also to a retry that was answered before."""
         self.failing: Callable[[Recording], None] = lambda _: None
@@ -163,7 +163,7 @@ def _words(kinds: Sequence[EventType]) -> str:
 
 @dataclass(slots=True)
 class Known:
-    """What a user knows of a recording."""
+    """A user's knowledge of a recording."""
 
     user: str
     final: str | None = None
@@ -174,7 +174,7 @@ class Known:
 
 @dataclass(slots=True)
 class Observer:
-    """What users saw. Times are ticks: each call gets one when it begins and what it saw holds from when it ends."""
+    """The sights of users. Times are ticks: a call gets one when it begins, and its sight holds from when it ends."""
 
     known: dict[UUID, Known] = field(default_factory=dict)
     _tick: int = 0
@@ -230,7 +230,7 @@ class Paging:
     """One walk through all pages of a list."""
 
     owed: set[UUID]
-    """What was there when it began."""
+    """Recordings that were there when it began."""
     seen: list[UUID] = field(default_factory=list)
 
     def check(self, still_there: set[UUID]) -> None:

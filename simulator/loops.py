@@ -22,7 +22,7 @@ _LONG: Final = 1e6
 
 
 class _Waiting:
-    """What the loop waits in, in place of a selector."""
+    """The place where the loop waits, instead of a selector."""
 
     def __init__(self, kernel: Kernel, loop: asyncio.AbstractEventLoop) -> None:
         self._kernel = kernel

@@ -1,4 +1,4 @@
-"""What happens in a history: drawn from a seed, and plain data, so that parts of it can be left out."""
+"""The steps of a history: drawn from a seed, and plain data, so that parts of it can be left out."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Simulation:
 
     @property
     def told(self) -> list[str]:
-        """What the bus has heard: the same again where nothing but chance by the seed decides."""
+        """The events that the bus has heard: the same again where nothing but chance by the seed decides."""
         return [event.body for event in self._bus.taken]
 
     def run(self) -> None:

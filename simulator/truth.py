@@ -42,7 +42,7 @@ _SLACK: Final = timedelta(minutes=3)
 
 
 class Truth:
-    """What is so, whatever anybody's record says. `objects` are those in the bucket, by key."""
+    """The facts, beside every listing and row. `objects` are those in the bucket, by key."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Truth:
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
         self.litter: set[str] = set()
-        """What lies beside the files of recordings, or empty in their place."""
+        """Objects beside the files of recordings, or empty in their place."""
         self._named: set[str] = set()
         self._world = world
         self._livekit = livekit
@@ -85,7 +85,7 @@ class Truth:
         )
 
     def check_strangers(self) -> None:
-        """What others run in the same project is left alone, and so is what they store."""
+        """Check that egress of others in the same project are left alone, and their objects too."""
         touched = [egress_id for egress_id in self._livekit.stopped if egress_id in self.foreign]
         require(holds=not touched, otherwise=f"1: {touched} of others were stopped")
         gone = self.foreign_objects.difference(self._objects)
@@ -94,7 +94,7 @@ class Truth:
     # At any time.
 
     def check_start(self, new: Own) -> None:
-        """What a live recording records, or one that is gone, is not recorded a second time."""
+        """Check that nothing is recorded twice, nor for a recording that is gone."""
         for found in self.running():
             own = self._livekit.ours[found.id]
             row = self._rows.get(own.recording_id)
@@ -103,7 +103,7 @@ class Truth:
             require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
 
     def check_stop(self, egress_id: str) -> None:
-        """What a live recording records is not stopped unless somebody wished it."""
+        """Check that the egress of a live recording is not stopped unless somebody wished it."""
         for found in self.running():
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
             owned = row is not None and row.live and row.egress_id == found.id
@@ -143,7 +143,7 @@ class Truth:
             )
 
     def check_file(self, completed: Recording) -> None:
-        """What is completed has a file."""
+        """Check that a completed recording has a file."""
         there = completed.deleted_at is not None or (
             completed.downloadable
             and completed.storage_key in self._objects

@@ -1,4 +1,4 @@
-"""What users do, and what they must never see."""
+"""The steps of users, and the sights that they must never have."""
 
 from __future__ import annotations
 

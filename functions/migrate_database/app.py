@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Two deploys at once: the second waits, and then finds nothing left to do.
 LOCK: Final = text("select pg_advisory_xact_lock(hashtext('recorder.migrate_database'))")
-# Whoever waits for a table's lock makes everybody else wait behind it: better that the deploy fails.
+# A statement that waits for a table's lock makes all others wait behind it: better that the deploy fails.
 PATIENCE: Final = text("set local lock_timeout = '4s'")
 # No default of the role leads elsewhere, or takes digits from what is converted.
 OWN: Final = (text("set local search_path = public"), text("set local extra_float_digits = 1"))
@@ -52,7 +52,7 @@ class _Properties(TypedDict):
 
 
 class MigrationRequest(CustomResourceRequest):
-    """What CloudFormation asks, with what the resource was and is to be."""
+    """A request of CloudFormation, with the properties that the resource had and is to have."""
 
     ResourceProperties: _Properties
     OldResourceProperties: NotRequired[_Properties]

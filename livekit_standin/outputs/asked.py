@@ -26,7 +26,7 @@ def invalid(field: str) -> RefusedError:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the placeholders of names are filled with."""
+    """The values of the placeholders in names."""
 
     identifier: str
     """Names what has no name."""
@@ -146,7 +146,7 @@ class StreamsOutput:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What an egress writes."""
+    """The outputs of an egress."""
 
     file: FileOutput | None = None
     segments: SegmentsOutput | None = None

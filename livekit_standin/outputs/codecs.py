@@ -21,7 +21,7 @@ _AUDIO = {
     "rtmp": ("aac",),
     None: ("aac", "opus", "mp3"),
 }
-"""What goes into each kind of output, its default first; None is a file whose container is not chosen yet."""
+"""The codecs of each kind of output, its default first; None is a file whose container is not chosen yet."""
 _WITH_PICTURE = {"mp4", "hls", "rtmp", None}
 _CONTAINERS = ("ogg", "mp4", "mp3")
 

@@ -17,7 +17,7 @@ from livekit_standin.uploads import Object, Stored
 _AUDIO_FRAME = 1024
 _MILLISECOND = 1_000_000
 _SLIVER = 100 * _MILLISECOND
-"""What is left over at the end makes no segment of its own."""
+"""A rest at the end that is shorter makes no segment of its own."""
 _HOUR, _MINUTE = 3600 * SECOND, 60 * SECOND
 _PLAYLIST_TYPE = "application/x-mpegurl"
 

@@ -1,4 +1,4 @@
-"""What every output of a running egress has in common."""
+"""The base of every output of a running egress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

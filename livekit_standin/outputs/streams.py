@@ -28,7 +28,7 @@ class PushStream:
     egress_id: str
     url: str
     recording: Recording
-    """What has been recorded so far."""
+    """The part that has been recorded so far."""
 
 
 @dataclass(frozen=True, slots=True)

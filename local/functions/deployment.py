@@ -1,4 +1,4 @@
-"""What a running stack deployed its functions with, for whoever wants to run one of them beside it."""
+"""The settings of a running stack's functions, so that one of them can be run beside it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class FunctionError(Exception):
 
 @dataclass(frozen=True)
 class Lambda:
-    """What Lambda itself brings: the Python environment of its runtime, the role's credentials, and a log file."""
+    """Lambda's own part: the Python environment of its runtime, the role's credentials, and a log file."""
 
     runtime: Path
     access_key: str

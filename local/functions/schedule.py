@@ -1,4 +1,4 @@
-"""What EventBridge does for the template's schedules: an invocation every so many seconds."""
+"""The template's schedules, as EventBridge keeps them: an invocation every so many seconds."""
 
 from __future__ import annotations
 

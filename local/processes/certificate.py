@@ -1,4 +1,4 @@
-"""What a server needs to speak TLS."""
+"""The files with which a server speaks TLS."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the stack stands on: Postgres, AWS, an issuer, LiveKit, or real ones in their place."""
+"""The services below the stack: Postgres, AWS, an issuer, LiveKit, or real ones in their place."""

@@ -99,7 +99,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class External:
-    """What is not to be local; None is local."""
+    """Services that are not local; None is local."""
 
     livekit: LiveKitServer | None = None
     database: Database | None = None

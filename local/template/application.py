@@ -1,4 +1,4 @@
-"""What the built template would deploy: the functions, routes, authorizers and schedules that the local stack runs."""
+"""The functions, routes, authorizers and schedules that the built template would deploy."""
 
 from __future__ import annotations
 

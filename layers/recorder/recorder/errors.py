@@ -1,4 +1,4 @@
-"""What can go wrong, in the domain's own terms. `recorder.api.endpoint` maps each class to one HTTP answer."""
+"""The errors, in the domain's own terms. `recorder.api.endpoint` maps each class to one HTTP answer."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class UploadSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Who may do what, and under which address LiveKit reaches the webhook."""
+    """The rights of callers, and the address under which LiveKit reaches the webhook."""
 
     public_url: str
     required_scope: str
@@ -195,7 +195,7 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class DoctorSettings:
-    """What the doctor looks at beside the settings of the functions: the issuer that API Gateway trusts."""
+    """Settings of the doctor beside those of the functions: the issuer that API Gateway trusts."""
 
     jwt_issuer: str
 

@@ -1,4 +1,4 @@
-"""What any text from outside must be before anything else reads it."""
+"""Text from outside: checked and cleaned before anything else reads it."""
 
 from __future__ import annotations
 

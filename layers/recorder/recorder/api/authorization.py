@@ -1,4 +1,4 @@
-"""Who may do what, by the claims of a token whose signature API Gateway has verified."""
+"""The rights of callers, by the claims of a token whose signature API Gateway has verified."""
 
 from __future__ import annotations
 

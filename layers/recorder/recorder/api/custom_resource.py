@@ -1,4 +1,4 @@
-"""What CloudFormation asks of a custom resource's function, and the answer that it waits for."""
+"""Requests of CloudFormation to a custom resource's function, and the answer that it waits for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ANSWER_SECONDS: Final = 10.0
-"""What a function keeps of its time for the answer: without one, CloudFormation waits until its own time is over."""
+"""Time that a function keeps for its answer: without one, CloudFormation waits until its own time is over."""
 REASON_LENGTH: Final = 1000
 """CloudFormation takes 4 KiB for the whole answer."""
 

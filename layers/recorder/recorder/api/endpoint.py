@@ -227,7 +227,7 @@ def endpoint(handle: Callable[[Request], Answer]) -> Callable[[Event, LambdaCont
     """Make a Lambda handler of a function that answers a request of a user."""
 
     def authorized(request: Request) -> Answer:
-        # Whoever is not known gets no answer that depends on anything else.
+        # A caller who is not known gets no answer that depends on anything else.
         if request.user_id:
             request.require_scope()
         return handle(request)
@@ -285,7 +285,7 @@ def _report(error: Exception, request: Request) -> None:
     status, code = _status_and_code(error)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return
-    # What passes by itself says nothing against a release: no alarm that takes one back watches it.
+    # A failure that passes by itself says nothing against a release: no alarm that takes one back watches it.
     reason = "database_busy" if isinstance(error, errors.DatabaseBusyError) else code
     count("RequestsFailed", reason=reason)
     recording_id = request.logged_recording_id

@@ -112,7 +112,7 @@ def _webm(head: bytes, _read: Reader) -> float | None:
         element, size, content = _element(head, position)
         if element == _INFO:
             return _info(head[content : content + size])
-        # What a segment holds follows its own header.
+        # The content of a segment follows its own header.
         position = content if element == _SEGMENT else content + size
     return None
 

@@ -62,7 +62,7 @@ class RecordingJson(TypedDict):
     updatedAt: Time
     """When anything of it last changed."""
     source: Source | str
-    """What is recorded; one that only a later release knows is shown as it is."""
+    """The kind of recording; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
     audioCodec: str | None
@@ -167,16 +167,16 @@ class ErrorDetailJson(TypedDict):
     field: str
     """The field of the body, parameter of the query, or header."""
     message: str
-    """What is wrong with it."""
+    """Why it is refused."""
 
 
 class ErrorJson(TypedDict):
     """Every error's body."""
 
     error: str
-    """What went wrong, for a person."""
+    """The error for a person: the cause, and a remedy."""
     code: str
-    """What went wrong, for a program."""
+    """The error for a program."""
     requestId: str
     """The id under which the logs tell more."""
     details: NotRequired[list[ErrorDetailJson]]

@@ -26,7 +26,7 @@ LAYOUTS: Final = tuple(
 )
 """Those of LiveKit's own page, which shows a grid for any other."""
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
-"""What `_room_name` accepts, for the OpenAPI document."""
+"""The names that `_room_name` accepts, for the OpenAPI document."""
 
 
 def _whole(value: object) -> object:
@@ -52,7 +52,7 @@ _FIELDS_OF_1_0: Final = frozenset(
 )
 """The fields that a start request had in release 1.0, whose fingerprints are of all of them."""
 
-# What the validator below and the service demand of fields together, for the OpenAPI document.
+# The demands of the validator below and of the service on fields together, for the OpenAPI document.
 _KINDS: Final[tuple[JsonDict, ...]] = (
     {
         "title": "Room composite",
@@ -79,7 +79,7 @@ def _room_name(name: str) -> str:
 
 
 class StartRequest(BaseModel):
-    """What to record, and how.
+    """A recording that is asked for.
 
     Bitrates are kbit/s, durations seconds. A room composite is encoded; a track is stored as it was published,
     so layout, resolution, codecs and bitrates do not apply to it.
@@ -143,7 +143,7 @@ class StartRequest(BaseModel):
 
     @property
     def kind(self) -> Offered:
-        """What is to be recorded."""
+        """The kind of recording, with its target."""
         if self.track_sid is not None:
             # A track keeps its own codec: only what the caller said of it is known.
             expected = self.codec if "codec" in self.model_fields_set else None
@@ -162,7 +162,7 @@ class StartRequest(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this request from another one under the same idempotency key.
+        """A digest that tells this request from another one under the same idempotency key.
 
         It is made of the fields that the caller gave, so that it stays the same in releases with more of them.
         """

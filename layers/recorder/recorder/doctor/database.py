@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recorder.settings import DatabaseSettings
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-# What Postgres says of a login that it refuses, and what helps.
+# SQLSTATEs with which Postgres refuses a login, and the remedies.
 _REFUSALS: Final = {
     "28P01": "the password in DatabaseSecretArn must be that of DatabaseUser",
     "28000": "pg_hba.conf must let DatabaseUser in; with IAM authentication: grant rds_iam to it",
@@ -39,7 +39,7 @@ select pg_is_in_recovery(), to_regnamespace('public') is not null,
 _COLUMNS: Final = """
 select column_name from information_schema.columns
 where table_schema = 'public' and table_name = 'recordings'"""
-# What is not ours on the tables, by kind: what somebody has to do about it.
+# Foreign objects on the tables, by kind, and the remedies.
 _FOREIGN: Final = {
     "unique index": "a recording that it refuses cannot be stored: drop it",
     "trigger": "it may change or swallow what is stored: drop it, or see that it does not",

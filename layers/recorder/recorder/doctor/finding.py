@@ -1,4 +1,4 @@
-"""What the doctor says: one line for each check."""
+"""The doctor's findings: one line for each check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, in plain words without secrets, and what to do about it."""
+    """The result of one check, in plain words without secrets, and the remedy."""
 
     check: str
     verdict: Verdict

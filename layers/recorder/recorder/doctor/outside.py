@@ -1,4 +1,4 @@
-"""What others reach, and what is reached of others: the issuer, the webhook's address, the clock."""
+"""Checks of the outside: the issuer, the webhook's address, the clock."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ class EgressStatus(StrEnum):
 
 
 ENDING: Final = frozenset({EgressStatus.ENDING, EgressStatus.COMPLETE, EgressStatus.LIMIT_REACHED})
-"""What an egress may be that no longer records, while its file is on its way."""
+"""Statuses of an egress that no longer records, while its file is on its way."""
 
 
 ENDED: Final = frozenset(
     {EgressStatus.COMPLETE, EgressStatus.FAILED, EgressStatus.ABORTED, EgressStatus.LIMIT_REACHED}
 )
-"""What an egress is that is over."""
+"""Statuses of an egress that is over."""
 
 
 STOPPED: Final = "stopped"
@@ -59,7 +59,7 @@ _END_REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 _GOOD_ENDS: Final = frozenset({None, STOPPED, "source_closed", "limit_reached", "streams_stopped"})
 
-# What LiveKit's error begins with, and what that means for a person. The text itself names hosts and buckets.
+# Beginnings of LiveKit's errors, and their meaning for a person. The text itself names hosts and buckets.
 _FAILURES: Final = (
     ("S3 upload failed", "the file could not be uploaded to the storage"),
     ("signal: killed", "the process that recorded was killed"),
@@ -84,7 +84,7 @@ _FAILURE: Final = "the recorder failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressSnapshot:
-    """What LiveKit says of one egress at one moment."""
+    """LiveKit's report of one egress at one moment."""
 
     egress_id: str
     status: EgressStatus
@@ -147,7 +147,7 @@ class EgressSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRoom:
-    """What LiveKit says of a room that exists; a room that is opened anew gets another `sid`."""
+    """A room that exists, as LiveKit reports it; a room that is opened anew gets another `sid`."""
 
     sid: str
     recorded: bool

@@ -41,7 +41,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
 
 
 RUNNING: Final = frozenset({Status.STARTING, Status.ACTIVE})
-"""What nobody has asked to end."""
+"""Statuses of a recording whose end nobody has asked for."""
 
 
 OBSERVED: Final[Mapping[EgressStatus, Status]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""What an egress writes: its outputs as they are asked for, and their results as LiveKit reports them.
+"""The outputs of an egress, as they are asked for, and their results, as LiveKit reports them.
 
 An output belongs to a take of a recording, and its path says which: it lies below `recordings/{id}/` or
 `segments/{id}/`, in the folder of its take where it has one.
@@ -75,7 +75,7 @@ class Segments:
 
     @property
     def prefix(self) -> str:
-        """What the key of every segment begins with."""
+        """The beginning of every segment's key."""
         return f"{self.folder}segment"
 
     @property

@@ -108,7 +108,7 @@ _NO_FILE_NAME: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 FILE_NAME_BYTES: Final = 200
-"""What a room may give to a file's name: most file systems take 255 in all."""
+"""The most that a room's name gives to a file's name: most file systems take 255 in all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ class Recording:
     max_duration: int | None = None
     expires_at: datetime | None = None
     target: str | None = None
-    """What may be recorded once at a time; None for rows taken over from another table that collide."""
+    """The key of the thing that may be recorded once at a time; None for adopted rows that collide."""
     idempotency_key: str | None = None
     idempotency_fingerprint: str | None = None
     stop_reason: StopReason | Unknown | None = None

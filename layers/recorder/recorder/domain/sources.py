@@ -8,7 +8,7 @@ from typing import ClassVar, TypedDict
 
 
 class Source(StrEnum):
-    """What is recorded."""
+    """The kinds of recording, as they are stored."""
 
     ROOM_COMPOSITE = "room_composite"
     PARTICIPANT = "participant"
@@ -52,7 +52,7 @@ class Encoding:
 
     @property
     def columns(self) -> EncodingColumns:
-        """What is stored of it."""
+        """The columns that hold it."""
         return {
             "resolution": self.resolution,
             "codec": self.codec,
@@ -74,12 +74,12 @@ class RoomComposite:
 
     @property
     def target(self) -> str:
-        """What may be recorded once at a time."""
+        """The key of the thing that may be recorded once at a time."""
         return f"room:{self.room_name}"
 
     @property
     def columns(self) -> RoomCompositeColumns:
-        """What is stored of it beside its room."""
+        """The columns that hold it, beside its room."""
         return {"layout": self.layout, **self.encoding.columns}
 
 
@@ -96,7 +96,7 @@ class Participant:
 
     @property
     def target(self) -> str:
-        """What may be recorded once at a time."""
+        """The key of the thing that may be recorded once at a time."""
         # Both names may hold any separator, so the length says where the first one ends.
         return f"participant:{len(self.room_name)}:{self.room_name}/{self.identity}"
 
@@ -114,7 +114,7 @@ class TrackComposite:
 
     @property
     def target(self) -> str:
-        """What may be recorded once at a time."""
+        """The key of the thing that may be recorded once at a time."""
         return f"tracks:{self.room_name}/{self.audio_track_sid or ''}+{self.video_track_sid or ''}"
 
 
@@ -131,12 +131,12 @@ class Track:
 
     @property
     def target(self) -> str:
-        """What may be recorded once at a time."""
+        """The key of the thing that may be recorded once at a time."""
         return f"track:{self.room_name}/{self.track_sid}"
 
     @property
     def columns(self) -> TrackColumns:
-        """What is stored of it beside its room."""
+        """The columns that hold it, beside its room."""
         return {"track_sid": self.track_sid, "codec": self.codec}
 
 
@@ -152,7 +152,7 @@ class Web:
 
     @property
     def target(self) -> str:
-        """What may be recorded once at a time."""
+        """The key of the thing that may be recorded once at a time."""
         return f"web:{self.page_url}"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Presence(StrEnum):
-    """What a room says of an egress."""
+    """Whether a room shows an egress."""
 
     SHOWN = "shown"
     ABSENT = "absent"
@@ -35,7 +35,7 @@ DENIALS: Final = frozenset({Presence.ABSENT, Presence.CLOSED})
 
 
 class Handler(StrEnum):
-    """What comes of a call to an egress' handler."""
+    """The result of a call to an egress' handler."""
 
     ANSWERS = "answers"
     SILENT = "silent"
@@ -45,7 +45,7 @@ class Handler(StrEnum):
 
 
 class Step(StrEnum):
-    """What a judgement asks the sweep to do."""
+    """A step that a judgement asks of the sweep."""
 
     NONE = "none"
     STOP = "stop"
@@ -56,7 +56,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is said of a recording's egress at one moment."""
+    """The evidence about a recording's egress at one moment."""
 
     listed: EgressStatus | None
     """LiveKit's listing; None: LiveKit does not know the egress."""
@@ -75,7 +75,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What follows from the evidence about a live recording."""
+    """The conclusion from the evidence about a live recording."""
 
     recording: Recording
     """The recording with what the evidence changes in it; the same object where nothing does."""
@@ -145,7 +145,7 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
     """Note since when the witnesses deny the egress, or that one of them vouches for it."""
     noted = recording
     if evidence.presence is Presence.SHOWN:
-        # What its room shows records, or is just about to: of a forgotten egress nobody else will say so.
+        # An egress that its room shows records, or is about to: of a forgotten one nobody else will say so.
         begun = evidence.listed is None and recording.status is Status.STARTING
         renewed = recording.recorder_seen_at is None or (
             evidence.named and needs_name(recording, now, policy)

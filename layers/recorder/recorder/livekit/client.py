@@ -92,7 +92,7 @@ async def bounded[T](answer: Awaitable[T], seconds: float, errors: Mapping[str, 
         # Nothing was sent.
         raise errors.get("unavailable", EgressUnansweredError)("LiveKit cannot be reached") from error
     except Exception as error:  # noqa: BLE001 - also an answer that cannot be read is none
-        # What LiveKit said may echo the token; an error of the network tells the operator why.
+        # LiveKit's text may echo the token; an error of the network tells the operator why.
         cause = error if isinstance(error, OSError) else None
         raise EgressUnansweredError(type(error).__name__) from cause
 

@@ -41,7 +41,7 @@ def verify(body: bytes, authorization: str, *, api_key: str, api_secret: str) ->
         )
         claimed = base64.b64decode(str(claims.get("sha256", "")), validate=True)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
-        # What PyJWT says of a token may quote it.
+        # PyJWT's text may quote the token.
         raise UnauthorizedError("the webhook's signature is not valid") from None
     if not hmac.compare_digest(claimed, hashlib.sha256(body).digest()):
         raise UnauthorizedError("the webhook's signature is not valid")

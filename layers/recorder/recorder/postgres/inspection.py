@@ -1,4 +1,4 @@
-"""What somebody else has put on the tables: it may refuse or swallow rows of this product."""
+"""Foreign objects on the tables, which may refuse or swallow rows of this product."""
 
 from __future__ import annotations
 

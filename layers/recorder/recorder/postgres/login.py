@@ -43,7 +43,7 @@ _STARTUP: Final = {"client_encoding": "UTF8"}
 
 
 class Connection(Protocol):
-    """What `recorder.postgres.database` needs of a connection."""
+    """The part of a connection that `recorder.postgres.database` needs."""
 
     def execute(self, statement: str, values: tuple[Parameter, ...]) -> list[Row]:
         """Run one statement with `$1` parameters in a transaction of its own.

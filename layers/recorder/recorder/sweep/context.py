@@ -1,4 +1,4 @@
-"""What the phases of one sweep share: its time, LiveKit's listing, the ledger, and stopping egress."""
+"""The context that the phases of one sweep share: its time, LiveKit's listing, the ledger, and stopping egress."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ BATCH: Final = 1000
 """How many rows or egress are handled at a time."""
 _MOST_BUSY: Final = 2
 _RESERVE_SECONDS: Final = 12.0
-"""What is kept for orphans and events, and for the one call that is on its way when time runs short."""
+"""Time that is kept for orphans and events, and for the one call that is on its way when time runs short."""
 
 
 class Outcome(StrEnum):
-    """What a sweep did with one recording, egress or event, or why it could not."""
+    """The outcome of a sweep for one recording, egress or event."""
 
     UNCHANGED = "unchanged"
     ADOPTED = "adopted"
@@ -73,7 +73,7 @@ class ActiveListing:
 
     by_id: Mapping[str, EgressSnapshot]
     by_recording: Mapping[UUID, Sequence[EgressSnapshot]]
-    """Those that write into the folder of a recording of this deployment; hardly ever more than one."""
+    """The egress that write into the folder of a recording of this deployment; hardly ever more than one."""
     rooms: Counter[str]
     """How many there are in each room."""
 
@@ -135,12 +135,12 @@ class Context:
 
     @property
     def seconds_left(self) -> float:
-        """What is left (s) of the sweep's time."""
+        """The seconds that are left of the sweep's time."""
         return self.time_left() + (self.waits if self.waiting else 0.0)
 
     @property
     def seconds(self) -> float:
-        """What is left (s) for the rows that are due."""
+        """The seconds that are left for the rows that are due."""
         return self.seconds_left - _RESERVE_SECONDS
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a sweep did: how many of each outcome, and how far it is behind afterwards."""
+    """The result of a sweep: how many of each outcome, and how far it is behind afterwards."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     finished: bool = True

@@ -1,1 +1,1 @@
-"""What users and LiveKit ask of the product, and the ports it needs for that."""
+"""The use cases of users and of LiveKit, and the ports that they need."""

@@ -73,7 +73,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What an object in the bucket says of itself: `duration` in seconds, None where its format does not tell."""
+    """An object's own account of its media: `duration` in seconds, None where its format does not tell."""
 
     duration: float | None
 
