@@ -21,6 +21,10 @@ class Faults:
     """A statement is run, and its answer lost for good."""
     database_retried: Fault = field(default_factory=Fault)
     """A statement is run, its answer lost, and it is run again."""
+    database_conflicts: Fault = field(default_factory=Fault)
+    """A statement meets another transaction, is not run, and is tried again."""
+    row_unreadable: Fault = field(default_factory=Fault)
+    """Drawn for each change of a row: from then on, until it is mended, it holds what cannot be read."""
     storage_refuses: Fault = field(default_factory=Fault)
     storage_silent: Fault = field(default_factory=Fault)
     bus_refuses: Fault = field(default_factory=Fault)

@@ -46,6 +46,10 @@ class Journal:
         """Recordings that were deleted because their retention was over."""
         self.refused: set[UUID] = set()
         """Starts that LiveKit refused: they are no recordings, also to a retry that was answered before."""
+        self.unreadable: set[UUID] = set()
+        """Those that could not be read at some time."""
+        self.written: Callable[[UUID], bool] = lambda _: False
+        """Is told of every change, and says whether the row cannot be read afterwards."""
         self.failing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that fails."""
         self.completing: Callable[[Recording], None] = lambda _: None
@@ -68,6 +72,7 @@ class Journal:
             )
             self.rows[recording.id] = recording
             self._owe(None, recording)
+            self._wrote(recording.id)
         return existing
 
     def save(self, before: Recording, after: Recording) -> bool:
@@ -106,7 +111,12 @@ class Journal:
                 self.refused.add(after.id)
             self.rows[after.id] = after
             self._owe(known, after)
+            self._wrote(after.id)
         return written
+
+    def _wrote(self, recording_id: UUID) -> None:
+        if self.written(recording_id):
+            self.unreadable.add(recording_id)
 
     def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
         removed = self._target.remove(recording, last=last)

@@ -69,11 +69,21 @@ class MemoryRepository:
                     return row
         return None
 
+    def spoil(self, recording_id: UUID) -> None:
+        """Make a row unreadable, as a value does that Python has not."""
+        self.unreadable.add(recording_id)
+
+    def mend(self) -> None:
+        """Make every row readable again."""
+        self.unreadable.clear()
+
     def save(self, before: Recording, after: Recording) -> bool:
         stored = self.rows.get(after.id)
         if stored is None or stored.version != before.version:
             return False
         self.rows[after.id] = after
+        # It was read before it became unreadable, and is now as it was read.
+        self.unreadable.discard(after.id)
         self._emit(before, after)
         return True
 

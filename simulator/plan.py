@@ -204,6 +204,8 @@ _TROUBLES: Final = {
     "database_refuses": 1.0,
     "database_silent": 0.6,
     "database_retried": 0.8,
+    "database_conflicts": 0.8,
+    "row_unreadable": 0.5,
     "storage_refuses": 1.0,
     "storage_silent": 0.8,
     "bus_refuses": 1.0,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from recorder.errors import DatabaseUnavailableError, StorageUnavailableError
+from recorder.errors import DatabaseBusyError, DatabaseUnavailableError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from simulator.kernel import Kernel
 
 _LATENCY_SECONDS: Final = 0.004
+_CONFLICT_TRIES: Final = 5
 
 
 class Gate:
@@ -62,6 +64,8 @@ class Gate:
         faults, random = self.faults, self.random
 
         def effect() -> T:
+            if faults.database_conflicts.fires(random):
+                raise DatabaseBusyError
             if faults.database_refuses.fires(random):
                 raise DatabaseUnavailableError
             result = statement()
@@ -71,6 +75,9 @@ class Gate:
 
         if faults.database_retried.fires(random):
             self.call(statement)
+        for _ in range(_CONFLICT_TRIES - 1):
+            with suppress(DatabaseBusyError):
+                return self.call(effect)
         return self.call(effect)
 
     def storage[T](self, request: Callable[[], T]) -> T:

@@ -11,7 +11,12 @@ from unittest.mock import patch
 from recorder.domain import lifecycle, verdict
 from recorder.domain.recording import Status
 from recorder.domain.verdict import Handler, Judgement, Step
-from recorder.errors import EgressNotFoundError, EgressUnansweredError, EgressUnavailableError
+from recorder.errors import (
+    DatabaseBusyError,
+    EgressNotFoundError,
+    EgressUnansweredError,
+    EgressUnavailableError,
+)
 from recorder.livekit import egress as livekit_egress
 from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
@@ -50,6 +55,9 @@ _own = RecordingService._own
 _start = LiveKitEgress.start
 _save = MemoryRepository.save
 _lease_events = MemoryRepository.lease_events
+_in_the_way = MemoryRepository._in_the_way
+_lease = MemoryRepository.lease
+_ledger_save = Ledger.save
 
 
 def _final_is_not_final(
@@ -208,6 +216,26 @@ def _only_the_folder_is_emptied(self: MemoryStorage, recording: Recording) -> No
         del self.objects[key]
 
 
+def _an_unreadable_row_frees_its_target(self: MemoryRepository, recording: Recording) -> Recording | None:
+    standing = _in_the_way(self, recording)
+    return None if standing is not None and standing.id in self.unreadable else standing
+
+
+def _an_unreadable_row_ends_the_sweep(
+    self: MemoryRepository, now: datetime, until: datetime, limit: int, *, refreshed_at: datetime | None
+) -> list[Recording]:
+    if any(self.rows[each].due_at is not None for each in self.unreadable & self.rows.keys()):
+        raise ValueError("a row cannot be read")
+    return _lease(self, now, until, limit, refreshed_at=refreshed_at)
+
+
+def _a_conflict_counts_as_written(self: Ledger, before: Recording, after: Recording) -> Recording | None:
+    try:
+        return _ledger_save(self, before, after)
+    except DatabaseBusyError:
+        return after
+
+
 @contextmanager
 def _instead(owner: object, name: str, saboteur: object) -> Iterator[None]:
     with patch.object(owner, name, saboteur):
@@ -247,6 +275,13 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "only the recording's folder is emptied": partial(
         _instead, MemoryStorage, "delete", _only_the_folder_is_emptied
     ),
+    "an unreadable row frees its target": partial(
+        _instead, MemoryRepository, "_in_the_way", _an_unreadable_row_frees_its_target
+    ),
+    "an unreadable row ends the sweep": partial(
+        _instead, MemoryRepository, "lease", _an_unreadable_row_ends_the_sweep
+    ),
+    "a conflict counts as written": partial(_instead, Ledger, "save", _a_conflict_counts_as_written),
     "writes do not compare": partial(_instead, MemoryRepository, "save", _writes_do_not_compare),
     "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),
 }

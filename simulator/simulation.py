@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from unittest.mock import patch
 from uuid import UUID
 
 from livekit_standin.faults import Faults as LiveKitFaults
 from livekit_standin.options import WorkerOptions
 from livekit_standin.world import World
+from recorder.errors import RecordingNotFoundError
 from recorder.sweep import finals
 from recorder.sweep.context import Context
 from recorder.telemetry import log
 from recorder.usecases import ledger, recordings
+from recorder.usecases.ports import Recordings
 from simulator import plan
 from simulator.faults import Faults, every
 from simulator.functions import API_KEY, API_SECRET, Functions
@@ -33,8 +35,18 @@ from simulator.users import Users
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recorder.usecases.ports import Recordings
     from simulator.loops import VirtualLoops
+
+
+class Spoilable(Recordings, Protocol):
+    """A repository whose rows can be made unreadable, and readable again."""
+
+    def spoil(self, recording_id: UUID) -> None:
+        """Make a row unreadable, as a value does that Python has not."""
+
+    def mend(self) -> None:
+        """Make every row readable again."""
+
 
 _BEGINNING_NS: Final = 1_795_348_800 * SECOND
 
@@ -43,7 +55,7 @@ class Simulation:
     """Runs a history and raises ViolationError where an invariant breaks."""
 
     def __init__(
-        self, history: plan.History, loops: VirtualLoops, recordings: Recordings | None = None
+        self, history: plan.History, loops: VirtualLoops, recordings: Spoilable | None = None
     ) -> None:
         self._history = history
         self._loops = loops
@@ -79,6 +91,7 @@ class Simulation:
             rooms_deceive=history.rooms_deceive,
         )
         self._livekit.started, self._livekit.stopping = self._truth.check_start, self._truth.check_stop
+        self._journal.written = self._spoil
         self._journal.failing = self._truth.check_verdict
         self._journal.completing = self._truth.check_file
         self._journal.naming = self._truth.named
@@ -151,13 +164,24 @@ class Simulation:
             case plan.Trouble():
                 fault = self._by_name[step.fault]
                 fault.chance(step.probability)
-                self._kernel.after(step.seconds, fault.off)
+                self._kernel.after(step.seconds, partial(self._end, step.fault))
             case _:
                 self._users.act(step)
 
+    def _end(self, fault: str) -> None:
+        self._by_name[fault].off()
+        if fault == "row_unreadable":
+            self._recordings.mend()
+
+    def _spoil(self, recording_id: UUID) -> bool:
+        unreadable = self._by_name["row_unreadable"].fires(self._random)
+        if unreadable:
+            self._recordings.spoil(recording_id)
+        return unreadable
+
     def _quiesce(self) -> None:
-        for fault in self._by_name.values():
-            fault.off()
+        for fault in self._by_name:
+            self._end(fault)
         self._sweep_each_minute(self._history.calm_sweeps)
         for room in plan.ROOMS:
             self._world.close_room(room)
@@ -225,5 +249,5 @@ def simulator() -> Iterator[VirtualLoops]:
         log.logger.setLevel("CRITICAL")
         for module in (ledger, recordings, finals):
             undo.enter_context(patch.object(module, "count", _no_metric))
-        undo.enter_context(patch.object(Context, "each", lambda *_: nullcontext()))
+        undo.enter_context(patch.object(Context, "each", lambda *_: suppress(RecordingNotFoundError)))
         yield undo.enter_context(virtual_loops())

@@ -147,7 +147,8 @@ class Users:
             try:
                 call(environment, recording_id, began)
             except errors.RecordingNotFoundError:
-                gone = recording_id in self._journal.expired | self._journal.refused
+                journal = self._journal
+                gone = recording_id in journal.expired | journal.refused | journal.unreadable
                 self._observer.missed(recording_id, gone=gone)
             except errors.RecordingGoneError:
                 require(
@@ -207,11 +208,15 @@ class Users:
         self._functions.invoke(work, pace=step.pace, kill_at=step.kill_at)
 
     def list_all(self, step: plan.List) -> None:
-        owed = listed(self._journal.rows, step.user, step.room, self._kernel.now())
+        owed = self._listed(step)
         query = {"limit": str(step.limit), "order": "asc" if step.oldest_first else "desc"}
         if step.room is not None:
             query["roomName"] = step.room
         self._turn_page(step, query, Paging(owed), attempts=4)
+
+    def _listed(self, step: plan.List) -> set[UUID]:
+        there = listed(self._journal.rows, step.user, step.room, self._kernel.now())
+        return there - self._journal.unreadable
 
     def _turn_page(self, step: plan.List, query: dict[str, str], paging: Paging, attempts: int) -> None:
         began = self._observer.begin()
@@ -231,6 +236,6 @@ class Users:
                 following = query | {"cursor": cursor_after(page, listing.recordings[-1])}
                 self._kernel.after(step.pause, partial(self._turn_page, step, following, paging, attempts))
             else:
-                paging.check(listed(self._journal.rows, step.user, step.room, self._kernel.now()))
+                paging.check(self._listed(step))
 
         self._functions.invoke(work, pace=step.pace, kill_at=step.kill_at)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -18,10 +19,14 @@ from simulator.simulation import Simulation
 from tests.support.database import connect, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from local.stack import Stack
+    from recorder.domain.events import Event
+    from recorder.domain.recording import Recording
     from simulator.loops import VirtualLoops
+
+    type EventJson = Callable[[Event, Recording], Mapping[str, object]]
 
 CHUNK = 50
 QUICKLY_FOUND = (
@@ -41,6 +46,39 @@ def test_no_history_breaks_an_invariant(first: int, virtual: VirtualLoops) -> No
         assert error is None, f"make simulate HISTORIES=1 SEED={seed}"
 
 
+class SpoilableRepository(Repository):
+    """Spoils a row with a time that Python has not."""
+
+    def __init__(self, database: Database, *, event_json: EventJson) -> None:
+        super().__init__(database, event_json=event_json)
+        self._tables = database
+        self._before: dict[UUID, object] = {}
+
+    def spoil(self, recording_id: UUID) -> None:
+        [[absent_since]] = self._tables.run(
+            "select to_json(absent_since)::text from public.recordings where id = :id", id=recording_id
+        )
+        self._before[recording_id] = absent_since
+        self._set(recording_id, "infinity")
+
+    def mend(self) -> None:
+        for recording_id, absent_since in self._before.items():
+            before = None if absent_since is None else json.loads(str(absent_since))
+            self._set(recording_id, before)
+        self._before.clear()
+
+    def save(self, before: Recording, after: Recording) -> bool:
+        written = super().save(before, after)
+        if written:
+            self._before.pop(after.id, None)
+        return written
+
+    def _set(self, recording_id: UUID, absent_since: object) -> None:
+        self._tables.run(
+            "update public.recordings set absent_since = :at where id = :id", id=recording_id, at=absent_since
+        )
+
+
 @pytest.fixture
 def database(stack: Stack) -> Iterator[Database]:
     name = f"simulation_{uuid4().hex}"
@@ -53,7 +91,7 @@ def database(stack: Stack) -> Iterator[Database]:
 def test_no_history_over_real_postgres_breaks_an_invariant(database: Database, virtual: VirtualLoops) -> None:
     for seed in range(1000, 1015):
         database.run("truncate recordings, recording_events")
-        Simulation(plan.generate(seed), virtual, Repository(database, event_json=event_json)).run()
+        Simulation(plan.generate(seed), virtual, SpoilableRepository(database, event_json=event_json)).run()
 
 
 def test_a_history_repeats_itself_over_postgres_and_in_memory(
@@ -61,7 +99,9 @@ def test_a_history_repeats_itself_over_postgres_and_in_memory(
 ) -> None:
     for seed in range(2000, 2005):
         database.run("truncate recordings, recording_events")
-        stored = Simulation(plan.generate(seed), virtual, Repository(database, event_json=event_json))
+        stored = Simulation(
+            plan.generate(seed), virtual, SpoilableRepository(database, event_json=event_json)
+        )
         in_memory = [Simulation(plan.generate(seed), virtual) for _ in range(2)]
         told = []
         for simulation in (stored, *in_memory):

@@ -16,6 +16,7 @@ from recorder.errors import (
     EgressNotAskedError,
     EgressUnansweredError,
     RecordingContendedError,
+    RecordingNotFoundError,
 )
 from recorder.telemetry import Code, log, place_of
 from recorder.usecases.ledger import Ledger
@@ -153,7 +154,7 @@ class Context:
         """Handle one recording: the others come next, also where this one cannot be handled."""
         try:
             yield
-        except RecordingContendedError:
+        except (RecordingContendedError, RecordingNotFoundError):
             self.outcomes[Outcome.OVERTAKEN] += 1
         except DatabaseBusyError:
             # A lock that somebody holds concerns one row; where several meet it, the database is the trouble.
