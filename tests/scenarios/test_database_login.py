@@ -77,11 +77,6 @@ CAUSES: Final[dict[str, tuple[dict[str, str], str, dict[str, str]]]] = {
         "DATABASE_UNREACHABLE",
         {"reason": "ConnectionRefusedError"},
     ),
-    "secret": (
-        {"DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:absent"},
-        "DATABASE_CREDENTIALS_UNREADABLE",
-        {"reason": "GetSecretValue: ResourceNotFoundException"},
-    ),
     "no TLS": ({"DATABASE_TLS": "verify"}, "DATABASE_TLS_FAILED", {"reason": "the server refuses TLS"}),
     "authority": (
         {"DATABASE_TLS": "verify", "DATABASE_PORT": "{encrypted}"},
