@@ -171,7 +171,9 @@ def test_delete_imports_no_livekit_for_what_has_ended(deployment: Deployment, co
     assert not start.modules & (LIVEKIT | VALIDATION | MIGRATIONS)
 
 
-NAMES: Final = sorted(folder.name for folder in FUNCTIONS.iterdir() if folder.name != "migrate_database")
+NAMES: Final = sorted(
+    path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name != "migrate_database"
+)
 
 
 @pytest.mark.parametrize("function", NAMES)
