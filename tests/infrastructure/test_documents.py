@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from recorder import settings
-from tools import reliability
+from tests.support.template import evaluated
+from tools import bill, reliability
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -40,6 +41,14 @@ def test_reliability_document_is_generated_from_the_state_machine_and_the_tests(
     text = reliability.DOCUMENT.read_text()
 
     assert text == reliability.generate(text), "run `python -m tools.reliability`"
+
+
+def test_the_bill_is_computed_of_what_the_template_makes() -> None:
+    text = bill.DOCUMENT.read_text()
+    alarms = [*evaluated().select("AWS::CloudWatch::Alarm")]
+
+    assert text == bill.generate(text), "run `python -m tools.bill`"
+    assert len(alarms) == bill.ALARMS
 
 
 def test_every_scenario_has_a_test() -> None:

@@ -20,10 +20,10 @@ import pytest
 from local.functions.deployment import Deployment
 from local.processes.children import LOOPBACK, free_port
 from local.processes.environments import ROOT
+from local.services.authority import Authority
 from local.services.postgres import USER
 from local.stack import Stack
 from recorder.doctor import Finding, Verdict, examine, summary
-from tests.support.certificates import Authority
 from tests.support.functions import LambdaContext, handler
 from tools.doctor import settings_of
 

@@ -19,10 +19,10 @@ import pg8000.native
 from local.functions.build import architecture
 from local.processes.children import LOOPBACK, free_port, inherited_environment
 from local.processes.environments import ROOT, tool
+from local.services.authority import Authority
 from local.services.aws import SERVICES, Aws
 from local.services.issuer import AUDIENCE, Issuer
 from local.services.postgres import DATABASE, USER, Postgres
-from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
