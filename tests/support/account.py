@@ -221,6 +221,16 @@ class Account:
         """Run `sam deploy` on a template of database.yaml's kind."""
         return self._deploy(ROOT / "samconfig.toml", template, DATABASE_STACK, parameters)
 
+    def package(self, built: Path, bucket: str, output: Path) -> subprocess.CompletedProcess[str]:
+        """Run `make package` on what was built, with a bucket of the account's."""
+        self.aws.create_bucket(bucket)
+        arguments = ("--bucket", bucket, "--built", str(built), "--output", str(output))
+        return self._run([sys.executable, "-m", "tools.package", *arguments])
+
+    def doctor(self) -> subprocess.CompletedProcess[str]:
+        """Run `make doctor STACK=...`."""
+        return self._run([sys.executable, "-m", "tools.doctor", "--stack", STACK])
+
     def plan(self, file: Path) -> subprocess.CompletedProcess[str]:
         """Run `make deploy-plan` with the outputs of the database's stack."""
         arguments = ("--database-stack", DATABASE_STACK, "--file", str(file))
