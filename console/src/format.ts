@@ -11,6 +11,7 @@ const dayOfYear = new Intl.DateTimeFormat(LANGUAGE, { day: "numeric", month: "lo
 const moment = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
+const SHORT_UNITS = { hour: "h", minute: "min", second: "s" };
 const BYTES = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 export function clockTime(iso: string): string {
@@ -62,8 +63,8 @@ export function spokenSpan(seconds: number): string {
     [Math.floor(whole / 60) % 60, "minute"],
     [whole % 60, "second"],
   ] as const;
-  const said = parts.filter(([value]) => value > 0).map(([value, name]) => unit(value, name, 0, "long"));
-  return said.length ? said.join(", ") : unit(0, "second", 0, "long");
+  const said = parts.filter(([value]) => value > 0).map(([value, name]) => unit(value, name, 0, true));
+  return said.length ? said.join(", ") : unit(0, "second", 0, true);
 }
 
 export function fileSize(bytes: number): string {
@@ -101,16 +102,10 @@ export function parseTime(text: string | null): number | null {
   return Number(found[1] ?? 0) * 3600 + Number(found[2] ?? 0) * 60 + Number(found[3] ?? 0);
 }
 
-function unit(value: number, name: string, digits = 0, display: "short" | "long" = "short"): string {
-  return new Intl.NumberFormat(LANGUAGE, {
-    style: "unit",
-    unit: name,
-    unitDisplay: display,
-    maximumFractionDigits: digits,
-  })
-    .format(value)
-    .replace("sec", "s")
-    .replace("hr", "h");
+function unit(value: number, name: "hour" | "minute" | "second", digits = 0, long = false): string {
+  const number = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: digits });
+  if (!long) return `${number.format(value)} ${SHORT_UNITS[name]}`;
+  return count(value, name, `${name}s`);
 }
 
 function startOfDay(milliseconds: number): number {

@@ -207,8 +207,8 @@ export const texts = {
     todo: "What to do",
     support: "For support",
     supportText: (id: string, egress: string | null) => (egress ? `recording ${id}, egress ${egress}` : `recording ${id}`),
-    parts: "The recording is in parts: its takes could not be joined into one file.",
-    part: (take: number) => `Take ${take}`,
+    partsTitle: "In parts",
+    parts: "The takes of this recording could not be joined into one file. Nothing of them is lost.",
     noFile: "There is no file to play.",
     noLive: "This recording cannot be watched while it runs. It can be played once it has ended.",
     waitingLive: "The picture appears some seconds after the recording begins.",
@@ -227,7 +227,7 @@ export const texts = {
   } as Record<string, string>,
 
   advice: {
-    worker_lost: "What was recorded before is kept where it could be saved. Start a new recording; if this happens again, tell whoever runs LiveKit's egress workers.",
+    worker_lost: "Start a new recording. If this happens again, tell whoever runs LiveKit's egress workers.",
     start_timeout: "LiveKit's workers may be busy. Try again; if it keeps happening, tell whoever runs this deployment.",
     stopped_before_start: "Nothing was lost: there was nothing to record yet. Start again once somebody is in the room.",
     otherwise: "Start a new recording. If it happens again, pass the line below to whoever runs this deployment.",

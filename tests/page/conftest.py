@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from local.gateway import proxy
 from local.processes.environments import ROOT
@@ -33,7 +34,7 @@ CHROMIUM: Final = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 AXE: Final = ROOT / "console/node_modules/axe-core/axe.min.js"
-SIGNED_IN_SECONDS: Final = 300
+PATIENCE_SECONDS: Final = 20
 
 
 @dataclass
@@ -59,6 +60,13 @@ class Visitor:
             "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
         )
         self.page.evaluate(script, path)
+
+    def until(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true; Playwright's own way is refused by the page's policy."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.page.evaluate(f"Boolean({condition})"):
+            assert time.monotonic() < deadline, condition
+            self.page.wait_for_timeout(100)
 
     def violations(self) -> list[str]:
         """Return what axe finds against WCAG 2.2 AA and good practice."""
@@ -134,6 +142,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
     yield browser
@@ -162,7 +171,7 @@ class Visitors:
             locale="en-GB",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         page = context.new_page()
         visitor = Visitor(context, page, url)
         page.on("console", partial(_hear, visitor))

@@ -126,6 +126,7 @@ class ContractApi:
         self.requests: list[str] = []
         self.undeletable: set[str] = set()
         self.list_page = 50
+        self._ended = False
 
     def add(self, user: str, room: str, *, ago: float, seconds: float = 0, **more: JsonValue) -> Recording:
         """Add a recording that began `ago` seconds ago; with `seconds` it was completed with so many."""
@@ -137,6 +138,16 @@ class ContractApi:
             recording.status, recording.stopped = "completed", began + seconds
         self.recordings[recording.id] = recording
         return recording
+
+    def forget_issuer(self) -> None:
+        """Refuse every token from now on, as when the issuer has ended the session."""
+        self._ended = True
+
+    def share(self, recording: Recording, *, may_download: bool = False, seconds: float = 3600) -> str:
+        """Return the fragment-carrying path of a new share link."""
+        link = Link(str(uuid.uuid4()), secrets.token_urlsafe(32), time.time() + seconds, may_download)
+        recording.links.append(link)
+        return f"/console/shared#{link.token}"
 
     def app(self) -> Starlette:
         base = "/api/video/recordings"
@@ -168,6 +179,8 @@ class ContractApi:
                 token = request.headers.get("authorization", "").removeprefix("Bearer ")
                 user = str(jwt.decode(token, self._keys[0], algorithms=["RS256"], audience=AUDIENCE)["sub"])
             except jwt.PyJWTError:
+                user = ""
+            if not user or self._ended:
                 return JSONResponse({"message": "Unauthorized"}, 401)
             if refusal := self.refusals.get(f"{request.method} {request.url.path}"):
                 status, body = refusal

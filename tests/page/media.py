@@ -10,16 +10,16 @@ from imageio_ffmpeg import get_ffmpeg_exe
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAKE_SECONDS = 20
+TAKE_SECONDS = 40
 SEGMENT_SECONDS = 2
 SEGMENTS_OF_A_TAKE = TAKE_SECONDS // SEGMENT_SECONDS
-PATTERNS = ("testsrc2", "smptehdbars")
+SCENES = ("c0=0x24435c:c1=0x8fb0a9:c2=0xe3c9a0", "c0=0x3d3357:c1=0xb0788c:c2=0xe9c3a6")
 
 
 def make(folder: Path) -> None:
     """Write `take-N-NNN.ts` for takes 1 and 2, `file.mp4` over both, and `poster.jpg`."""
-    for take, pattern in enumerate(PATTERNS, 1):
-        picture = f"{pattern}=s=480x270:r=10:d={TAKE_SECONDS}"
+    for take, colors in enumerate(SCENES, 1):
+        picture = f"gradients=s=640x360:r=10:d={TAKE_SECONDS}:n=3:{colors}:seed=7:speed=0.015"
         tone = f"sine=frequency={330 * take}:sample_rate=48000:d={TAKE_SECONDS}"
         ffmpeg(
             *("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, "-pix_fmt", "yuv420p"),

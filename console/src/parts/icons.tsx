@@ -19,6 +19,7 @@ const PATHS = {
   room: "M3.5 5h13v10h-13ZM10 5v10M3.5 10h13",
   person: "M10 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM4 16.5c.6-3 3-4.5 6-4.5s5.4 1.5 6 4.5",
   tracks: "M3.5 6h9M3.5 10h13M3.5 14h6",
+  wave: "M3.5 8.5v3M6.7 6v8M10 3.5v13M13.3 6v8M16.5 8.5v3",
   globe: "M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14Zm-7-7h14M10 3c2.5 2 2.5 12 0 14M10 3c-2.5 2-2.5 12 0 14",
 } as const;
 
@@ -51,6 +52,7 @@ export function kindIcon(kind: string): IconName {
     case "participant":
       return "person";
     case "track":
+      return "wave";
     case "track_composite":
       return "tracks";
     case "web":

@@ -1,3 +1,10 @@
+import { En } from "media-chrome/dist/lang/en.js";
+import { addTranslation, setLanguage } from "media-chrome/dist/utils/i18n.js";
+
+// The button shows "1.5x", so its name has to contain that.
+addTranslation("en", { ...En, "Playback rate {playbackRate}": "Playback rate {playbackRate}x" });
+setLanguage("en");
+
 /** The elements of media-chrome that the player is made of. The build allows their styles by their hashes. */
 export { MediaController } from "media-chrome/dist/media-controller.js";
 export { default as MediaControlBar } from "media-chrome/dist/media-control-bar.js";

@@ -1,4 +1,4 @@
-import type { ComponentType } from "preact";
+import type { ComponentChildren, ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Seam } from "../takes.ts";
 import { texts } from "../texts.ts";
@@ -27,6 +27,8 @@ export interface PlayerProps {
   at: string | null;
   /** Asks for a link that works; null where there is none any more. */
   renew: () => Promise<string | null>;
+  /** What stands below the player, beside its keys. */
+  beside?: ComponentChildren;
 }
 
 let Player: ComponentType<PlayerProps> | undefined;

@@ -15,7 +15,8 @@ import { Source, isPlaylist } from "./source.ts";
 const REMEMBER_SECONDS = 5;
 /** A link that does not work this often, without anything having played in between, is not asked for again by itself. */
 const MOST_RENEWALS = 3;
-const HOTKEYS = "noc no? nok";
+/** Keys that stand for nothing here: there are no captions, and the keys are listed below the player. */
+const HOTKEYS = "noc noshift+/";
 const RATES = "0.5 1 1.25 1.5 2";
 
 /** Plays a file, or a playlist while it grows. Positions are recorded seconds. */
@@ -65,8 +66,10 @@ export function Player(props: PlayerProps) {
         <canvas ref={still} class="still" slot="poster" hidden aria-hidden="true" />
         <media-loading-indicator slot="centered-chrome" noautohide />
         <div class="time-line">
-          <media-time-range />
-          <Seams shown={state.seams} />
+          <div>
+            <media-time-range />
+            <Seams shown={state.seams} />
+          </div>
         </div>
         <media-control-bar>
           <media-play-button notooltip />
@@ -83,11 +86,12 @@ export function Player(props: PlayerProps) {
         </media-control-bar>
       </media-controller>
       <Message state={state} engine={engine} />
-      <div class="keys">
-        <details>
+      <div class="under-player">
+        <details class="keys">
           <summary>{t.keysTitle}</summary>
           {t.keys}
         </details>
+        {props.beside}
       </div>
     </div>
   );
@@ -102,7 +106,7 @@ function Seams({ shown }: { shown: readonly ShownSeam[] }) {
   return (
     <div class="seams" aria-hidden="true">
       {shown.map((seam) => (
-        <span key={seam.percent} class={`seam-tick ${seam.kind}`} ref={(tick) => tick?.style.setProperty("left", `${seam.percent}%`)}>
+        <span key={seam.percent} class={`seam-tick ${seam.kind}`} ref={(tick) => tick?.style.setProperty("--at", `${seam.percent}%`)}>
           <span class="seam-text">{seam.text}</span>
         </span>
       ))}

@@ -206,6 +206,7 @@ function RowActions({ recording, title }: { recording: Recording; title: string 
       onClick={() => waits || void change(id, action)}
     >
       <Icon name={icon} />
+      <span class="button-text">{texts.actions[action]}</span>
     </button>
   );
   return (

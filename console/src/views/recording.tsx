@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api/errors.ts";
 import { isFinal, isLive } from "../api/contract.ts";
-import type { Detail, Recording } from "../api/contract.ts";
+import type { Detail, MediaFile, Recording } from "../api/contract.ts";
 import { now, serverTime } from "../clock.ts";
 import { dateAndTime, fileSize, fromNow, span, timecode } from "../format.ts";
 import { Copy, RequestId } from "../parts/copy.tsx";
@@ -92,16 +92,10 @@ function Loaded({ detail, at }: { detail: Detail; at: string | null }) {
       <div class="recording-body">
         <div class="recording-main">
           <Picture detail={detail} at={at} player={player} seams={joints} />
-          {isFinal(recording.status) && detail.playbackUrl != null && (
-            <p class="under-player">
-              <CopyMoment id={recording.id} player={player} />
-            </p>
-          )}
           <Failure recording={recording} />
           {takes && recorded(takes).length > 1 && (
-            <TakeStrip takes={takes} seams={joints} jump={isFinal(recording.status) ? (to) => player.current?.seek(to) : null} />
+            <TakeStrip takes={takes} seams={joints} jump={isFinal(recording.status) && detail.playbackUrl ? (to) => player.current?.seek(to) : null} />
           )}
-          <Parts detail={detail} />
         </div>
         <Facts recording={recording} title={title} />
       </div>
@@ -135,6 +129,7 @@ function Picture({
         recordedSeconds={recording.duration}
         remember={recording.id}
         at={at}
+        beside={isFinal(recording.status) && <CopyMoment id={recording.id} player={player} />}
         renew={async () => {
           const fresh = await loadDetail(recording.id);
           return (fresh.playbackUrl === undefined ? fresh.downloadUrl : fresh.playbackUrl) ?? null;
@@ -142,6 +137,10 @@ function Picture({
       />
     );
   }
+  const parts = partsOf(detail);
+  if (parts.length) return <Parts recording={recording} parts={parts} refresh={() => loadDetail(recording.id)} />;
+  // What went wrong is told below, and says more than an empty frame.
+  if (recording.status === "failed") return null;
   return (
     <div class="no-picture">
       {detail.posterUrl && <img src={detail.posterUrl} alt="" />}
@@ -306,28 +305,57 @@ function Failure({ recording }: { recording: Recording }) {
   );
 }
 
-/** The files of a recording whose takes could not be joined. */
-function Parts({ detail }: { detail: Detail }) {
-  const parts = (detail.files ?? []).filter(({ kind, take }) => kind === "file" && take !== undefined);
-  if (parts.length < 2) return null;
+/** A recording whose takes could not be joined: each part plays by itself. */
+function Parts({ recording, parts, refresh }: { recording: Recording; parts: readonly MediaFile[]; refresh: Refresh }) {
+  const [chosen, setChosen] = useState(parts[0]?.take ?? 0);
+  const part = parts.find(({ take }) => take === chosen) ?? parts[0];
+  if (!part) return null;
   return (
-    <section class="panel" aria-labelledby="parts">
-      <h2 id="parts">{texts.recording.takes}</h2>
-      <p>{texts.recording.parts}</p>
-      <ul class="part-list">
-        {parts.map((part) => (
-          <li key={part.url}>
-            <span>{texts.recording.part(part.take ?? 0)}</span>
-            <span class="timecode">{part.duration ? timecode(part.duration) : ""}</span>
-            <a class="button" href={part.url} download>
-              <Icon name="download" />
-              {part.size ? texts.actions.downloadSize(fileSize(part.size)) : texts.actions.download}
-            </a>
-          </li>
-        ))}
-      </ul>
-    </section>
+    <>
+      <LazyPlayer
+        key={part.take}
+        name={`${titleOf(recording)}, ${texts.takeName(part.take ?? 0)}`}
+        url={part.url}
+        poster={null}
+        live={false}
+        seams={[]}
+        recordedSeconds={part.duration ?? null}
+        remember={`${recording.id}/${part.take}`}
+        at={null}
+        renew={async () => partsOf(await refresh()).find(({ take }) => take === part.take)?.url ?? null}
+      />
+      <section class="panel" aria-labelledby="parts">
+        <h2 id="parts">{texts.recording.partsTitle}</h2>
+        <p>{texts.recording.parts}</p>
+        <ul class="part-list">
+          {parts.map((each) => (
+            <li key={each.take}>
+              <button
+                type="button"
+                class="button"
+                aria-pressed={each === part}
+                onClick={() => setChosen(each.take ?? 0)}
+              >
+                <Icon name="play" />
+                {texts.takeName(each.take ?? 0)}
+                {each.duration ? <span class="timecode">{timecode(each.duration)}</span> : null}
+              </button>
+              <a class="button" href={each.url} download>
+                <Icon name="download" />
+                {each.size ? texts.actions.downloadSize(fileSize(each.size)) : texts.actions.download}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </section>
+    </>
   );
+}
+
+type Refresh = () => Promise<Detail>;
+
+function partsOf(detail: Detail): MediaFile[] {
+  return (detail.files ?? []).filter(({ kind, take }) => kind === "file" && take !== undefined);
 }
 
 function CopyMoment({ id, player }: { id: string; player: { current: PlayerHandle | null } }) {

@@ -92,6 +92,7 @@ function Content({ shared, token }: { shared: Shared; token: string }) {
           remember={null}
           at={null}
           renew={async () => (await api.shared(token)).playbackUrl}
+          beside={<Beside shared={shared} />}
         />
       ) : (
         <div class="no-picture">
@@ -99,15 +100,22 @@ function Content({ shared, token }: { shared: Shared; token: string }) {
           <p>{live ? texts.shared.nothingYet : texts.recording.noFile}</p>
         </div>
       )}
-      <p class="under-player">
-        {shared.downloadUrl && (
-          <a class="button" href={shared.downloadUrl} download>
-            <Icon name="download" />
-            {texts.actions.download}
-          </a>
-        )}
-        <span class="hint">{texts.shared.until(dateAndTime(shared.expiresAt))}</span>
-      </p>
+      {!shared.playbackUrl && <Beside shared={shared} />}
+    </>
+  );
+}
+
+/** Until when the link works, and the download where the link allows one. */
+function Beside({ shared }: { shared: Shared }) {
+  return (
+    <>
+      <span class="hint">{texts.shared.until(dateAndTime(shared.expiresAt))}</span>
+      {shared.downloadUrl && (
+        <a class="button" href={shared.downloadUrl} download>
+          <Icon name="download" />
+          {texts.actions.download}
+        </a>
+      )}
     </>
   );
 }

@@ -63,7 +63,7 @@ export function StartDialog({ close }: { close: () => void }) {
       {(described) => (
         <input
           id={`start-${name}`}
-          type={type}
+          type={type as "text"}
           value={String(draft[name])}
           autocomplete="off"
           spellcheck={name === "title"}
