@@ -1,10 +1,10 @@
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import "@preact/signals";
+import { useArrival } from "./arrival.ts";
 import { Notices } from "./parts/notices.tsx";
 import { follow, go, route } from "./route.ts";
 import { resume, session } from "./session.ts";
-import { say } from "./store/notices.ts";
 import { texts } from "./texts.ts";
 import { Frame, SignIn } from "./views/frame.tsx";
 import { LicencesView } from "./views/licences.tsx";
@@ -16,7 +16,6 @@ import { StartDialog } from "./views/start.tsx";
 function App() {
   const [starting, setStarting] = useState(false);
   const here = route.value;
-  useHeading(here.view === "recording" ? here.id : here.view);
   if (here.view === "shared") return <SharedView token={here.token} />;
   if (here.view === "licences") return <LicencesView />;
   if (session.value !== "in" && session.value !== "ended") return <SignIn />;
@@ -31,23 +30,8 @@ function App() {
   );
 }
 
-/** Gives each view that is gone to its heading as the place to read on from, and its name to the tab. */
-function useHeading(view: string): void {
-  const first = useRef(true);
-  useEffect(() => {
-    const heading = document.querySelector("h1");
-    document.title = heading?.textContent ? `${heading.textContent} · ${texts.product}` : texts.product;
-    if (first.current) {
-      first.current = false;
-      return;
-    }
-    scrollTo(0, 0);
-    heading?.focus({ preventScroll: true });
-    if (heading?.textContent) say(heading.textContent);
-  }, [view]);
-}
-
 function Unknown() {
+  useArrival(texts.notFoundTitle);
   return (
     <main id="content">
       <div class="empty">

@@ -52,18 +52,27 @@ export function recordingPath(id: string): string {
   return `/console/recordings/${encodeURIComponent(id)}`;
 }
 
-/** Shows a path of the page; `replace` leaves no step to go back to. */
+/** Shows a path of the page; `replace` leaves no step to go back to, and the page where it was scrolled to. */
 export function go(path: string, { replace = false } = {}): void {
-  if (replace) history.replaceState(null, "", path);
-  else history.pushState(null, "", path);
+  const before = location.pathname;
+  if (replace) {
+    history.replaceState(null, "", path);
+  } else {
+    history.replaceState({ scrolled: scrollY }, "");
+    history.pushState(null, "", path);
+  }
   route.value = parse(new URL(location.href));
+  if (location.pathname !== before) scrollTo(0, 0);
 }
 
 /** Follows the address and the links of the page. */
 export function follow(): void {
   route.value = parse(new URL(location.href));
-  addEventListener("popstate", () => {
+  history.scrollRestoration = "manual";
+  addEventListener("popstate", ({ state }: PopStateEvent) => {
     route.value = parse(new URL(location.href));
+    const { scrolled = 0 } = (state ?? {}) as { scrolled?: number };
+    requestAnimationFrame(() => scrollTo(0, scrolled));
   });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

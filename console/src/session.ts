@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
-import { OidcClient, WebStorageStateStore } from "oidc-client-ts";
+import { ErrorResponse, OidcClient, WebStorageStateStore } from "oidc-client-ts";
 import type { SigninResponse } from "oidc-client-ts";
+import { ApiError } from "./api/errors.ts";
 import { settings } from "./settings.ts";
 
 /** `checking`: a sign-in is being finished; `ended`: the session cannot be renewed any more. */
@@ -73,7 +74,10 @@ export async function accessToken(): Promise<string | null> {
   return renewedToken();
 }
 
-/** Returns a new access token by the refresh token, which the issuer may rotate; null where that is not possible. */
+/**
+ * Returns a new access token by the refresh token, which the issuer may rotate; null where the session is over. Raises
+ * where the issuer cannot be reached: that ends no session.
+ */
 export function renewedToken(): Promise<string | null> {
   renewal ??= renew().finally(() => {
     renewal = undefined;
@@ -96,8 +100,9 @@ async function renew(): Promise<string | null> {
     });
     keep({ ...response, refresh_token: response.refresh_token ?? tokens.refresh_token } as SigninResponse);
     return response.access_token;
-  } catch {
-    return null;
+  } catch (error) {
+    if (error instanceof ErrorResponse) return null;
+    throw new ApiError("", { status: 0, code: "offline" });
   }
 }
 
@@ -123,7 +128,8 @@ function keep(response: SigninResponse): void {
   clearTimeout(timer);
   if (!response.refresh_token) return;
   const wait = Math.max(lifetime - RENEW_BEFORE_SECONDS, lifetime / 2, LEAST_RENEWAL_SECONDS);
-  timer = setTimeout(() => void renewedToken(), wait * 1000);
+  // If it does not work, the next call that needs the token tries again.
+  timer = setTimeout(() => void renewedToken().catch(() => undefined), wait * 1000);
 }
 
 function fail(error: unknown): void {

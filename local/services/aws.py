@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.processes.certificate import Certificate
@@ -137,9 +138,11 @@ class Aws:
         return self._session.client("events", endpoint_url=self.endpoint, verify=self._verify)
 
     def create_bucket(self, name: str) -> None:
-        """Create a bucket unless it exists."""
+        """Create a bucket unless it exists; as the template's, it answers browsers of every origin."""
         with contextlib.suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
             self.s3.create_bucket(Bucket=name)
+        rule: CORSRuleTypeDef = {"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"]}
+        self.s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [rule]})
 
     def put_secret(self, name: str, value: Mapping[str, str]) -> str:
         """Store a secret as the JSON object that the functions read, and return its ARN.

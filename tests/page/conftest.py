@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 import pytest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
+    from pydantic import JsonValue
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -126,7 +127,8 @@ def site(
         serve = load(function_folder / "app.py")
 
         async def page(request: Request) -> Response:
-            return proxy.response(serve(proxy.event(request, b"", "GET /console", {}, None), None))
+            answer = serve(proxy.event(request, b"", "GET /console", {}, None), None)
+            return proxy.response(cast("JsonValue", answer))
 
         api = ContractApi(keys, media_folder, lambda: urls["bucket"], page)
         server.serve(api.app(), ports["api"])

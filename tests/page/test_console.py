@@ -104,7 +104,7 @@ def test_an_error_is_told_with_its_request_and_what_was_there_stays(site: Site, 
     expect(alert).to_have_count(0)
 
 
-def test_a_recording_is_started_watched_paused_resumed_and_stopped(site: Site, visitor: Visitor) -> None:
+def test_a_recording_is_started_watched_paused_resumed_and_stopped(visitor: Visitor) -> None:
     page = visitor.page
     visitor.sign_in()
     page.get_by_role("button", name="Record", exact=True).first.click()

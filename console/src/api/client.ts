@@ -9,7 +9,6 @@ const TIMEOUT_MILLISECONDS = 35_000;
 interface Options {
   body?: unknown;
   headers?: Record<string, string>;
-  signal?: AbortSignal;
 }
 
 export interface Query {
@@ -24,13 +23,13 @@ export interface Query {
   cursor?: string;
 }
 
-export function list(query: Query, signal?: AbortSignal): Promise<Page> {
+export function list(query: Query): Promise<Page> {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== "") parameters.set(name, String(value));
   }
   const text = parameters.toString();
-  return call("GET", `/recordings${text ? `?${text}` : ""}`, signal ? { signal } : {});
+  return call("GET", `/recordings${text ? `?${text}` : ""}`);
 }
 
 export function get(id: string): Promise<Detail> {
@@ -102,10 +101,9 @@ async function send(method: string, path: string, token: string | null, options:
       body: options.body === undefined ? null : JSON.stringify(options.body),
       cache: "no-store",
       credentials: "omit",
-      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
+      signal: timeout,
     });
-  } catch (error) {
-    if (options.signal?.aborted) throw error;
+  } catch {
     throw new ApiError("", { status: 0, code: timeout.aborted ? "timeout" : "offline" });
   }
 }

@@ -249,7 +249,10 @@ class Engine {
 
   seek(seconds: number): void {
     this.#set({ resumed: null });
-    this.#video.currentTime = seconds;
+    const total = this.#total();
+    // A playlist of the last half hour has a time line of its own: only its end is known to be that of the recording.
+    const ahead = isPlaylist(this.#url) && total !== null ? this.#edge() - total : 0;
+    this.#video.currentTime = Math.max(0, seconds + ahead);
     void this.#video.play().catch(() => undefined);
   }
 

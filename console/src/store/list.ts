@@ -4,6 +4,7 @@ import type { Query } from "../api/client.ts";
 import { ApiError } from "../api/errors.ts";
 import { isLive } from "../api/contract.ts";
 import type { Page, Recording } from "../api/contract.ts";
+import { listPath } from "../route.ts";
 import type { Filters } from "../route.ts";
 import { forget, isGone, learn, loadDetail, recordingOf } from "./recordings.ts";
 import { titleOf } from "../words.ts";
@@ -28,7 +29,6 @@ export class RecordingList {
   readonly problem = signal<unknown>(null);
   readonly loadingOlder = signal(false);
   readonly #filters: Filters;
-  readonly #abort = new AbortController();
   #lookedDeep = 0;
   #wentOn = false;
 
@@ -36,21 +36,16 @@ export class RecordingList {
     this.#filters = filters;
   }
 
-  end(): void {
-    this.#abort.abort();
-  }
-
   /** Reads the newest page anew, and the live ones that lie deeper; what was loaded of older pages stays. */
   async refresh(): Promise<void> {
     try {
-      const page = await this.#list(queryOf(this.#filters));
+      const page = await api.list(queryOf(this.#filters));
       const found = [...page.recordings, ...(await this.#alsoFound(page.nextCursor !== null))];
       learn(found);
       await this.#askOfLiveBut(new Set(found.map(({ id }) => id)));
       this.#take(page, found);
       this.problem.value = null;
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
       this.problem.value = error;
       throw error;
     }
@@ -63,7 +58,7 @@ export class RecordingList {
       for (let page = 0; page < MOST_PAGES_A_SEARCH; page += 1) {
         const cursor = this.loaded.value?.nextCursor;
         if (!cursor) return;
-        const next = await this.#list({ ...queryOf(this.#filters), cursor });
+        const next = await api.list({ ...queryOf(this.#filters), cursor });
         learn(next.recordings);
         this.#wentOn = true;
         const ids = this.loaded.value?.ids ?? [];
@@ -93,7 +88,7 @@ export class RecordingList {
       this.#lookedDeep = Date.now();
       queries.push(...LIVE_STATUSES.map((each) => ({ ...queryOf(this.#filters), status: each, limit: 100 })));
     }
-    const pages = await Promise.allSettled(queries.map((query) => this.#list(query)));
+    const pages = await Promise.allSettled(queries.map((query) => api.list(query)));
     const found = pages.flatMap((page) => (page.status === "fulfilled" ? page.value.recordings : []));
     return ID.test(q) ? [...found, ...(await one(q))] : found;
   }
@@ -118,9 +113,15 @@ export class RecordingList {
     this.loaded.value = { ids, nextCursor: wentOn ? (before?.nextCursor ?? null) : page.nextCursor };
   }
 
-  #list(query: Query): Promise<Page> {
-    return api.list(query, this.#abort.signal);
-  }
+}
+
+let latest: { key: string; list: RecordingList } | undefined;
+
+/** Returns the list for these filters: the one that was shown last, if it is the same, with all that it has loaded. */
+export function listOf(filters: Filters): RecordingList {
+  const key = listPath(filters);
+  if (latest?.key !== key) latest = { key, list: new RecordingList(filters) };
+  return latest.list;
 }
 
 export function anyLive(recordings: readonly Recording[]): boolean {

@@ -1,4 +1,5 @@
 import { ApiError } from "../api/errors.ts";
+import { session } from "../session.ts";
 
 const LIVE_SECONDS = 5;
 const CALM_SECONDS = 30;
@@ -13,7 +14,7 @@ export function poll(refresh: () => Promise<void>, live: () => boolean): { end: 
   let ended = false;
 
   async function run(): Promise<void> {
-    if (running || ended) return;
+    if (running || ended || session.value === "ended") return;
     clearTimeout(timer);
     running = true;
     let wait = 0;

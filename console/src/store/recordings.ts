@@ -19,6 +19,8 @@ const removed = signal<ReadonlySet<string>>(new Set());
 export const changes = signal(0);
 
 const MOST_DETAILS = 300;
+/** What the API deletes with one request. */
+const MOST_AT_ONCE = 100;
 
 export function recordingOf(id: string): Recording | undefined {
   const recording = known.value.get(id);
@@ -47,7 +49,7 @@ export function learn(recordings: readonly Recording[]): void {
   for (const recording of recordings) {
     const before = next.get(recording.id);
     if (before && before.updatedAt > recording.updatedAt) continue;
-    if (before && before.status !== recording.status && !overlays.value.has(recording.id)) {
+    if (before && statusWord(before) !== statusWord(recording)) {
       say(texts.done.differs(titleOf(recording), statusWord(recording)));
     }
     next.set(recording.id, recording);
@@ -100,7 +102,6 @@ export async function rename(id: string, title: string | null): Promise<void> {
 
 /** Deletes one recording. Returns whether it is gone. */
 export async function remove(id: string): Promise<boolean> {
-  const recording = known.value.get(id);
   return optimistically(id, { gone: true }, texts.failed.remove, async () => {
     try {
       await api.remove(id);
@@ -108,7 +109,7 @@ export async function remove(id: string): Promise<boolean> {
       if (!(error instanceof ApiError && error.code === "recording_not_found")) throw error;
     }
     forget(id);
-    tell(texts.done.removed(recording ? titleOf(recording) : id));
+    tell(texts.done.removed(titleOfId(id)));
   });
 }
 
@@ -118,21 +119,29 @@ export interface Report {
   error: string;
 }
 
-/** Deletes several at once. Returns those that could not be, each with its reason; raises where none was tried. */
+/** Deletes several at once. Returns those that could not be, each with its reason; raises where the server refuses. */
 export async function removeAll(ids: readonly string[]): Promise<Report[]> {
   lay(ids.map((id) => [id, { gone: true }] as const));
+  const report: Report[] = [];
+  let deleted = 0;
   try {
-    const answer = await api.removeAll(ids);
-    removed.value = new Set([...removed.value, ...answer.deleted]);
-    if (answer.deleted.length) tell(texts.done.removedMany(answer.deleted.length));
-    return answer.failed.map(({ id, error }) => {
-      const recording = known.value.get(id);
-      return { id, error, title: recording ? titleOf(recording) : id };
-    });
+    for (let start = 0; start < ids.length; start += MOST_AT_ONCE) {
+      const answer = await api.removeAll(ids.slice(start, start + MOST_AT_ONCE));
+      removed.value = new Set([...removed.value, ...answer.deleted]);
+      deleted += answer.deleted.length;
+      report.push(...answer.failed.map(({ id, error }) => ({ id, error, title: titleOfId(id) })));
+    }
+    return report;
   } finally {
+    if (deleted) tell(texts.done.removedMany(deleted));
     lift(ids);
     changes.value += 1;
   }
+}
+
+function titleOfId(id: string): string {
+  const recording = known.value.get(id);
+  return recording ? titleOf(recording) : id;
 }
 
 function patchOf(action: string, status: string): Partial<Recording> {

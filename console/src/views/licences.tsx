@@ -1,9 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
+import { useArrival } from "../arrival.ts";
 import { texts } from "../texts.ts";
 
 /** The licences of everything that is part of the built page. */
 export function LicencesView() {
   const [text, setText] = useState("");
+  useArrival(texts.licences);
   useEffect(() => {
     void fetch("/console/licences.txt").then(async (response) => {
       if (response.ok) setText(await response.text());

@@ -1,4 +1,5 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { useArrival } from "../arrival.ts";
 import { isLive } from "../api/contract.ts";
 import type { Recording } from "../api/contract.ts";
 import { now, serverTime } from "../clock.ts";
@@ -10,7 +11,8 @@ import { RequestId } from "../parts/copy.tsx";
 import { problemOf } from "../problems.ts";
 import { go, listPath, recordingPath } from "../route.ts";
 import type { Filters } from "../route.ts";
-import { RecordingList, anyLive, isForbidden } from "../store/list.ts";
+import { anyLive, isForbidden, listOf } from "../store/list.ts";
+import type { RecordingList } from "../store/list.ts";
 import { say, tellProblem } from "../store/notices.ts";
 import { poll } from "../store/polling.ts";
 import { busy, change, changes, detailOf } from "../store/recordings.ts";
@@ -21,7 +23,8 @@ import { RemoveDialog } from "./remove.tsx";
 
 export function ListView({ filters, start }: { filters: Filters; start: () => void }) {
   const key = listPath(filters);
-  const list = useMemo(() => new RecordingList(filters), [key]);
+  const list = listOf(filters);
+  useArrival(texts.list.title);
   const [selected, setSelected] = useState<ReadonlySet<string> | null>(null);
   const [removing, setRemoving] = useState<readonly Recording[] | null>(null);
   useEffect(() => {
@@ -33,7 +36,6 @@ export function ListView({ filters, start }: { filters: Filters; start: () => vo
     return () => {
       stopListening();
       polling.end();
-      list.end();
     };
   }, [list]);
   const shown = list.shown();
@@ -286,13 +288,12 @@ export function EmptyReel() {
 /** Tells what is wrong with the list. What was there before stays to be seen. */
 function Trouble({ list }: { list: RecordingList }) {
   const error = list.problem.value;
-  const heading = useRef<HTMLHeadingElement>(null);
   if (error === null) return null;
   if (isForbidden(error)) {
     return (
       <div class="empty" role="alert">
         <EmptyReel />
-        <h2 ref={heading}>{texts.list.forbiddenTitle}</h2>
+        <h2>{texts.list.forbiddenTitle}</h2>
         <p>{texts.list.forbiddenHint}</p>
         <RequestId id={problemOf(error).requestId} />
       </div>

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { useArrival } from "../arrival.ts";
 import { ApiError } from "../api/errors.ts";
 import { isFinal, isLive } from "../api/contract.ts";
 import type { Detail, MediaFile, Recording } from "../api/contract.ts";
@@ -76,6 +77,7 @@ function Loaded({ detail, at }: { detail: Detail; at: string | null }) {
   const { recording } = detail;
   const player = useRef<PlayerHandle>(null);
   const title = titleOf(recording);
+  useArrival(title);
   const takes = detail.takes;
   const joints = takes ? seams(takes) : [];
   return (
@@ -420,6 +422,8 @@ function Facts({ recording, title }: { recording: Recording; title: string }) {
 
 function Trouble({ problem, known }: { problem: unknown; known: boolean }) {
   const said = problemOf(problem);
+  // The frame tells of a session that has ended.
+  if (known && problem instanceof ApiError && problem.status === 401) return null;
   if (lost(problem) || !known) {
     const status = problem instanceof ApiError ? problem.status : 0;
     const t = texts.recording;

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/client.ts";
+import { useArrival } from "../arrival.ts";
 import { ApiError } from "../api/errors.ts";
 import { isFinal } from "../api/contract.ts";
 import type { Shared } from "../api/contract.ts";
@@ -67,6 +68,7 @@ export function SharedView({ token }: { token: string }) {
 
 function Content({ shared, token }: { shared: Shared; token: string }) {
   const title = shared.title ?? shared.roomName ?? texts.product;
+  useArrival(title);
   const live = !isFinal(shared.status);
   const word = texts.status[shared.status] ?? shared.status;
   return (
