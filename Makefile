@@ -86,7 +86,7 @@ test: setup ## Run every test (all but `make deploy-local` and `make test-page`)
 
 .PHONY: test-page
 test-page: setup console/dist/page.json console/src/api/openapi.d.ts ## Test the web page in Chromium, and take its pictures
-	@$(NODE) run check && $(NODE) test
+	@$(NODE) test
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is needed and was not found: on Debian, apt-get install chromium."; exit 1; }
 	@$(PYTHON) -m pytest --quiet -m page tests/page
 
@@ -95,10 +95,11 @@ deploy-local: setup ## Run `sam deploy` into an emulated AWS account: releases t
 	@$(PYTHON) -m pytest --quiet tests/infrastructure/test_deploy.py
 
 .PHONY: check
-check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
+check: setup .local/cache/checkov.stamp console/src/api/openapi.d.ts ## Formatter, linter, types, template
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/mypy
+	@$(NODE) run check
 	@$(VENV)/bin/sam validate
 	@$(VENV)/bin/cfn-lint database.yaml
 

@@ -1,7 +1,7 @@
 import { isFinal } from "./api/contract.ts";
 import type { Recording, Take } from "./api/contract.ts";
 
-export type SeamKind = "paused" | "lost" | "other";
+export type SeamKind = "paused" | "lost" | "broken" | "other";
 
 /** Where one take ends and the next begins. */
 export interface Seam {
@@ -63,9 +63,18 @@ export function recordedSeconds(
 }
 
 function kindOf(take: Take): SeamKind {
-  if (take.end === "paused") return "paused";
-  if (take.end === "stopped" || take.end === null) return "other";
-  return "lost";
+  switch (take.end) {
+    case "paused":
+      return "paused";
+    case "worker_lost":
+      return "lost";
+    case "stopped":
+    case "limit_reached":
+    case null:
+      return "other";
+    default:
+      return "broken";
+  }
 }
 
 function missingBetween(take: Take, next: Take): number | null {

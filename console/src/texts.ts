@@ -234,14 +234,15 @@ export const texts = {
   } as Record<string, string>,
 
   seam: {
-    paused: "paused",
-    lost: "worker lost",
-    other: "next take",
+    paused: "Paused",
+    lost: "Worker lost",
+    broken: "Interrupted",
+    other: "Next take",
   } satisfies Record<SeamKind, string>,
   seamText: (kind: SeamKind, missing: number | null): string => {
-    if (kind === "paused") return missing === null ? "Paused" : `Paused ${span(missing)}`;
-    if (kind === "lost") return missing === null ? "Worker lost" : `Worker lost, ${span(missing)} missing`;
-    return "Next take";
+    const word = texts.seam[kind];
+    if (missing === null || kind === "other") return word;
+    return kind === "paused" ? `${word} ${span(missing)}` : `${word}, ${span(missing)} missing`;
   },
   seamJump: (at: string) => `Play from ${at}`,
   takeNow: "records now",

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from local.services.issuer import AUDIENCE
-from tests.page.media import SEGMENT_SECONDS, SEGMENTS_OF_A_TAKE
+from tests.page.media import POSTERS, SEGMENT_SECONDS, SEGMENTS_OF_A_TAKE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -407,7 +407,9 @@ class ContractApi:
             "downloadUrl": self._signed("file.mp4", "&download=1") if done else None,
             "downloadUrlExpiresAt": iso(now + self.link_seconds) if done else None,
             "playbackUrl": self._signed("file.mp4") if done else live if playing else None,
-            "posterUrl": self._signed("poster.jpg") if done or playing else None,
+            "posterUrl": self._signed(f"poster-{len(recording.room) % POSTERS}.jpg")
+            if done or playing
+            else None,
             "files": parts,
             "takes": takes,
             "links": links,

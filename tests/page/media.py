@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 TAKE_SECONDS = 40
 SEGMENT_SECONDS = 2
+POSTERS = 5
 SEGMENTS_OF_A_TAKE = TAKE_SECONDS // SEGMENT_SECONDS
 SCENES = ("c0=0x24435c:c1=0x8fb0a9:c2=0xe3c9a0", "c0=0x3d3357:c1=0xb0788c:c2=0xe9c3a6")
 
 
 def make(folder: Path) -> None:
-    """Write `take-N-NNN.ts` for takes 1 and 2, `file.mp4` over both, and `poster.jpg`."""
+    """Write `take-N-NNN.ts` for takes 1 and 2, `file.mp4` over both, and `poster-N.jpg`."""
     for take, colors in enumerate(SCENES, 1):
         picture = f"gradients=s=640x360:r=10:d={TAKE_SECONDS}:n=3:{colors}:seed=7:speed=0.015"
         tone = f"sine=frequency={330 * take}:sample_rate=48000:d={TAKE_SECONDS}"
@@ -36,7 +37,9 @@ def make(folder: Path) -> None:
     (folder / "takes.txt").write_text(names)
     joined = ("-f", "concat", "-i", str(folder / "takes.txt"), "-c", "copy", "-movflags", "+faststart")
     ffmpeg(*joined, str(folder / "file.mp4"))
-    ffmpeg("-ss", "3", "-i", str(folder / "file.mp4"), "-frames:v", "1", str(folder / "poster.jpg"))
+    for index in range(POSTERS):
+        picture = f"gradients=s=320x180:d=1:n=4:{SCENES[index % 2]}:c3=0x{index * 3:x}f5b6c:seed={index + 3}"
+        ffmpeg("-f", "lavfi", "-i", picture, "-frames:v", "1", str(folder / f"poster-{index}.jpg"))
 
 
 def ffmpeg(*arguments: str) -> None:

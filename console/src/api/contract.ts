@@ -32,7 +32,7 @@ export interface Take {
   egressId: string | null;
   startedAt: string | null;
   stoppedAt: string | null;
-  /** `stopped`, `paused`, `worker_lost`, `source_closed`, `failed` or one that is not known here; null while it records. */
+  /** `stopped`, `paused`, `worker_lost`, `upload_failed`, or one that is not known here; null while it records. */
   end: string | null;
   /** Recorded seconds. */
   duration: number | null;

@@ -5,7 +5,6 @@ import { parseTime, timecode } from "../format.ts";
 import { RequestId } from "../parts/copy.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { problemOf } from "../problems.ts";
-import { say } from "../store/notices.ts";
 import type { Seam } from "../takes.ts";
 import { texts } from "../texts.ts";
 import type { PlayerProps } from "./lazy.tsx";
@@ -274,10 +273,7 @@ class Engine {
     const { at, remember: key, live } = this.#props();
     const asked = parseTime(at);
     const remembered = asked === null && key && !live ? recall(key) : null;
-    if (remembered !== null) {
-      this.#set({ resumed: remembered });
-      say(texts.player.resumed(timecode(remembered)));
-    }
+    if (remembered !== null) this.#set({ resumed: remembered });
     await this.#load(url, () => (isPlaylist(url) ? undefined : (asked ?? remembered ?? undefined)), false);
   }
 
