@@ -10,6 +10,7 @@ export interface Problem {
 const OWN_WORDS: Record<string, string> = {
   offline: texts.problem.offline,
   timeout: texts.problem.timeout,
+  not_renewed: texts.problem.not_renewed,
   too_many_requests: texts.problem.too_many_requests,
   unauthorized: texts.problem.unauthorized,
   room_not_found: texts.problem.room_not_found,

@@ -76,7 +76,7 @@ export async function accessToken(): Promise<string | null> {
 
 /**
  * Returns a new access token by the refresh token, which the issuer may rotate; null where the session is over. Raises
- * where the issuer cannot be reached: that ends no session.
+ * where the issuer does not answer as it should: that ends no session.
  */
 export function renewedToken(): Promise<string | null> {
   renewal ??= renew().finally(() => {
@@ -102,7 +102,7 @@ async function renew(): Promise<string | null> {
     return response.access_token;
   } catch (error) {
     if (error instanceof ErrorResponse) return null;
-    throw new ApiError("", { status: 0, code: "offline" });
+    throw new ApiError("", { status: 0, code: "not_renewed" });
   }
 }
 

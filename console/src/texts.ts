@@ -300,6 +300,7 @@ export const texts = {
   problem: {
     offline: "There is no connection. What you see may be out of date.",
     timeout: "The server did not answer in time.",
+    not_renewed: "Your session could not be renewed. It is tried again by itself.",
     too_many_requests: "Too many requests at once. It goes on by itself in a moment.",
     unauthorized: "Your session has ended.",
     forbidden: "You may not do this.",

@@ -69,6 +69,7 @@ class _Family:
 
     user: str
     scope: str
+    signed_in_at: int
     ended: bool = False
 
 
@@ -159,7 +160,7 @@ class SignIn:
             or _challenge(form.get("code_verifier", "")) != grant.challenge
         ):
             return _refused("invalid_grant")
-        return self._tokens(_Family(grant.user, grant.scope), nonce=grant.nonce)
+        return self._tokens(_Family(grant.user, grant.scope, int(time.time())), nonce=grant.nonce)
 
     def _renewed(self, form: Mapping[str, str]) -> Response:
         token = form.get("refresh_token", "")
@@ -174,7 +175,8 @@ class SignIn:
 
     def _tokens(self, family: _Family, *, nonce: str = "") -> Response:
         claims: dict[str, object] = {"sub": family.user}
-        identity = {**claims, "aud": CLIENT, "name": family.user.capitalize(), "auth_time": int(time.time())}
+        name, signed_in_at = family.user.capitalize(), family.signed_in_at
+        identity = {**claims, "aud": CLIENT, "name": name, "auth_time": signed_in_at}
         if nonce:
             identity["nonce"] = nonce
         access = {**claims, "aud": self._audience, "scope": family.scope, "jti": secrets.token_urlsafe(8)}

@@ -352,6 +352,7 @@ def test_a_session_that_cannot_be_renewed_ends_and_begins_again_where_it_was(
     visitor.expected = "40[01]"
     recording = seamed(site)
     visitor.sign_in(path=f"/console/recordings/{recording.id}")
+    visitor.page.get_by_role("heading", name="Stand-up").wait_for()
     site.api.forget_issuer()
     visitor.page.get_by_role("button", name="Delete").click()
     visitor.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
