@@ -7,6 +7,7 @@ import type { Detail, MediaFile, Recording } from "../api/contract.ts";
 import { now, serverTime } from "../clock.ts";
 import { dateAndTime, fileSize, fromNow, span, timecode } from "../format.ts";
 import { Copy, RequestId } from "../parts/copy.tsx";
+import { Download } from "../parts/download.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Recorded, Status } from "../parts/status.tsx";
 import { LazyPlayer } from "../player/lazy.tsx";
@@ -250,10 +251,7 @@ function Actions({ detail }: { detail: Detail }) {
         </button>
       )}
       {detail.downloadUrl && (
-        <a class="button" href={detail.downloadUrl} download>
-          <Icon name="download" />
-          {recording.fileSize ? t.downloadSize(fileSize(recording.fileSize)) : t.download}
-        </a>
+        <Download url={detail.downloadUrl} size={recording.fileSize} />
       )}
       {detail.links !== undefined && (
         <button type="button" class="button" onClick={() => setOpen("share")}>
@@ -342,10 +340,7 @@ function Parts({ recording, parts, refresh }: { recording: Recording; parts: rea
                 {texts.takeName(each.take ?? 0)}
                 {each.duration ? <span class="timecode">{timecode(each.duration)}</span> : null}
               </button>
-              <a class="button" href={each.url} download>
-                <Icon name="download" />
-                {each.size ? texts.actions.downloadSize(fileSize(each.size)) : texts.actions.download}
-              </a>
+              <Download url={each.url} size={each.size} />
             </li>
           ))}
         </ul>

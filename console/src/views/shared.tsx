@@ -6,7 +6,8 @@ import { isFinal } from "../api/contract.ts";
 import type { Shared } from "../api/contract.ts";
 import { dateAndTime, timecode } from "../format.ts";
 import { RequestId } from "../parts/copy.tsx";
-import { Icon, Mark } from "../parts/icons.tsx";
+import { Download } from "../parts/download.tsx";
+import { Mark } from "../parts/icons.tsx";
 import { LazyPlayer } from "../player/lazy.tsx";
 import { problemOf } from "../problems.ts";
 import { poll } from "../store/polling.ts";
@@ -112,12 +113,7 @@ function Beside({ shared }: { shared: Shared }) {
   return (
     <>
       <span class="hint">{texts.shared.until(dateAndTime(shared.expiresAt))}</span>
-      {shared.downloadUrl && (
-        <a class="button" href={shared.downloadUrl} download>
-          <Icon name="download" />
-          {texts.actions.download}
-        </a>
-      )}
+      {shared.downloadUrl && <Download url={shared.downloadUrl} size={null} />}
     </>
   );
 }
