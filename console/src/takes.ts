@@ -80,7 +80,9 @@ function kindOf(take: Take): SeamKind {
 function missingBetween(take: Take, next: Take): number | null {
   if (take.lostSeconds !== undefined && take.lostSeconds !== null) return take.lostSeconds;
   if (!take.stoppedAt || !next.startedAt) return null;
-  return Math.max(0, (Date.parse(next.startedAt) - Date.parse(take.stoppedAt)) / 1000);
+  const seconds = (Date.parse(next.startedAt) - Date.parse(take.stoppedAt)) / 1000;
+  // A worker that stops after the next one began, by whichever clock, tells nothing of the time between.
+  return seconds > 0 ? seconds : null;
 }
 
 function spanOf(take: Take): number | null {

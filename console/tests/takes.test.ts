@@ -45,6 +45,13 @@ test("an attempt that recorded nothing is no take, and makes no seam", () => {
   );
 });
 
+test("a seam is not explained by what is not known", () => {
+  const told = (end: string, next: number) => seams([take(1, 0, 20, end), take(2, next, 50, "stopped")])[0];
+  assert.equal(told("paused", 15)?.missing, null);
+  assert.equal(told("upload_failed", 30)?.kind, "broken");
+  assert.equal(told("limit_reached", 30)?.kind, "other");
+});
+
 test("seams end where a duration is not known", () => {
   const takes = [take(1, 0, 20, "worker_lost", { duration: null, stoppedAt: null }), take(2, 40, 50, "stopped")];
   assert.deepEqual(seams(takes), []);

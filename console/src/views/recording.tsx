@@ -16,13 +16,16 @@ import { problemOf } from "../problems.ts";
 import { go, recordingPath } from "../route.ts";
 import { poll } from "../store/polling.ts";
 import { busy, change, changes, detailOf, isGone, loadDetail, rename } from "../store/recordings.ts";
-import { recorded, seams } from "../takes.ts";
+import { recorded, recordedSeconds, seams } from "../takes.ts";
 import { texts } from "../texts.ts";
 import { kindWord, statusKey, titleOf } from "../words.ts";
 import { EmptyReel, mayPause } from "./list.tsx";
 import { RemoveDialog } from "./remove.tsx";
 import { ShareDialog } from "./share.tsx";
 import { TakeStrip } from "./takes.tsx";
+
+/** What has no playlist by then has none: its deployment keeps no segments, or its codec has none. */
+const FIRST_PICTURE_SECONDS = 30;
 
 export function RecordingView({ id, at }: { id: string; at: string | null }) {
   const [problem, setProblem] = useState<unknown>(null);
@@ -152,12 +155,13 @@ function Picture({
   );
 }
 
-function whyNothing({ recording, playbackUrl }: Detail): string {
+function whyNothing({ recording, playbackUrl, takes }: Detail): string {
   const t = texts.recording;
   if (recording.status === "stopping") return t.saving;
   if (isFinal(recording.status)) return t.noFile;
-  if (playbackUrl === undefined || recording.source === "track") return t.noLive;
-  return t.waitingLive;
+  const seconds = recordedSeconds(recording, takes, serverTime()) ?? 0;
+  const late = recording.status === "active" && seconds > FIRST_PICTURE_SECONDS;
+  return late || playbackUrl === undefined || recording.source === "track" ? t.noLive : t.waitingLive;
 }
 
 function Title({ recording }: { recording: Recording }) {
