@@ -5,6 +5,7 @@ Statuses go on with the time, as they do in the product: a start is active and a
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 import uuid
@@ -126,6 +127,8 @@ class ContractApi:
         self.requests: list[str] = []
         self.undeletable: set[str] = set()
         self.list_page = 50
+        self.delay_seconds = 0.0
+        """How long a deletion takes."""
         self._ended = False
 
     def add(self, user: str, room: str, *, ago: float, seconds: float = 0, **more: JsonValue) -> Recording:
@@ -270,6 +273,9 @@ class ContractApi:
         return JSONResponse({"recordingId": recording.id, **answer})
 
     async def _delete(self, request: Request, user: str) -> Response:
+        await asyncio.sleep(self.delay_seconds)
+        if await request.is_disconnected():
+            return Response(status_code=499)  # as a proxy that passes nothing on for those who have gone
         recording = self._own(request, user)
         if recording is None:
             return not_found()

@@ -387,3 +387,17 @@ def test_nothing_is_asked_while_the_tab_is_hidden(site: Site, visitor: Visitor) 
 HIDE = """Object.defineProperty(document, 'hidden', {configurable: true, value: true});
 document.dispatchEvent(new Event('visibilitychange'));"""
 SHOW = HIDE.replace("value: true", "value: false")
+
+
+def test_what_was_asked_for_is_done_also_where_the_page_is_left_at_once(site: Site, visitor: Visitor) -> None:
+    recording = seamed(site)
+    site.api.delay_seconds = 1.0
+    visitor.sign_in(path=f"/console/recordings/{recording.id}")
+    visitor.page.get_by_role("button", name="Delete").click()
+    visitor.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    visitor.page.get_by_role("heading", name="Recordings").wait_for()
+    visitor.page.goto("about:blank")
+    deadline = time.monotonic() + 20
+    while site.api.recordings and time.monotonic() < deadline:
+        visitor.page.wait_for_timeout(100)
+    assert site.api.recordings == {}

@@ -60,7 +60,8 @@ def test_a_recording_from_its_start_to_its_end(
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_role("heading", name="Nothing recorded yet").wait_for()
-    alice.page.reload()
+    page.get_by_text("demo deleted").wait_for()
+    page.reload()
     page.get_by_role("heading", name="Nothing recorded yet").wait_for()
 
 

@@ -101,6 +101,8 @@ async function send(method: string, path: string, token: string | null, options:
       body: options.body === undefined ? null : JSON.stringify(options.body),
       cache: "no-store",
       credentials: "omit",
+      // What a person asked for is done also if they leave the page at once: it was shown as done.
+      keepalive: method !== "GET",
       signal: timeout,
     });
   } catch {
