@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID, uuid4
@@ -12,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from recorder.contract.event import event_json
-from recorder.domain.recording import Status, StopReason, Unknown
+from recorder.domain.recording import Recording, Status, StopReason, Unknown
 from recorder.domain.sources import Source
 from recorder.errors import RecordingInProgressError
 from recorder.postgres.database import Database
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stack import Stack
-    from recorder.domain.recording import Recording
     from recorder.usecases.ports import Recordings
 
 MINUTE = timedelta(minutes=1)
@@ -120,6 +121,20 @@ def full() -> Recording:
         attempts=3,
         version=7,
     )
+
+
+def test_every_column_has_a_value_to_be_tried_with() -> None:
+    assert [each.name for each in fields(Recording) if getattr(full(), each.name) is None] == []
+
+
+def test_field_of_a_type_that_nobody_decodes_fails_at_the_import() -> None:
+    program = """
+from recorder.domain.recording import Recording
+Recording.__dataclass_fields__["attempts"].type = "complex"
+import recorder.postgres.repository
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "KeyError: 'complex'" in done.stderr
 
 
 class TestInsert:

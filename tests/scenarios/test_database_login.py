@@ -66,6 +66,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack,
         yield stack, authority
 
 
+TELLING: Final = ("CREDENTIALS_", "DATABASE_")
 CAUSES: Final[dict[str, tuple[dict[str, str], str, dict[str, str]]]] = {
     "DNS": (
         {"DATABASE_HOST": "nowhere.invalid"},
@@ -79,8 +80,8 @@ CAUSES: Final[dict[str, tuple[dict[str, str], str, dict[str, str]]]] = {
     ),
     "secret": (
         {"DATABASE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:absent"},
-        "DATABASE_CREDENTIALS_UNREADABLE",
-        {"reason": "GetSecretValue: ResourceNotFoundException"},
+        "CREDENTIALS_UNREADABLE",
+        {"cause": "aws_refused", "aws": "ResourceNotFoundException"},
     ),
     "no TLS": ({"DATABASE_TLS": "verify"}, "DATABASE_TLS_FAILED", {"reason": "the server refuses TLS"}),
     "authority": (
@@ -126,7 +127,7 @@ def test_failed_connection_tells_its_cause(
     assert lines
     assert [{name: line[name] for name in facts} for line in lines] == [facts] * len(lines)
     # Of the causes it is the only one that is told, and nothing secret with it.
-    others = {str(line["message"]) for line in logs.all() if str(line["message"]).startswith("DATABASE_")}
+    others = {str(line["message"]) for line in logs.all() if str(line["message"]).startswith(TELLING)}
     assert others == {code}
     assert "canary" not in logs.text
     assert alice.list().status == 200

@@ -1,7 +1,8 @@
 """Take in what a later release stores, and rows that the original recipe goes on inserting.
 
 A status that this release does not know is live: it holds its target. Reads go on while this runs. Writes wait while
-the index is built, which visits the whole table once, about a second for a million rows; then reads wait for moments.
+the index is built, which visits the whole table once: some tenths of a second for a million rows. Then reads wait for
+moments.
 """
 
 from alembic import op
