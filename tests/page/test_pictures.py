@@ -150,10 +150,11 @@ def show_removing(visitor: Visitor, made: dict[str, Recording]) -> None:
 
 
 TOO_WIDE: Final = """
-    document.documentElement.scrollWidth <= innerWidth ? [] :
-        [...document.querySelectorAll("body *")]
-            .filter((each) => each.getBoundingClientRect().right > innerWidth)
-            .map((each) => `wider than the window: ${each.outerHTML.slice(0, 80)}`)
+    [document.documentElement, ...document.querySelectorAll("dialog[open]")]
+        .filter((each) => each.scrollWidth > each.clientWidth)
+        .flatMap((each) => [...each.querySelectorAll("*")]
+            .filter((inner) => inner.getBoundingClientRect().right > each.getBoundingClientRect().right)
+            .map((inner) => `wider than its window: ${inner.outerHTML.slice(0, 80)}`))
 """
 
 VIEWS: Final[dict[str, Callable[[Visitor, dict[str, Recording]], None]]] = {
