@@ -35,6 +35,7 @@ from local.functions import schedule
 from local.functions.build import architecture, built
 from local.functions.deployment import Deployment
 from local.functions.emulator import Emulator, FunctionError, Lambda
+from local.functions.lambda_api import LambdaApi
 from local.gateway.http_api import Gateway
 from local.processes import state
 from local.processes.children import LOOPBACK, LocalStackError, Process, Processes
@@ -231,7 +232,8 @@ class Stack:
         openid = self._server.listen(preferred=self._ports.issuer)
         self._issuer = Issuer(self.directory / "issuer", _url(openid))
         self._server.serve(self._issuer.app(), openid)
-        deployment = self._deployment(_url(api))
+        lambda_api = self._server.listen()
+        deployment = self._deployment(_url(api), _url(lambda_api))
         application = deployment.load(template)
         platform = Lambda(
             environment("runtime"),
@@ -241,6 +243,7 @@ class Stack:
             self._logs,
         )
         self._emulator = Emulator(application.functions, self._processes, platform)
+        self._server.serve(LambdaApi(self._emulator.invoke, deployment.access_key).app(), lambda_api)
         self._report("Migrating the database ...")
         self._migrate()
         self._server.serve(Gateway(application, self._emulator.invoke), api)
@@ -277,11 +280,12 @@ class Stack:
         )
         return self._external.bucket or local
 
-    def _deployment(self, api_url: str) -> Deployment:
+    def _deployment(self, api_url: str, lambda_url: str) -> Deployment:
         """Return what a deployment into this stack's services is made with; their secrets are stored on the way."""
         database, bucket = self._database, self._bucket
         overrides = {
             "AWS_ENDPOINT_URL": self.aws.endpoint,
+            "AWS_ENDPOINT_URL_LAMBDA": lambda_url,
             "AWS_ENDPOINT_URL_S3": bucket.url,
         }
         if not database.tls:

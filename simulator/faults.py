@@ -38,6 +38,8 @@ class Faults:
     """The connection breaks before the answer arrives."""
     start_doubled: Fault = field(default_factory=Fault)
     """A Start arrives twice."""
+    hint_lost: Fault = field(default_factory=Fault)
+    """An asynchronous invocation never happens."""
     webhook_slow: Fault = field(default_factory=Fault)
     """Drawn for each webhook: the function that takes it is slow."""
     killed: Fault = field(default_factory=Fault)

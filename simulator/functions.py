@@ -12,9 +12,11 @@ from recorder.livekit.lookup import EgressLookup
 from recorder.livekit.webhook import snapshot_in, verify
 from recorder.settings import StorageSettings, UploadSettings
 from recorder.sweep.sweep import Sweep
+from recorder.usecases.assembling import Assembling
 from recorder.usecases.ledger import Ledger
 from recorder.usecases.ports import Clock
 from recorder.usecases.recordings import RecordingService
+from recorder.usecases.takes import Takes
 from simulator import ports
 from simulator.kernel import SECOND
 from simulator.memory import MemoryWaits
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from livekit_standin.webhooks import Webhook
     from recorder.domain.schedule import Policy
-    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage, Waits
+    from recorder.usecases.ports import Egress, Events, Hints, Joiner, Listing, Recordings, Storage, Waits
     from simulator.livekit import SimulatedLiveKit
     from simulator.ports import Gate
 
@@ -40,6 +42,7 @@ _API_SECONDS: Final = 29.0
 _SWEEP_SECONDS: Final = 75.0
 _SWEEP_RESERVE: Final = 25.0
 _SWEEP_WAITS: Final = 20.0
+_ASSEMBLE_MAXIMUM_BYTES: Final = 15_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Environment:
     service: RecordingService
     ledger: Ledger
     sweep: Sweep
+    takes: Takes
+    assembling: Assembling
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class SimulatedAdapters:
     egress: Egress
     storage: Storage
     events: Events
+    hints: Hints
     policy: Policy
     clock: Clock
 
@@ -76,14 +82,17 @@ class Functions:
         recordings: Recordings,
         storage: Storage,
         events: Events,
+        joiner: Joiner,
         policy: Policy,
     ) -> None:
+        self._gate = gate
         self._kernel = gate.kernel
         self._livekit = livekit
         self._recordings = ports.recordings(gate, recordings)
         self._waits = MemoryWaits()
         self._storage = ports.storage(gate, storage)
         self._events = ports.GatedEvents(gate, events)
+        self._joiner = ports.joiner(gate, joiner)
         self._policy = policy
         self._idle: list[Environment] = []
 
@@ -121,6 +130,25 @@ class Functions:
 
         self.invoke(work, pace=pace, kill_at=kill_at, seconds=_SWEEP_SECONDS)
 
+    def begin_take(self, recording_id: UUID) -> None:
+        """Invoke the function that begins the next take, as Lambda does: later, and without an answer."""
+        self._later(lambda environment: environment.takes.go_on(recording_id, None))
+
+    def assemble(self, recording_id: UUID) -> None:
+        """Invoke the function that joins takes."""
+        self._later(lambda environment: environment.assembling.assemble(recording_id))
+
+    def _later(self, work: Callable[[Environment], None]) -> None:
+        def run(environment: Environment) -> None:
+            try:
+                work(environment)
+            except RecorderError:
+                return
+
+        if self._gate.faults.hint_lost.fires(self._gate.random):
+            return
+        self.invoke(run)
+
     def receive(
         self, webhook: Webhook, named: UUID | None, *, pace: float, answer: Callable[[int], None]
     ) -> None:
@@ -148,7 +176,14 @@ class Functions:
             egress=LiveKitEgress(self._livekit.connect, api_key=API_KEY, storage=STORAGE, upload=_UPLOAD),
             storage=self._storage,
             events=self._events,
+            hints=self,
             policy=self._policy,
             clock=Clock(self._kernel.now, self._kernel.sleep),
         )
-        return Environment(service=RecordingService(adapters), ledger=Ledger(adapters), sweep=Sweep(adapters))
+        return Environment(
+            service=RecordingService(adapters),
+            ledger=Ledger(adapters),
+            sweep=Sweep(adapters),
+            takes=Takes(adapters),
+            assembling=Assembling(adapters, self._joiner, _ASSEMBLE_MAXIMUM_BYTES),
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from recorder.domain.events import EventType
+from recorder.domain.events import EVENTS, EventType
 from recorder.domain.recording import FINAL, Status, StopReason
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
     from recorder.domain.recording import Recording
     from recorder.usecases.ports import Recordings, StoredEvent
-
-_KINDS: Final = {
-    Status.STARTING: EventType.STARTED,
-    Status.ACTIVE: EventType.ACTIVE,
-    Status.STOPPING: EventType.STOPPING,
-    Status.COMPLETED: EventType.COMPLETED,
-    Status.FAILED: EventType.FAILED,
-}
 
 
 class ViolationError(BaseException):
@@ -136,7 +128,7 @@ class Journal:
             if before is not None:
                 owed.append(EventType.DELETED)
         elif before is None or before.status is not after.status:
-            owed.append(_KINDS[Status(after.status)])
+            owed.append(EVENTS[Status(after.status)])
 
     def check_events(self, taken: Sequence[StoredEvent], *, once: bool) -> None:
         """Check that the bus was told of every change, in order, by stable ids, and perhaps `once` of each."""

@@ -12,14 +12,15 @@ from recorder.domain.events import Event, event_of
 from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, Status, StoredFile
 from recorder.domain.schedule import max_duration_ends_at
+from recorder.domain.takes import lost_egress
 from recorder.errors import RecordingInProgressError
-from recorder.usecases.ports import Backlog, Media, Owner, StoredEvent
+from recorder.usecases.ports import Backlog, Joined, Media, Owner, StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from recorder.usecases.ports import Page
+    from recorder.usecases.ports import Page, TakeParts
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -143,6 +144,9 @@ class MemoryRepository:
                 id=row.id,
                 live=row.live,
                 egress_id=row.egress_id,
+                take=row.take,
+                between_takes=row.between_takes,
+                lost=lost_egress(row),
                 known=row.known and row.id not in self.unreadable,
             )
             for recording_id in recording_ids
@@ -243,14 +247,24 @@ class MemoryStorage:
     def put(self, key: str, size: int, at: datetime, duration: float | None = None) -> None:
         self.objects[key] = StoredFile(key=key, size=size, modified_at=at, duration=duration)
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
         return f"memory:{key}?{file_name}&{mime_type}&{seconds}", seconds
 
     def find(self, recording: Recording) -> StoredFile | None:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
         return media_among((each for place in places for each in self._list(place)), recording)
+
+    def objects_of(self, recording: Recording) -> list[StoredFile]:
+        return [each for folder in recording.folders for each in self._list(folder)]
+
+    def remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def read_text(self, key: str) -> str | None:
+        return "" if key in self.objects else None
 
     def inspect(self, key: str) -> Media | None:
         file = self.objects.get(key)
@@ -276,3 +290,22 @@ class MemoryEvents:
     def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
         self.taken += events
         return [event.position for event in events]
+
+
+class MemoryJoiner:
+    """A joiner in a `MemoryStorage`: the joined object holds what its parts hold, in their order."""
+
+    def __init__(self, storage: MemoryStorage, now: Callable[[], datetime]) -> None:
+        self._storage = storage
+        self._now = now
+
+    def join(self, takes: Sequence[TakeParts], key: str) -> Joined:
+        seconds = {take.take: _seconds(take) for take in takes}
+        size = sum(each.size for take in takes for each in take.segments or (take.file,) if each is not None)
+        self._storage.put(key, size, self._now(), sum(seconds.values()))
+        return Joined(size=size, seconds=sum(seconds.values()), take_seconds=seconds)
+
+
+def _seconds(take: TakeParts) -> float:
+    parts = take.segments or ((take.file,) if take.file is not None else ())
+    return sum(each.duration or 0.0 for each in parts)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from recorder.usecases.ports import Events, Recordings, Storage, StoredEvent
+    from recorder.usecases.ports import Events, Joiner, Recordings, Storage, StoredEvent
     from simulator.faults import Faults
     from simulator.kernel import Kernel
 
@@ -103,6 +103,11 @@ def recordings(gate: Gate, target: Recordings) -> Recordings:
 def storage(gate: Gate, target: Storage) -> Storage:
     """Have every request of `target` pass the gate; a link needs none."""
     return cast("Storage", _Gated(target, gate.storage, local=("download_url",)))
+
+
+def joiner(gate: Gate, target: Joiner) -> Joiner:
+    """Have a join pass the gate as one request of the bucket: it reads and writes there."""
+    return cast("Joiner", _Gated(target, gate.storage))
 
 
 class _Gated:

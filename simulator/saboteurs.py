@@ -76,7 +76,7 @@ def _start_before_insert(
     webhook_url: str | None = None,
 ) -> Started:
     recording = self._new_recording(request, user_id, idempotency_key)
-    snapshot = self._start_egress(recording, request.kind, webhook_url)
+    snapshot = self._takes.start(recording, webhook_url)
     existing = self._adapters.repository.insert(recording)
     if existing is not None:
         return _replay(recording, existing, request)

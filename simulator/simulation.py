@@ -26,7 +26,7 @@ from simulator.journal import Journal, require
 from simulator.kernel import SECOND, Kernel
 from simulator.livekit import SimulatedLiveKit
 from simulator.loops import virtual_loops
-from simulator.memory import MemoryEvents, MemoryRepository, MemoryStorage
+from simulator.memory import MemoryEvents, MemoryJoiner, MemoryRepository, MemoryStorage
 from simulator.outside import HOOK, Outside
 from simulator.ports import Gate
 from simulator.truth import Truth
@@ -102,6 +102,7 @@ class Simulation:
             recordings=cast("Recordings", self._journal),
             storage=bucket,
             events=self._bus,
+            joiner=MemoryJoiner(bucket, kernel.now),
             policy=history.policy,
         )
         self._outside = Outside(

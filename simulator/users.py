@@ -97,7 +97,8 @@ class Users:
 
     def _start_request(self, step: plan.Start) -> StartRequest:
         if not step.track:
-            return StartRequest(room_name=step.room, max_duration=step.max_duration)
+            # A history is of one take: a worker that is lost ends the recording.
+            return StartRequest(room_name=step.room, max_duration=step.max_duration, on_worker_lost="end")
         return StartRequest(
             room_name=step.room,
             track_based=True,
@@ -173,9 +174,9 @@ class Users:
             service = environment.service
             found = service.get_changed(recording_id, user_id=step.user, wait=step.wait).recording
             self._observer.saw(step.user, found, began)
-            download = environment.service.download(found)
+            download = environment.service.media(found).download
             known = self._observer.known[recording_id]
-            if download.url is not None and not known.deleting and not found.expired(self._kernel.now()):
+            if download is not None and not known.deleting and not found.expired(self._kernel.now()):
                 require(
                     holds=found.storage_key in self._objects,
                     otherwise=f"{recording_id} links to {found.storage_key}, which is not there",

@@ -7,7 +7,7 @@ expect_database()
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.contract.answers import recording_json, time_json
+from recorder.contract.answers import file_json, recording_json, takes_json, time_json
 
 
 @endpoint
@@ -17,13 +17,19 @@ def lambda_handler(request: Request) -> Answer:
     waited = current().recordings.get_changed(
         request.recording_id, user_id=request.user_id, wait=request.wait
     )
-    download = current().recordings.download(waited.recording)
+    media = current().recordings.media(waited.recording)
     return answer(
         HTTPStatus.OK,
         {
             "recording": recording_json(waited.recording),
-            "downloadUrl": download.url,
-            "downloadUrlExpiresAt": time_json(download.expires_at),
+            "downloadUrl": media.download.url if media.download is not None else None,
+            "downloadUrlExpiresAt": time_json(media.download.expires_at)
+            if media.download is not None
+            else None,
+            "playbackUrl": media.playback_url,
+            "posterUrl": media.poster_url,
+            "files": [file_json(file) for file in media.files],
+            "takes": takes_json(waited.recording),
         },
         **request.wait_granted(waited),
     )

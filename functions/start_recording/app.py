@@ -13,6 +13,7 @@ from recorder.api.endpoint import Answer, Request, answer, endpoint
 from recorder.contract.answers import started_json
 from recorder.contract.requests import LAYOUTS, StartRequest
 from recorder.errors import InvalidRequestError
+from recorder.settings import WEBHOOK_PATH
 from recorder.untrusted import json_value
 
 
@@ -27,7 +28,7 @@ def lambda_handler(request: Request) -> Answer:
         options,
         user_id=request.user_id,
         idempotency_key=request.idempotency_key,
-        webhook_url=f"{request.public_url}/api/video/livekit/webhook",
+        webhook_url=f"{request.public_url}{WEBHOOK_PATH}",
     )
     return answer(
         HTTPStatus.CREATED if started.egress_id else HTTPStatus.ACCEPTED,

@@ -38,7 +38,7 @@ def _use(deployment: Deployment) -> None:
     recording = waited.recording
     assert isinstance(recording, Recording)
     assert recording.status is Status.COMPLETED
-    assert recordings().download(recording).url
+    assert recordings().media(recording).download
     assert [each.id for each in recordings().list(Page(user_id="alice", limit=10)).recordings] == [
         recording.id
     ]

@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from recorder import bootstrap
+from recorder.errors import RecorderError
 from recorder.usecases.ports import Clock
 from tests.support import contract
 from tests.support.events import event, http_event
@@ -32,6 +33,7 @@ from tests.support.sites import close_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from uuid import UUID
 
     import pytest
 
@@ -91,6 +93,8 @@ class User:
 
     def __init__(self, deployment: Deployment, name: str, **claims: str) -> None:
         self.name = name
+        self.defaults: dict[str, object] = {}
+        """Options that each start has unless told otherwise."""
         self._deployment = deployment
         self._claims = {"iss": "https://issuer.example.com", "aud": "recordings", "sub": name} | claims
 
@@ -102,7 +106,7 @@ class User:
         **options: object,
     ) -> Answer:
         """POST with these options as the body."""
-        body = json.dumps(options).encode()
+        body = json.dumps(self.defaults | options).encode()
         return self.send("start_recording_room", body=body, headers=headers, environment=environment)
 
     def list(self, query: str = "") -> Answer:
@@ -118,6 +122,14 @@ class User:
         return self.send(
             "stop_recording_no_body", recording_id=recording_id, headers=_prefer(wait), body=body
         )
+
+    def pause(self, recording_id: str) -> Answer:
+        """PATCH: pause."""
+        return self.stop(recording_id, body=b'{"action":"pause"}')
+
+    def resume(self, recording_id: str) -> Answer:
+        """PATCH: resume."""
+        return self.stop(recording_id, body=b'{"action":"resume"}')
 
     def delete(self, recording_id: str) -> Answer:
         """DELETE."""
@@ -159,6 +171,25 @@ class User:
         return [recording["status"] for recording in self.list().recordings]
 
 
+class QueuedHints:
+    """Remembers the calls of functions to functions; `Deployment` makes them when a function has returned."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, UUID]] = []
+        self.lost = False
+        """Whether no call arrives."""
+
+    def begin_take(self, recording_id: UUID) -> None:
+        self._call("begin_take", recording_id)
+
+    def assemble(self, recording_id: UUID) -> None:
+        self._call("assemble_recording", recording_id)
+
+    def _call(self, function: str, recording_id: UUID) -> None:
+        if not self.lost:
+            self.calls.append((function, recording_id))
+
+
 class Deployment:
     """One deployment; its LiveKit may be shared with others. `settings` differ from the site's."""
 
@@ -171,6 +202,7 @@ class Deployment:
         self.settings = site.settings
         self._monkeypatch = monkeypatch
         self._lock = threading.Lock()
+        self.hints = QueuedHints()
         self._own: list[bootstrap.Environment] = []
         self._idle = site.warm
         if settings:
@@ -264,7 +296,15 @@ class Deployment:
         if context.get_remaining_time_in_millis() < 0:
             raise FunctionTimeoutError(f"{function} was not done in time")
         json.dumps(result)
+        self._make_calls()
         return result
+
+    def _make_calls(self) -> None:
+        """Invoke the functions that other functions called, as Lambda does: later, and without an answer."""
+        while self.hints.calls:
+            function, recording_id = self.hints.calls.pop(0)
+            with suppress(RecorderError):
+                self.invoke(function, {"recordingId": str(recording_id)})
 
     def cold(self) -> bootstrap.Environment:
         """Return a new execution environment, for this test only."""
@@ -280,6 +320,7 @@ class Deployment:
         with self._lock:
             idle = self._idle
             entered = chosen or (idle.pop() if idle else self._environment())
+            entered.hints = self.hints
         token = bootstrap.environment.set(entered)
         try:
             yield

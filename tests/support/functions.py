@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
-TIMEOUTS: Final = {"reconcile_recordings": 75.0, "migrate_database": 900.0, "check_deployment": 300.0}
+TIMEOUTS: Final = {
+    "reconcile_recordings": 75.0,
+    "migrate_database": 900.0,
+    "check_deployment": 300.0,
+    "assemble_recording": 900.0,
+}
 """Seconds that a function may run, where they are not the 29 of the endpoints; as in template.yaml."""
 ENDPOINT_TIMEOUT: Final = 29.0
 EPOCH_SECOND: Final = 1_000_000_000
@@ -45,6 +50,9 @@ def handler(function: str) -> Handler:
     spec = importlib.util.spec_from_file_location(f"functions_{function}", FUNCTIONS / function / "app.py")
     assert spec is not None
     assert spec.loader is not None
+    # The runtime has the function's own folder on its path.
+    if str(FUNCTIONS / function) not in sys.path:
+        sys.path.append(str(FUNCTIONS / function))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

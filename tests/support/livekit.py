@@ -8,7 +8,9 @@ import socket
 import threading
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
@@ -21,7 +23,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from livekit_standin.api import Api
+from livekit_standin.media import render_segment
 from livekit_standin.outputs.streams import PushStream
+from livekit_standin.recording import Segment
 from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from livekit_standin.world import World
@@ -275,11 +279,23 @@ class LiveKit:
         else:
             self.world.upload_failed(effect.id, 400, error)
 
+    def _media_of(self, content: object) -> bytes:
+        """Return a real segment, which can be joined; of everything else, bytes that are all the same."""
+        if not isinstance(content, Segment):
+            return self.media
+        which = (content.number, content.begin, content.end)
+        if which not in _segments:
+            with TemporaryDirectory() as folder:
+                target = Path(folder) / "segment.ts"
+                asyncio.run(render_segment(_small(content), target))
+                _segments[which] = target.read_bytes()
+        return _segments[which]
+
     def _store(self, upload: Upload) -> str | None:
         if upload.s3 is None or upload.backup:
             return None
         made = upload.object
-        body = made.content if isinstance(made.content, bytes) else self.media
+        body = made.content if isinstance(made.content, bytes) else self._media_of(made.content)
         try:
             self._s3.put_object(
                 Bucket=upload.s3.bucket, Key=upload.key, Body=body, ContentType=made.content_type
@@ -287,6 +303,16 @@ class LiveKit:
         except (BotoCoreError, ClientError) as error:
             return f"S3 upload failed: {error}"
         return None
+
+
+def _small(segment: Segment) -> Segment:
+    """Return a segment that is rendered in a moment."""
+    encoding = replace(segment.recording.encoding, width=160, height=90, framerate=5, video_bitrate=100)
+    return replace(segment, recording=replace(segment.recording, encoding=encoding))
+
+
+_segments: dict[tuple[int, int, int], bytes] = {}
+"""Segments that were rendered once, by their number and what of a recording they hold."""
 
 
 class ObservedWorld(World):

@@ -49,6 +49,8 @@ class Site:
             "EGRESS_S3_ENDPOINT": stack.aws.endpoint,
             "EGRESS_S3_REGION": stack.aws.region,
             "EGRESS_S3_SECRET_ARN": stack.aws.put_secret("egress", keys),
+            # Segments are many objects: the tests that are about them switch them on.
+            "SAFETY_SEGMENTS": "off",
             "EVENT_BUS_NAME": self.name,
             "LIVEKIT_SECRET_ARN": stack.aws.put_secret("livekit", livekit_keys),
             "LIVEKIT_URL": livekit_url,

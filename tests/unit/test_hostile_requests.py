@@ -124,7 +124,7 @@ def test_an_empty_query_is_the_first_page() -> None:
 # Bodies
 
 
-@pytest.mark.parametrize("function", [START._options, STOP._check_action])
+@pytest.mark.parametrize("function", [START._options, STOP._action])
 @given(body=any_text | json_values.map(json.dumps), encoded=st.booleans())
 @example(body="[" * MAXIMUM_BODY_BYTES, encoded=False)
 @example(body='{"\\ud800": 1}', encoded=False)

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from recorder.bootstrap import recordings
     from recorder.contract.requests import StartRequest
+    from recorder.domain.links import Media
     from recorder.domain.recording import Recording, Status
     from recorder.errors import RecorderError
     from recorder.usecases.ports import Page
-    from recorder.usecases.recordings import Download, RecordingService, Started
+    from recorder.usecases.recordings import RecordingService, Started
     from recorder.usecases.waiting import Waited
 
 __all__ = [
-    "Download",
+    "Media",
     "Page",
     "RecorderError",
     "Recording",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Download": "usecases.recordings",
+    "Media": "domain.links",
     "Page": "usecases.ports",
     "RecorderError": "errors",
     "Recording": "domain.recording",

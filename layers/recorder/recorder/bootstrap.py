@@ -17,6 +17,7 @@ from recorder.settings import (
     AwsSettings,
     DatabaseSettings,
     EventSettings,
+    HintSettings,
     LiveKitSettings,
     StorageSettings,
     UploadSettings,
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
-    from recorder.usecases.ports import Egress, Events, Listing, Recordings, Storage, Waits
+    from recorder.usecases.ports import Egress, Events, Hints, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
+    from recorder.usecases.takes import Takes
 
 
 class Environment:
@@ -108,6 +110,20 @@ class Environment:
 
         bus_name = EventSettings.from_environment().bus_name
         return EventBridge(bus_name, AwsSettings.from_environment()) if bus_name else None
+
+    @cached_property
+    def hints(self) -> Hints:
+        """The functions that go on with a recording."""
+        from recorder.aws.hints import LambdaHints
+
+        return LambdaHints(HintSettings.from_environment(), AwsSettings.from_environment())
+
+    @cached_property
+    def takes(self) -> Takes:
+        """What begins the takes of recordings."""
+        from recorder.usecases.takes import Takes
+
+        return Takes(self)
 
     @cached_property
     def listing(self) -> Listing:

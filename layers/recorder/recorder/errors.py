@@ -61,6 +61,10 @@ class RecordingInProgressError(RecorderError):
         self.recording_id = recording_id
 
 
+class NotPossibleNowError(RecorderError):
+    """A recording cannot be paused or resumed in the status that it has; the text says in which it can."""
+
+
 class IdempotencyMismatchError(RecorderError):
     """The idempotency key came before, with another request."""
 
@@ -106,6 +110,10 @@ class EgressEndedError(RecorderError):
 
 class EgressNotFoundError(RecorderError):
     """Neither LiveKit's record nor a worker knows the egress."""
+
+
+class CannotJoinError(RecorderError):
+    """The takes of a recording cannot become one file that plays everywhere; the text says why."""
 
 
 class DatabaseUnavailableError(RecorderError):

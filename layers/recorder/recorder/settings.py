@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from recorder.domain.schedule import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+WEBHOOK_PATH: Final = "/api/video/livekit/webhook"
 
 
 class SettingsError(Exception):
@@ -62,6 +65,7 @@ class AwsSettings:
     s3_endpoint_url: str = ""
     secrets_endpoint_url: str = ""
     events_endpoint_url: str = ""
+    lambda_endpoint_url: str = ""
     credentials_url: str = ""
     credentials_token: str = ""
     """Where an environment that was restored from a snapshot asks for its keys, and with what: it has none."""
@@ -79,6 +83,7 @@ class AwsSettings:
             s3_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_S3", endpoint_url).rstrip("/"),
             secrets_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint_url).rstrip("/"),
             events_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_EVENTBRIDGE", endpoint_url).rstrip("/"),
+            lambda_endpoint_url=_text(environ, "AWS_ENDPOINT_URL_LAMBDA", endpoint_url).rstrip("/"),
             credentials_url=credentials_url,
             credentials_token=_text(environ, "AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
         )
@@ -180,14 +185,19 @@ class ApiSettings:
     """The rights of callers, and the address under which LiveKit reaches the webhook."""
 
     public_url: str
+    webhook_url: str
+    """Address to which LiveKit reports, for functions that no request tells their own."""
     required_scope: str
     room_claim: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read PUBLIC_URL, REQUIRED_SCOPE and ROOM_CLAIM."""
+        """Read PUBLIC_URL, API_URL, REQUIRED_SCOPE and ROOM_CLAIM."""
+        public_url = _text(environ, "PUBLIC_URL", "").rstrip("/")
+        own_url = public_url or _text(environ, "API_URL", "").rstrip("/")
         return cls(
-            public_url=_text(environ, "PUBLIC_URL", "").rstrip("/"),
+            public_url=public_url,
+            webhook_url=f"{own_url}{WEBHOOK_PATH}" if own_url else "",
             required_scope=_text(environ, "REQUIRED_SCOPE", ""),
             room_claim=_text(environ, "ROOM_CLAIM", ""),
         )
@@ -203,6 +213,22 @@ class DoctorSettings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read JWT_ISSUER."""
         return cls(jwt_issuer=_text(environ, "JWT_ISSUER"))
+
+
+@dataclass(frozen=True, slots=True)
+class HintSettings:
+    """The functions that go on with a recording; an empty name leaves it to the sweep."""
+
+    begin_take: str
+    assemble: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read BEGIN_TAKE_FUNCTION and ASSEMBLE_FUNCTION."""
+        return cls(
+            begin_take=_text(environ, "BEGIN_TAKE_FUNCTION", ""),
+            assemble=_text(environ, "ASSEMBLE_FUNCTION", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +258,11 @@ def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
         stopping_timeout=seconds("STOPPING_TIMEOUT_SECONDS", default.stopping_timeout),
         waits=waits,
         upload_grace=seconds("UPLOAD_GRACE_SECONDS", default.upload_grace),
+        pause_timeout=seconds("PAUSE_TIMEOUT_SECONDS", default.pause_timeout),
+        resume_timeout=seconds("RESUME_TIMEOUT_SECONDS", default.resume_timeout),
+        safety_segments=_choice(environ, "SAFETY_SEGMENTS", "on", "off") == "on",
+        assemble_maximum_bytes=_number(environ, "ASSEMBLE_MAX_BYTES", default.assemble_maximum_bytes),
+        poster=_choice(environ, "POSTER", "on", "off") == "on",
         retention=timedelta(days=retention) if retention else None,
         max_duration=timedelta(seconds=max_duration) if max_duration else None,
     )

@@ -50,6 +50,7 @@ ERRORS: Final[tuple[tuple[type[errors.RecorderError], HTTPStatus, str], ...]] = 
     (errors.RecordingNotFoundError, HTTPStatus.NOT_FOUND, "recording_not_found"),
     (errors.RoomNotFoundError, HTTPStatus.NOT_FOUND, "room_not_found"),
     (errors.RecordingInProgressError, HTTPStatus.CONFLICT, "recording_in_progress"),
+    (errors.NotPossibleNowError, HTTPStatus.CONFLICT, "not_possible_now"),
     (errors.RecordingGoneError, HTTPStatus.GONE, "recording_gone"),
     (errors.IdempotencyMismatchError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
     (errors.UnsupportedCodecError, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_codec"),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import quote
 
 from recorder.aws.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
 from recorder.errors import AwsError, SecretIncompleteError
@@ -78,6 +79,19 @@ def put_events(settings: AwsSettings, entries: Sequence[Mapping[str, str]]) -> S
     if not isinstance(results, list) or len(results) != len(entries):
         raise AwsError("PutEvents: the answer does not tell of each event", "MalformedAnswer")
     return [str(each.get("ErrorCode") or "") for each in cast("list[dict[str, object]]", results)]
+
+
+def invoke(settings: AwsSettings, function: str, event: Mapping[str, str]) -> None:
+    """Have Lambda invoke a function with this event, later and without an answer. Raises AwsError."""
+    base = settings.lambda_endpoint_url or f"https://{host('lambda', settings.region)}"
+    url = f"{base}/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    body = json.dumps(event).encode()
+    now = datetime.now(UTC)
+    headers = {"Content-Type": "application/json", "X-Amz-Invocation-Type": "Event"}
+    signed = signed_headers(_with_keys(settings, now), "lambda", url, headers, body, now=now)
+    status, _ = _answer(lambda: post(url, body, signed, seconds=_SECONDS))
+    if status != HTTPStatus.ACCEPTED:
+        raise AwsError(f"Invoke: HTTP {status}", f"HTTP {status}")
 
 
 def s3(

@@ -52,10 +52,11 @@ class S3Storage:
         """Close the connection to S3; the next call opens a new one."""
         self._client.close()
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
-        parameters = {"response-content-disposition": content_disposition(file_name)}
+        disposition = "inline" if file_name is None else content_disposition(file_name)
+        parameters = {"response-content-disposition": disposition}
         if mime_type:
             parameters["response-content-type"] = mime_type
         try:
@@ -66,6 +67,23 @@ class S3Storage:
     def inspect(self, key: str) -> Media | None:
         with _errors():
             return self._media(key)
+
+    def objects_of(self, recording: Recording) -> list[StoredFile]:
+        return [each for folder in recording.folders for each in self._list(folder)]
+
+    def remove(self, keys: Sequence[str]) -> None:
+        with _errors():
+            for start in range(0, len(keys), _PAGE):
+                self._delete(keys[start : start + _PAGE])
+
+    def read_text(self, key: str) -> str | None:
+        with _errors():
+            answer = self._call("GET", self._url(key))
+        if answer[0] == HTTPStatus.NOT_FOUND:
+            return None
+        if answer[0] != HTTPStatus.OK:
+            raise StorageUnavailableError(f"the storage answered {answer[0]}")
+        return answer[1].decode(errors="replace")
 
     def find(self, recording: Recording) -> StoredFile | None:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
@@ -83,11 +101,10 @@ class S3Storage:
 
     def delete(self, recording: Recording) -> None:
         with _errors():
-            keys = [file.key for folder in recording.folders for file in self._list(folder)]
+            keys = [file.key for file in self.objects_of(recording)]
             if recording.outside_key is not None:
                 keys.append(recording.outside_key)
-            for start in range(0, len(keys), _PAGE):
-                self._delete(keys[start : start + _PAGE])
+            self.remove(keys)
 
     def _media(self, key: str) -> Media | None:
         def read(start: int) -> bytes:

@@ -6,16 +6,17 @@ TypedDicts, because they cost nothing at cold start; what comes in is validated 
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from recorder.domain.recording import Status
+from recorder.domain.recording import OnWorkerLost, Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from recorder.domain.recording import Recording
+    from recorder.domain.links import MediaFile
+    from recorder.domain.recording import Recording, Take
 
 type Id = str
 """A UUID."""
@@ -93,6 +94,51 @@ class RecordingJson(TypedDict):
     """Name under which a browser saves the file."""
     mimeType: str | None
     """Media type of the file."""
+    onWorkerLost: str
+    """`continue` or `end`: what happens when the worker that records is lost."""
+    takeCount: int
+    """How many takes have recorded. More than one after a pause or a lost worker."""
+    pauseRequestedAt: Time | None
+    """When a pause was asked for that LiveKit has not confirmed yet."""
+
+
+class TakeJson(TypedDict):
+    """One take: an egress that recorded for the recording."""
+
+    take: int
+    """Its number. Numbers may be missing: an attempt that was refused uses one too."""
+    egressId: str | None
+    """LiveKit's id of its egress."""
+    startedAt: Time | None
+    """When it began to record."""
+    stoppedAt: Time | None
+    """When it ended; null while it records."""
+    end: str | None
+    """Why it ended: `stopped`, `paused`, `worker_lost`, `upload_failed`, `source_closed`, `limit_reached` or `failed`;
+    null while it records."""
+    duration: float | None
+    """Seconds that it recorded, as far as is known."""
+    lostSeconds: NotRequired[float]
+    """Where its worker was lost: the seconds between its last one and the first of the next take, which no file has."""
+
+
+class FileJson(TypedDict):
+    """A file of the recording."""
+
+    kind: Literal["file"]
+    """What it is."""
+    take: NotRequired[int]
+    """The take that it holds, where the recording is in parts."""
+    url: str
+    """A presigned link that saves it."""
+    size: int
+    """Bytes."""
+    mimeType: str | None
+    """Media type."""
+    fileName: str
+    """Name under which a browser saves it."""
+    duration: NotRequired[float]
+    """Seconds."""
 
 
 class StartedJson(TypedDict):
@@ -134,6 +180,14 @@ class RecordingDetailJson(TypedDict):
     It ends sooner where the keys that signed it do, of which AWS does not always tell the end. S3 then answers 403:
     ask for the recording again.
     """
+    playbackUrl: str | None
+    """A presigned link that plays the file in a browser; null until there is a file."""
+    posterUrl: str | None
+    """A presigned link to a picture of the recording; null where there is none."""
+    files: list[FileJson]
+    """The file of the recording, or one for each take where these could not be joined."""
+    takes: list[TakeJson]
+    """The takes that have recorded, oldest first."""
 
 
 class RecordingListJson(TypedDict):
@@ -217,7 +271,57 @@ def recording_json(recording: Recording) -> RecordingJson:
         "expiresAt": time_json(recording.expires_at),
         "fileName": recording.file_name,
         "mimeType": recording.mime_type,
+        "onWorkerLost": recording.on_worker_lost or OnWorkerLost.END,
+        "takeCount": recording.take_count,
+        "pauseRequestedAt": time_json(recording.pause_requested_at),
     }
+
+
+def takes_json(recording: Recording) -> list[TakeJson]:
+    """Return the takes of a recording, the current one last."""
+    found = [_take_json(take) for take in recording.takes]
+    if recording.take_started_at is not None and not recording.between_takes:
+        found.append(
+            {
+                "take": recording.take,
+                "egressId": recording.egress_id,
+                "startedAt": time_json(recording.take_started_at),
+                "stoppedAt": None if recording.live else time_json(recording.stopped_at),
+                "end": None if recording.live else recording.end_reason,
+                "duration": recording.duration,
+            }
+        )
+    return found
+
+
+def _take_json(take: Take) -> TakeJson:
+    found: TakeJson = {
+        "take": take.take,
+        "egressId": take.egress_id,
+        "startedAt": time_json(take.started_at),
+        "stoppedAt": time_json(take.stopped_at),
+        "end": take.end_reason,
+        "duration": take.duration,
+    }
+    if take.lost_seconds is not None:
+        found["lostSeconds"] = take.lost_seconds
+    return found
+
+
+def file_json(file: MediaFile) -> FileJson:
+    """Return a file of a recording."""
+    found: FileJson = {
+        "kind": "file",
+        "url": file.url,
+        "size": file.size,
+        "mimeType": file.mime_type,
+        "fileName": file.file_name,
+    }
+    if file.duration is not None:
+        found["duration"] = file.duration
+    if file.take is not None:
+        found["take"] = file.take
+    return found
 
 
 def started_json(recording_id: UUID, egress_id: str | None) -> StartedJson:

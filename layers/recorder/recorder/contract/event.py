@@ -24,6 +24,8 @@ class EventJson(TypedDict):
     recordingId: Id
     sequence: int
     occurredAt: Time
+    take: int
+    """The number of the take that the recording had then."""
     recording: RecordingJson
 
 
@@ -36,5 +38,6 @@ def event_json(event: Event, recording: Recording) -> EventJson:
         "recordingId": str(event.recording_id),
         "sequence": event.sequence,
         "occurredAt": time_json(event.occurred_at) or "",
+        "take": recording.take,
         "recording": recording_json(recording),
     }

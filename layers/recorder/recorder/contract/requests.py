@@ -127,6 +127,13 @@ class StartRequest(BaseModel):
     track_sid: Annotated[
         str | None, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$", description="LiveKit's id of the track.")
     ] = None
+    on_worker_lost: Annotated[
+        Literal["continue", "end"],
+        Field(
+            description="What happens when the worker that records is lost while people are in the room: another one"
+            " goes on, or the recording ends with what is there. A track always ends."
+        ),
+    ] = "continue"
     max_duration: Annotated[
         int | None,
         Field(ge=1, le=MAXIMUM_DURATION_SECONDS, description="Seconds after which it is stopped."),

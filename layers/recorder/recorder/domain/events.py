@@ -20,6 +20,9 @@ class EventType(StrEnum):
 
     STARTED = "RecordingStarted"
     ACTIVE = "RecordingActive"
+    """Once for each take."""
+    PAUSED = "RecordingPaused"
+    RESUMING = "RecordingResuming"
     STOPPING = "RecordingStopping"
     COMPLETED = "RecordingCompleted"
     FAILED = "RecordingFailed"
@@ -30,6 +33,8 @@ EVENTS: Final[Mapping[Status, EventType]] = MappingProxyType(
     {
         Status.STARTING: EventType.STARTED,
         Status.ACTIVE: EventType.ACTIVE,
+        Status.PAUSED: EventType.PAUSED,
+        Status.RESUMING: EventType.RESUMING,
         Status.STOPPING: EventType.STOPPING,
         Status.COMPLETED: EventType.COMPLETED,
         Status.FAILED: EventType.FAILED,

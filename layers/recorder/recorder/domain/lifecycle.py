@@ -11,16 +11,21 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from recorder.domain import takes
 from recorder.domain.egress import STOPPED, EgressSnapshot, EgressStatus
 from recorder.domain.recording import (
     FINAL,
+    GIVEN_UP,
     OWN_VERDICTS,
     FailureCode,
     Recording,
     Status,
     StopReason,
     StoredFile,
+    TakeEnd,
+    next_version,
 )
+from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +37,15 @@ if TYPE_CHECKING:
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
         Status.STARTING: frozenset({Status.ACTIVE, Status.STOPPING, Status.COMPLETED, Status.FAILED}),
-        Status.ACTIVE: frozenset({Status.STOPPING, Status.COMPLETED, Status.FAILED}),
-        Status.STOPPING: frozenset({Status.COMPLETED, Status.FAILED}),
+        Status.ACTIVE: frozenset(
+            {Status.PAUSED, Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}
+        ),
+        Status.PAUSED: frozenset({Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}),
+        Status.RESUMING: frozenset(
+            {Status.ACTIVE, Status.PAUSED, Status.STOPPING, Status.COMPLETED, Status.FAILED}
+        ),
+        # An egress that ends unasked is stopping until its last report says that the worker was lost.
+        Status.STOPPING: frozenset({Status.RESUMING, Status.COMPLETED, Status.FAILED}),
         Status.COMPLETED: frozenset(),
         Status.FAILED: frozenset(),
     }
@@ -41,7 +53,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
 
 
 RUNNING: Final = frozenset({Status.STARTING, Status.ACTIVE})
-"""Statuses of a recording whose end nobody has asked for."""
+"""Statuses in which reports of an egress that has not ended set the status."""
 
 
 OBSERVED: Final[Mapping[EgressStatus, Status]] = MappingProxyType(
@@ -53,17 +65,6 @@ OBSERVED: Final[Mapping[EgressStatus, Status]] = MappingProxyType(
         EgressStatus.LIMIT_REACHED: Status.COMPLETED,
         EgressStatus.FAILED: Status.FAILED,
         EgressStatus.ABORTED: Status.FAILED,
-    }
-)
-
-
-GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
-    {
-        FailureCode.START_LOST: "LiveKit never answered the start, and no egress of this recording exists",
-        FailureCode.START_TIMEOUT: "the recording did not begin in time",
-        FailureCode.STOP_TIMEOUT: "the recording was stopped, but no file arrived in time",
-        FailureCode.WORKER_LOST: "the egress worker vanished from the room without a last word",
-        FailureCode.EGRESS_LOST: "LiveKit no longer knows the egress, and it left no file",
     }
 )
 
@@ -98,20 +99,38 @@ def may_become(recording: Recording, status: Status) -> bool:
 
 
 def apply_snapshot(
-    recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
+    recording: Recording,
+    snapshot: EgressSnapshot,
+    now: datetime,
+    policy: Policy,
+    *,
+    people: bool | None = None,
 ) -> Recording | None:
     """Bring what LiveKit says into a recording.
 
-    Live statuses only move forward, a final status never changes, an unknown one changes nothing, and a snapshot
-    of another egress than the recording's own is ignored. A recording with a value that only a later release knows
-    is left to that release. Facts about the file are taken over where they are real,
-    and nothing is completed without a file: LIMIT_REACHED, which comes without ENDING, may be said before.
+    Live statuses only move forward, a final status never changes, and an unknown one changes nothing. A snapshot of
+    another egress than the current take's fills in the take that it belongs to, if it is one, and changes no status.
+    A recording with a value that only a later release knows is left to that release. Facts about the file are taken
+    over where they are real, and nothing is completed without a file: LIMIT_REACHED, which comes without ENDING, may
+    be said before. `people` says whether the room has somebody to record, where `asks_for_people` wanted to know it;
+    False also says that the room is closed.
     """
-    if snapshot.status is EgressStatus.UNKNOWN or recording.egress_id not in {None, snapshot.egress_id}:
+    if snapshot.status is EgressStatus.UNKNOWN or not recording.known:
         return None
-    if not recording.known:
-        return None
+    if not _is_current(recording, snapshot):
+        return takes.report_on_ended(recording, snapshot, now)
     observed = OBSERVED[snapshot.status]
+    changed = None
+    if observed not in RUNNING and recording.live:
+        changed = _end_take(recording, snapshot, now, people=people)
+    changed = changed or _with_report(recording, snapshot, observed, now, policy)
+    return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
+
+
+def _with_report(
+    recording: Recording, snapshot: EgressSnapshot, observed: Status, now: datetime, policy: Policy
+) -> Recording:
+    """Return a recording with what LiveKit reports of the only take that it has, or of the current one."""
     if observed is Status.COMPLETED and not snapshot.has_file:
         observed = Status.STOPPING
     changed = _with_file(_with_start(recording, snapshot, now), snapshot, final=observed in FINAL)
@@ -135,7 +154,49 @@ def apply_snapshot(
     # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
     if (changed.egress_id, changed.room_sid) != (snapshot.egress_id, room_sid):
         changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
-    return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
+    return changed
+
+
+def asks_for_people(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> bool:
+    """Tell whether it matters for this report if the room still has people: LiveKit may have been restarted."""
+    return (
+        recording.live
+        and _is_current(recording, snapshot)
+        and recording.source is Source.ROOM_COMPOSITE
+        and takes.end_of(recording, snapshot) is TakeEnd.SOURCE_CLOSED
+        and takes.may_go_on(recording, now)
+    )
+
+
+def _is_current(recording: Recording, snapshot: EgressSnapshot) -> bool:
+    if recording.between_takes or (snapshot.owner is not None and snapshot.owner.take != recording.take):
+        return False
+    return recording.egress_id in {None, snapshot.egress_id}
+
+
+def _end_take(
+    recording: Recording, snapshot: EgressSnapshot, now: datetime, *, people: bool | None
+) -> Recording | None:
+    """End the current take where the recording goes on without it, or is made of several parts; else None."""
+    recording = replace(recording, egress_id=snapshot.egress_id)
+    if recording.status is Status.RESUMING and snapshot.ended and recording.take_started_at is None:
+        over = recording.stop_requested_at is not None
+        ended = replace(recording, take_ended_at=now)
+        return takes.finish(ended, now) if over else takes.retry_take(recording, now)
+    end = takes.end_of(recording, snapshot)
+    if end is None:
+        return None
+    ended = takes.end_take(recording, end, now, snapshot)
+    if end is TakeEnd.PAUSED:
+        return replace(ended, status=Status.PAUSED)
+    lost = end in {TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED} and takes.may_go_on(recording, now)
+    reopened = people is not False and asks_for_people(recording, snapshot, now)
+    if lost or (reopened and people):
+        return takes.go_on(ended)
+    if reopened:
+        return replace(ended, status=Status.STOPPING)
+    parts = recording.takes or (recording.take_segments and not snapshot.has_file and ended.takes)
+    return takes.finish(ended, now) if snapshot.ended and parts else None
 
 
 def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
@@ -188,6 +249,9 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
 
 
 def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status, now: datetime) -> Recording:
+    if status is Status.ACTIVE:
+        told = snapshot.file.started_at or snapshot.started_at
+        return takes.take_started(recording, _believed(told, takes.asked_at(recording), now))
     if status not in FINAL:
         return replace(recording, status=status)
     ended = replace(
@@ -240,12 +304,36 @@ def _end_reason(recording: Recording, snapshot: EgressSnapshot) -> str | None:
 
 
 def request_stop(recording: Recording, reason: StopReason, now: datetime) -> Recording | None:
-    """Store the wish that a live recording ends; who carries it out is the caller, or the sweep."""
-    if not recording.live or recording.stop_requested_at is not None:
+    """Store the wish that a live recording ends; the caller carries it out, or the sweep.
+
+    It takes the place of a wish to pause. A recording of which nothing records is at its end by it.
+    """
+    pausing = recording.stop_reason is StopReason.PAUSE
+    if not recording.live or (recording.stop_requested_at is not None and not pausing):
         return None
-    status = Status.STOPPING if may_become(recording, Status.STOPPING) else recording.status
+    stopping = replace(
+        recording,
+        status=Status.STOPPING if may_become(recording, Status.STOPPING) else recording.status,
+        stop_reason=reason,
+        stop_requested_at=now,
+        pause_requested_at=None,
+    )
+    if stopping.between_takes:
+        stopping = takes.finish(replace(stopping, attempts=0), now)
+    return next_version(recording, stopping, now)
+
+
+def request_pause(recording: Recording, now: datetime) -> Recording | None:
+    """Store the wish that an active recording pauses: its egress is stopped, and the take ends.
+
+    The status is `active` until LiveKit, or room and handler, say that nothing is recorded any more.
+    """
+    if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
+        return None
     return next_version(
-        recording, replace(recording, status=status, stop_reason=reason, stop_requested_at=now), now
+        recording,
+        replace(recording, stop_reason=StopReason.PAUSE, stop_requested_at=now, pause_requested_at=now),
+        now,
     )
 
 
@@ -279,9 +367,15 @@ def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) 
 
 
 def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Policy) -> Recording | None:
-    """End a recording by our own verdict. A file that arrives all the same is looked for until the grace ends."""
+    """End a recording by our own verdict, or only its take, where the recording goes on.
+
+    A file that arrives all the same is looked for until the grace ends.
+    """
     if not may_become(recording, Status.FAILED):
         return None
+    without = _without_take(recording, code, now)
+    if without is not None:
+        return next_version(recording, without, now)
     failed = replace(
         recording,
         status=Status.FAILED,
@@ -291,6 +385,21 @@ def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Poli
         late_upload_until=now + policy.upload_grace,
     )
     return next_version(recording, failed, now)
+
+
+def _without_take(recording: Recording, code: FailureCode, now: datetime) -> Recording | None:
+    """Let a recording go on, or end, without its lost take; None where it is nothing but this take."""
+    if recording.status is Status.RESUMING and recording.take_started_at is None:
+        return takes.retry_take(recording, now)
+    if recording.stop_reason is StopReason.PAUSE:
+        return replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
+    lost = takes.end_take(recording, TakeEnd.WORKER_LOST, now, code=code)
+    if takes.may_go_on(recording, now):
+        return takes.go_on(lost)
+    recorded = recording.take_started_at is not None
+    if recording.takes or (recording.take_segments and recorded):
+        return takes.finish(lost, now)
+    return None
 
 
 def complete_from_file(recording: Recording, file: StoredFile | None, now: datetime) -> Recording | None:
@@ -304,6 +413,9 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         if recording.status is not Status.COMPLETED or not unseen:
             return None
         return next_version(recording, replace(_stored_elsewhere(recording), late_upload_until=None), now)
+    if recording.live and recording.takes and not recording.between_takes:
+        last = takes.end_take(recording, TakeEnd.STOPPED, now)
+        return next_version(recording, takes.finish(takes.with_file(last, file), now), now)
     found = replace(
         recording,
         storage_key=file.key,
@@ -320,12 +432,6 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
     if found.status is Status.COMPLETED:
         found = replace(found, late_upload_until=None)
     return None if found == recording else next_version(recording, found, now)
-
-
-def next_version(before: Recording, after: Recording, now: datetime) -> Recording:
-    """Return `after` as the next version of `before`, written at `now`."""
-    status_at = now if before.status is not after.status else before.status_at
-    return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)
 
 
 def clear_reminders(

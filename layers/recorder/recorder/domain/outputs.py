@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from recorder.domain.recording import MIME_TYPES, PREFIX
+from recorder.domain.recording import MIME_TYPES, PREFIX, SEGMENTS_PREFIX
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from recorder.domain.recording import Recording, StoredFile
-
-SEGMENTS_PREFIX: Final = "segments/"
-"""The folder of segments that are kept only until the file is there."""
 
 _OWNED: Final = re.compile(
     rf"(?:{PREFIX}|{SEGMENTS_PREFIX})"
@@ -103,6 +100,11 @@ class Thumbnails:
     height: int | None = None
     only_latest: bool = False
 
+    @property
+    def key(self) -> str:
+        """Key of the one image, where there is only one."""
+        return f"{self.path}.jpeg"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
@@ -114,10 +116,47 @@ class Streams:
 type Output = File | Segments | Thumbnails | Streams
 
 
-def file_of(recording: Recording) -> File:
-    """Return the file that is asked of LiveKit for a recording."""
-    stem = f"{recording.prefix}recording"
+POSTER_SECONDS: Final = 10
+SAFETY_SECONDS: Final = 2
+"""Length of a safety segment: 3.4 s are lost with it when a worker's host dies."""
+
+
+def safety_segments(recording_id: UUID, take: int) -> Segments:
+    """Return the segments that keep what a take has recorded while its file is not there."""
+    return Segments(folder=f"{SEGMENTS_PREFIX}{recording_id}/{take}/", seconds=SAFETY_SECONDS)
+
+
+def poster_of(recording_id: UUID) -> Thumbnails:
+    """Return the picture of a recording: one image that is overwritten while it records, and stays at the end."""
+    return Thumbnails(
+        path=f"{PREFIX}{recording_id}/poster",
+        every_seconds=POSTER_SECONDS,
+        width=640,
+        height=360,
+        only_latest=True,
+    )
+
+
+def file_of(recording: Recording, *, take: int | None = None) -> File:
+    """Return the file that is asked of LiveKit for a take of a recording: the current one unless told otherwise."""
+    stem = f"{recording.prefix}{take or recording.take}/recording"
     return File(path=stem if recording.source is Source.TRACK else f"{stem}.mp4")
+
+
+def can_have_segments(recording: Recording) -> bool:
+    """Tell whether LiveKit can write HLS beside the file: a track is stored as it is, and HLS has no Opus."""
+    return recording.source is not Source.TRACK and recording.audio_codec != "opus"
+
+
+def outputs_of(recording: Recording, *, poster: bool) -> list[Output]:
+    """Return what the current take of a recording asks of LiveKit."""
+    outputs: list[Output] = [file_of(recording)]
+    if recording.take_segments:
+        # Images beside a file put it at the same risk as segments do, so they come with these only.
+        outputs.append(safety_segments(recording.id, recording.take))
+        if poster:
+            outputs.append(poster_of(recording.id))
+    return outputs
 
 
 def media_among(objects: Iterable[StoredFile], recording: Recording) -> StoredFile | None:
@@ -127,10 +166,12 @@ def media_among(objects: Iterable[StoredFile], recording: Recording) -> StoredFi
     upload that never was, and everything else beside it (a manifest, images, segments) is no media.
     """
     file, named = file_of(recording), None
+    # The release before had one take, whose file lies in the recording's folder itself.
+    before = File(path=f"{recording.prefix}{file.path.rpartition('/')[2]}")
     for each in objects:
         if each.size and each.key == recording.storage_key:
             return each
-        if each.size and file.names(each.key):
+        if each.size and (file.names(each.key) or (recording.take == 1 and before.names(each.key))):
             named = named or each
     return named
 

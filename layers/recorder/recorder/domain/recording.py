@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -23,11 +23,18 @@ class Unknown(str):
 
 
 class Status(StrEnum):
-    """A recording's status: the last two are final, every other one is live."""
+    """A recording's status: the last two are final, the others live."""
 
     STARTING = "starting"
+    """Asked for, nothing is recorded yet."""
     ACTIVE = "active"
+    """An egress of it records now."""
+    PAUSED = "paused"
+    """Nothing is recorded; it resumes on demand and holds its target."""
+    RESUMING = "resuming"
+    """Its next take is starting, after a pause or a lost worker."""
     STOPPING = "stopping"
+    """No more is recorded, the file is not there yet."""
     COMPLETED = "completed"
     FAILED = "failed"
 
@@ -43,11 +50,44 @@ class StopReason(StrEnum):
     DELETED = "deleted"
     MAX_DURATION = "max_duration"
     START_TIMEOUT = "start_timeout"
+    PAUSE = "paused"
+    """The take ends, the recording does not."""
+    PAUSE_TIMEOUT = "pause_timeout"
+    TAKE_LIMIT = "take_limit"
     NOTHING_PUBLISHED = "nothing_published"
     """It had to wait too long for somebody to publish."""
     ORPHAN = "orphan"
     STILL_RUNNING = "survivor"
     """It runs although we have called its recording failed."""
+
+
+class TakeEnd(StrEnum):
+    """Why a take ended."""
+
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    WORKER_LOST = "worker_lost"
+    """The egress died, or its worker ended it by its own fault."""
+    UPLOAD_FAILED = "upload_failed"
+    SOURCE_CLOSED = "source_closed"
+    LIMIT_REACHED = "limit_reached"
+    FAILED = "failed"
+
+
+class BegunBy(StrEnum):
+    """Why a take was begun."""
+
+    START = "start"
+    RESUME = "resume"
+    RESCUE = "rescue"
+    """By the product itself, after the take before was lost."""
+
+
+class OnWorkerLost(StrEnum):
+    """What happens to a recording whose worker is lost."""
+
+    CONTINUE = "continue"
+    END = "end"
 
 
 class FailureCode(StrEnum):
@@ -68,6 +108,17 @@ class FailureCode(StrEnum):
     STORED_ELSEWHERE = "stored_elsewhere"
     """It is completed, but its file lies in a storage that is not this deployment's."""
 
+
+GIVEN_UP: Final[Mapping[FailureCode, str]] = MappingProxyType(
+    {
+        FailureCode.START_LOST: "LiveKit never answered the start, and no egress of this recording exists",
+        FailureCode.START_TIMEOUT: "the recording did not begin in time",
+        FailureCode.STOP_TIMEOUT: "the recording was stopped, but no file arrived in time",
+        FailureCode.WORKER_LOST: "the egress worker vanished from the room without a last word",
+        FailureCode.EGRESS_LOST: "LiveKit no longer knows the egress, and it left no file",
+    }
+)
+"""Why we failed a recording by ourselves, for a person."""
 
 CLIENT_FAULTS: Final = frozenset(
     {FailureCode.ROOM_NOT_FOUND, FailureCode.EGRESS_REFUSED, FailureCode.STOPPED_BEFORE_START}
@@ -101,6 +152,8 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 PREFIX: Final = "recordings/"
+SEGMENTS_PREFIX: Final = "segments/"
+"""The folder of segments that are kept only until the file is there."""
 
 
 # Control characters, marks that change the direction of the writing, and halves of surrogate pairs.
@@ -109,6 +162,38 @@ _NO_FILE_NAME: Final = re.compile(
 )
 FILE_NAME_BYTES: Final = 200
 """The most that a room's name gives to a file's name: most file systems take 255 in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """An ended take: one egress that recorded for a recording. Times and units as in `Recording`."""
+
+    take: int
+    egress_id: str | None
+    begun_by: BegunBy | Unknown
+    requested_at: datetime
+    started_at: datetime | None
+    stopped_at: datetime
+    end_reason: TakeEnd | Unknown
+    reported: bool = False
+    """Nothing more is expected of it: LiveKit has reported its end, or it was lost."""
+    segments: bool = False
+    """It was started with safety segments."""
+    segment_count: int | None = None
+    """How many of them count, fixed when the next take begins."""
+    duration: float | None = None
+    lost_seconds: float | None = None
+    """What is missing between its last second and the first one of the next take, where it was lost."""
+    storage_key: str | None = None
+    file_size: int | None = None
+    file_url: str | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a file of this take is known to be in the bucket."""
+        return self.storage_key is not None and self.file_size is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +255,24 @@ class Recording:
     refreshed_at: datetime | None = None
     due_at: datetime | None = None
     """When the sweep has to look at this row again; None: never."""
+    take: int = 1
+    """The number of the last Start attempt; never used again."""
+    take_begun_by: BegunBy | Unknown = BegunBy.START
+    take_requested_at: datetime | None = None
+    """When the current take was asked for; None for the first, which is asked for with the recording."""
+    take_started_at: datetime | None = None
+    """When the current take's egress began to record; `started_at` is the recording's."""
+    take_ended_at: datetime | None = None
+    """When the current take ended, or its Start was refused; None while it runs or its Start is on its way."""
+    take_segments: bool = False
+    """The current take was started with safety segments."""
+    on_worker_lost: OnWorkerLost | Unknown | None = None
+    """None in rows of a release without takes, which end."""
+    pause_requested_at: datetime | None = None
+    parts_kept: bool = False
+    """The parts of an assembled recording wait to be removed."""
+    takes: tuple[Take, ...] = ()
+    """The ended takes, oldest first; they are rows of a table of their own."""
     attempts: int = 0
     """How often in a row the sweep has failed to do what this row needs."""
     version: int = 0
@@ -183,7 +286,19 @@ class Recording:
     @property
     def known(self) -> bool:
         """Whether this release knows each value; a recording with an unknown one is left to a later release."""
-        return not any(isinstance(each, Unknown) for each in (self.source, self.status, self.stop_reason))
+        values = (self.source, self.status, self.stop_reason, self.take_begun_by, self.on_worker_lost)
+        return not any(isinstance(each, Unknown) for each in values)
+
+    @property
+    def between_takes(self) -> bool:
+        """Whether no egress records for it, nor is about to."""
+        return self.take_ended_at is not None
+
+    @property
+    def take_count(self) -> int:
+        """How many takes have recorded."""
+        current = not self.between_takes and self.take_started_at is not None
+        return len(self.takes) + int(current)
 
     @property
     def refused(self) -> bool:
@@ -206,8 +321,9 @@ class Recording:
 
         A worker that is configured with a prefix writes into a folder of the same name behind that prefix.
         """
-        before, own, _ = (self.storage_key or "").partition(self.prefix)
-        return (self.prefix, before + self.prefix) if own and before else (self.prefix,)
+        own = (self.prefix, f"{SEGMENTS_PREFIX}{self.id}/")
+        before, found, _ = (self.storage_key or "").partition(self.prefix)
+        return (*own, *(before + each for each in own)) if found and before else own
 
     @property
     def outside_key(self) -> str | None:
@@ -240,30 +356,33 @@ class Recording:
         return given_up and not self.live and self.awaits_upload(now)
 
     @property
-    def extension(self) -> str | None:
-        """The file's extension, lower case, without the dot."""
-        if self.storage_key is None:
-            return None
-        _, dot, extension = self.storage_key.rpartition("/")[2].rpartition(".")
-        return extension.lower() if dot else None
-
-    @property
     def mime_type(self) -> str | None:
         """The file's media type, where its extension tells."""
-        return MIME_TYPES.get(self.extension or "")
+        return mime_type_of(self.storage_key or "")
 
     @property
     def file_name(self) -> str | None:
         """A name for the downloaded file: the room and when the recording was asked for."""
-        extension = self.extension
-        if extension is None:
-            return None
-        room = as_file_name(self.room_name).encode()[:FILE_NAME_BYTES].decode(errors="ignore")
-        # A date and a time as file systems take them; strftime would take three times as long.
-        asked_at = (
-            self.created_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds").replace(":", "-")
+        return file_name_of(self, self.storage_key or "")
+
+    @property
+    def has_poster(self) -> bool:
+        """Whether a picture of it was written while it recorded."""
+        current = self.take_segments and self.take_started_at is not None
+        return current or any(take.segments for take in self.takes)
+
+    @property
+    def parts(self) -> tuple[StoredPart, ...]:
+        """The files of a final recording: one, or one for each take where these could not be joined."""
+        if self.downloadable and self.storage_key is not None and self.file_size is not None:
+            return (StoredPart(key=self.storage_key, size=self.file_size, duration=self.duration),)
+        if self.live:
+            return ()
+        return tuple(
+            StoredPart(key=take.storage_key, size=take.file_size, duration=take.duration, take=take.take)
+            for take in self.takes
+            if take.storage_key is not None and take.file_size is not None
         )
-        return f"{room} {asked_at}.{extension}"
 
     def expired(self, now: datetime) -> bool:
         """Whether the retention is over."""
@@ -281,11 +400,59 @@ class StoredFile:
     """Seconds, where the file says so itself and was asked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A file of a recording that is in the bucket; `take` is set where it holds one take only."""
+
+    key: str
+    size: int
+    duration: float | None
+    take: int | None = None
+
+
+def mime_type_of(key: str) -> str | None:
+    """Return the media type of a file, where its extension tells."""
+    return MIME_TYPES.get(_extension_of(key) or "")
+
+
+def file_name_of(recording: Recording, key: str, take: int | None = None) -> str | None:
+    """Return a name for a downloaded file: the room and when the recording was asked for; None without an extension."""
+    extension = _extension_of(key)
+    if extension is None:
+        return None
+    room = as_file_name(recording.room_name).encode()[:FILE_NAME_BYTES].decode(errors="ignore")
+    # A date and a time as file systems take them; strftime would take three times as long.
+    asked_at = recording.created_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+    part = "" if take is None else f" part {take}"
+    return f"{room} {asked_at.replace(':', '-')}{part}.{extension}"
+
+
+def _extension_of(key: str) -> str | None:
+    _, dot, extension = key.rpartition("/")[2].rpartition(".")
+    return extension.lower() if dot else None
+
+
 def as_file_name(text: str) -> str:
     """Return a text that is one file's name everywhere, and reads as it is: no folders, no marks of direction."""
     return _NO_FILE_NAME.sub(" ", text).replace("/", "-").replace("\\", "-")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembledFile:
+    """The one file that the takes of a recording were joined into."""
+
+    key: str
+    size: int
+    seconds: float
+    url: str | None = None
+
+
 def object_prefix(recording_id: UUID) -> str:
     """Return the folder that belongs to a recording."""
     return f"{PREFIX}{recording_id}/"
+
+
+def next_version(before: Recording, after: Recording, now: datetime) -> Recording:
+    """Return `after` as the next version of `before`, written at `now`."""
+    status_at = now if before.status is not after.status else before.status_at
+    return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)

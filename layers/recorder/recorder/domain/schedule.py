@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from recorder.domain import takes
 from recorder.domain.recording import Recording, Status
 
 
@@ -34,6 +35,18 @@ class Policy:
     """How many requests may wait for a recording to change at once: each holds an environment of Lambda."""
     idempotency_life: timedelta = timedelta(hours=24)
     """How long an idempotency key is remembered."""
+    pause_timeout: timedelta = timedelta(hours=1)
+    """How long a pause may last; then it ends as a stop."""
+    resume_timeout: timedelta = timedelta(minutes=5)
+    """How long a recording that lost its worker waits for a free one."""
+    assembling_timeout: timedelta = timedelta(minutes=16)
+    """How long one run of the assembler may take: just above Lambda's limit."""
+    safety_segments: bool = True
+    """Whether takes that can have them write segments beside their file."""
+    poster: bool = True
+    """Whether takes with segments write a picture that is overwritten while they record."""
+    assemble_maximum_bytes: int = 15_000_000_000
+    """Takes that are larger together are not joined."""
     retention: timedelta | None = None
     """How long a recording is kept; None keeps it for ever."""
     max_duration: timedelta | None = None
@@ -59,14 +72,16 @@ def _keep_deleted_row(recording: Recording, policy: Policy, now: datetime) -> Re
 
 
 def _due_at(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
+    if after.live and (after.between_takes or after.status is Status.RESUMING):
+        return _due_between_takes(after, policy, now)
     if after.attempts:
         return now + backoff(after.attempts)
-    if after.live:
-        if after.status is Status.STARTING and after.egress_id is None:
-            return max(after.created_at + policy.start_grace, now)
-        due = now + policy.sweep_interval
-        limit = max_duration_ends_at(after)
-        return min(due, max(limit, now)) if limit and after.status is Status.ACTIVE else due
+    return _due_recording(after, policy, now) if after.live else _due_final(before, after, policy, now)
+
+
+def _due_final(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
+    if after.parts_kept and after.deleted_at is None:
+        return now + policy.sweep_interval
     late = after.late_upload_until
     if late is not None and before is not None and before.live:
         # It has just ended: what is on its way arrives soon or, but rarely, late.
@@ -80,6 +95,28 @@ def _due_at(before: Recording | None, after: Recording, policy: Policy, now: dat
     return min((reminder for reminder in reminders if reminder is not None), default=None)
 
 
+def _due_recording(recording: Recording, policy: Policy, now: datetime) -> datetime:
+    if recording.egress_id is None and recording.status in {Status.STARTING, Status.RESUMING}:
+        return max(takes.asked_at(recording) + policy.start_grace, now)
+    due = now + policy.sweep_interval
+    limit = max_duration_ends_at(recording)
+    return min(due, max(limit, now)) if limit and recording.status is Status.ACTIVE else due
+
+
+def _due_between_takes(recording: Recording, policy: Policy, now: datetime) -> datetime:
+    if not recording.between_takes:
+        return _due_recording(recording, policy, now)
+    soon = now + policy.sweep_interval
+    if recording.status is Status.RESUMING:
+        return max(takes.next_attempt_at(recording), now)
+    if takes.awaits_reports(recording) or takes.reopening(recording):
+        return soon
+    if recording.status is Status.PAUSED:
+        return recording.status_at + policy.pause_timeout
+    # An assembler that runs has the time that it may take.
+    return now + policy.assembling_timeout if recording.attempts else now
+
+
 def _is_news(before: Recording | None, after: Recording) -> bool:
     """Tell whether a final recording has become what nobody but the sweep may have acted upon."""
     deleted = after.deleted_at is not None and (before is None or before.deleted_at is None)
@@ -90,9 +127,11 @@ def _is_news(before: Recording | None, after: Recording) -> bool:
 
 def max_duration_ends_at(recording: Recording) -> datetime | None:
     """Return when the recording reaches its longest duration, if it has one."""
-    if recording.max_duration is None or recording.started_at is None:
+    began = recording.take_started_at or recording.started_at
+    if recording.max_duration is None or began is None:
         return None
-    return recording.started_at + timedelta(seconds=recording.max_duration)
+    before = takes.recorded_seconds(replace(recording, take_started_at=None), began)
+    return began + timedelta(seconds=max(0.0, recording.max_duration - before))
 
 
 def backoff(attempts: int) -> timedelta:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
+
+if TYPE_CHECKING:
+    from recorder.domain.recording import Recording
 
 
 class Source(StrEnum):
@@ -158,6 +161,30 @@ class Web:
 
 type Kind = RoomComposite | Participant | TrackComposite | Track | Web
 """Every kind that LiveKit records."""
+
+
+def kind_of(recording: Recording) -> Kind:
+    """Return the kind of a recording from what is stored of it."""
+    room_name = recording.room_name
+    match recording.source:
+        case Source.TRACK:
+            return Track(room_name=room_name, track_sid=recording.track_sid or "", codec=recording.codec)
+        case _:
+            return RoomComposite(
+                room_name=room_name, layout=recording.layout or "grid", encoding=encoding_of(recording)
+            )
+
+
+def encoding_of(recording: Recording) -> Encoding:
+    """Return how a recording is encoded."""
+    return Encoding(
+        resolution=recording.resolution or "1080p",
+        codec=recording.codec or "h264",
+        audio_codec=recording.audio_codec or "aac",
+        audio_bitrate=recording.audio_bitrate,
+        video_bitrate=recording.video_bitrate,
+    )
+
 
 type Offered = RoomComposite | Track
 """The kinds that users may ask for: what is stored of them has columns."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from recorder.domain import takes
 from recorder.domain.egress import ENDING, EgressStatus
-from recorder.domain.lifecycle import next_version, request_stop
-from recorder.domain.recording import FailureCode, Recording, Status, StopReason
+from recorder.domain.lifecycle import request_stop
+from recorder.domain.recording import FailureCode, Recording, Status, StopReason, next_version
 from recorder.domain.schedule import Policy, max_duration_ends_at
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def judge(recording: Recording, evidence: Evidence, now: datetime, policy: Polic
     never shown the egress, as long as LiveKit lists it and nobody wished its end.
     """
     if recording.egress_id is None:
-        over = now >= recording.created_at + policy.start_grace
+        over = now >= takes.asked_at(recording) + policy.start_grace
         return Judgement(
             recording=recording,
             step=Step.LOOK if over else Step.NONE,
@@ -146,14 +147,13 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
     noted = recording
     if evidence.presence is Presence.SHOWN:
         # An egress that its room shows records, or is about to: of a forgotten one nobody else will say so.
-        begun = evidence.listed is None and recording.status is Status.STARTING
+        begun = evidence.listed is None and recording.status in {Status.STARTING, Status.RESUMING}
         renewed = recording.recorder_seen_at is None or (
             evidence.named and needs_name(recording, now, policy)
         )
         noted = replace(
-            recording,
-            status=Status.ACTIVE if begun else recording.status,
-            started_at=now if begun else recording.started_at,
+            takes.take_started(recording, now) if begun else recording,
+            started_at=now if begun and not recording.takes else recording.started_at,
             recorder_seen_at=now if renewed else recording.recorder_seen_at,
             absent_since=None,
             handler_silent_since=None,
@@ -202,11 +202,14 @@ def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, po
     if recording.status is Status.STARTING and now >= recording.status_at + policy.starting_timeout:
         nothing = evidence.nothing_published
         return _stop(recording, StopReason.NOTHING_PUBLISHED if nothing else StopReason.START_TIMEOUT, now)
+    if recording.status is Status.RESUMING and now >= takes.asked_at(recording) + policy.starting_timeout:
+        return Judgement(recording=recording, step=Step.STOP)
     ends_at = max_duration_ends_at(recording)
     if recording.status is Status.ACTIVE and ends_at is not None and now >= ends_at:
         return _stop(recording, StopReason.MAX_DURATION, now)
     if recording.status is not Status.STOPPING:
-        return Judgement(recording=recording)
+        pausing = recording.stop_requested_at is not None and evidence.listed not in ENDING
+        return Judgement(recording=recording, step=Step.STOP if pausing else Step.NONE)
     ending = evidence.listed in ENDING
     denied = evidence.doubtful and _denied_twice(recording, now, policy)
     over = now >= recording.status_at + policy.stopping_timeout and (ending or denied)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from recorder.domain.egress import EgressSnapshot, EgressStatus
@@ -209,6 +209,34 @@ def infos_in(message: object) -> list[protocol.EgressInfo]:
     return cast("protocol.ListEgressResponse", _LIST_EGRESS_RESPONSE(message)).items  # type: ignore[return-value]
 
 
+def rooms_in(message: object) -> list[str]:
+    """Return the names of the rooms in a ListRoomsResponse."""
+    return [room.name for room in cast("_Rooms", _LIST_ROOMS_RESPONSE(message)).rooms]
+
+
+def people_in(message: object) -> list[str]:
+    """Return the identities of the participants in a ListParticipantsResponse that are no egress and no agent."""
+    answer = cast("_Participants", _LIST_PARTICIPANTS_RESPONSE(message))
+    return [each.identity for each in answer.participants if each.kind not in {"EGRESS", "AGENT"}]
+
+
+class _Room(Protocol):
+    name: str
+
+
+class _Rooms(Protocol):
+    rooms: list[_Room]
+
+
+class _Participant(Protocol):
+    identity: str
+    kind: str
+
+
+class _Participants(Protocol):
+    participants: list[_Participant]
+
+
 type _Reader = Callable[[object], object]
 
 
@@ -333,3 +361,7 @@ _EGRESS_INFO: Final = _message(
     }
 )
 _LIST_EGRESS_RESPONSE: Final = _message({"items": _repeated(_EGRESS_INFO)})
+_LIST_ROOMS_RESPONSE: Final = _message({"rooms": _repeated(_message({"name": _text}))})
+_LIST_PARTICIPANTS_RESPONSE: Final = _message(
+    {"participants": _repeated(_message({"identity": _text, "kind": _text}))}
+)

@@ -17,8 +17,19 @@ from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 from recorder.domain.events import event_of
-from recorder.domain.recording import FINAL, Recording, Status, StopReason, Unknown
+from recorder.domain.recording import (
+    FINAL,
+    BegunBy,
+    OnWorkerLost,
+    Recording,
+    Status,
+    StopReason,
+    Take,
+    TakeEnd,
+    Unknown,
+)
 from recorder.domain.sources import Source
+from recorder.domain.takes import lost_egress
 from recorder.errors import RecordingInProgressError, RowRefusedError
 from recorder.telemetry import Code, count, log
 from recorder.usecases.ports import Backlog, Owner, StoredEvent
@@ -39,6 +50,9 @@ _PAGE_READS: Final = 10
 
 
 _DOUBLE: Final = Struct(">d")
+
+type _Decoder = Callable[[str], object]
+type _Decoded = tuple[int, str, _Decoder]
 
 
 def _time(text: str) -> datetime:
@@ -68,15 +82,38 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "Source | Unknown": _member(Source),
     "Status | Unknown": _member(Status),
     "StopReason | Unknown": _member(StopReason),
+    "bool": None,
+    "TakeEnd | Unknown": _member(TakeEnd),
+    "BegunBy | Unknown": _member(BegunBy),
+    "OnWorkerLost | Unknown": _member(OnWorkerLost),
 }
 _OPTIONAL: Final = " | None"
-_FIELDS: Final = {each.name: str(each.type) for each in fields(Recording)}
-_DECODED: Final = tuple(
-    (position, name, decode)
-    for position, (name, kind) in enumerate(_FIELDS.items())
-    # A type that is not in the table fails here, when the module is imported.
-    if (decode := _DECODERS[kind.removesuffix(_OPTIONAL)]) is not None
-)
+_TAKES: Final = "takes"
+_FIELDS: Final = {each.name: str(each.type) for each in fields(Recording) if each.name != _TAKES}
+_TAKE_FIELDS: Final = {each.name: str(each.type) for each in fields(Take)}
+
+
+def _decoded(kinds: Mapping[str, str]) -> tuple[_Decoded, ...]:
+    """Return which values have to be decoded, and how: by position and name."""
+    return tuple(
+        (position, name, decode)
+        for position, (name, kind) in enumerate(kinds.items())
+        # A type that is not in the table fails here, when the module is imported.
+        if (decode := _DECODERS[kind.removesuffix(_OPTIONAL)]) is not None
+    )
+
+
+def _json_array(kinds: Mapping[str, str]) -> str:
+    return "json_build_array({})".format(
+        ", ".join(
+            f"encode(float8send({name}), 'hex')" if kind.startswith("float") else name
+            for name, kind in kinds.items()
+        )
+    )
+
+
+_DECODED: Final = _decoded(_FIELDS)
+_DECODED_TAKE: Final = _decoded(_TAKE_FIELDS)
 _REQUIRED: Final = tuple(name for name, kind in _FIELDS.items() if not kind.endswith(_OPTIONAL))
 
 COLUMNS: Final = tuple(_FIELDS)
@@ -85,12 +122,21 @@ _required = itemgetter(*map(COLUMNS.index, _REQUIRED))
 _ID, _STATUS, _EGRESS_ID, _CREATED_AT = map(COLUMNS.index, ("id", "status", "egress_id", "created_at"))
 
 # One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not. A fraction comes as its bits,
-# exact, as no session's extra_float_digits changes them.
-_RECORDING: Final = "json_build_array({})".format(
-    ", ".join(
-        f"encode(float8send({name}), 'hex')" if kind.startswith("float") else name
-        for name, kind in _FIELDS.items()
-    )
+# exact, as no session's extra_float_digits changes them. The ended takes come with it, where there are any: of an
+# ordinary recording nothing else than its row is read.
+_RECORDING: Final = f"""json_build_array({_json_array(_FIELDS)}, case when take > 1 or take_ended_at is not null then (
+    select json_agg({_json_array(_TAKE_FIELDS)} order by recording_takes.take) from public.recording_takes
+    where recording_takes.recording_id = recordings.id) end)"""
+
+# The types of the columns of `recording_takes`, by the types of the fields of Take.
+_SQL_TYPES: Final = {
+    "int": "integer",
+    "float": "double precision",
+    "datetime": "timestamptz",
+    "bool": "boolean",
+}
+_TAKE_COLUMNS: Final = ", ".join(
+    f"{name} {_SQL_TYPES.get(kind.removesuffix(_OPTIONAL), 'text')}" for name, kind in _TAKE_FIELDS.items()
 )
 
 _EVENT: Final = """
@@ -120,6 +166,12 @@ with written as (
     update public.recordings set {", ".join(f"{name} = :{name}" for name in COLUMNS if name != "id")}
     where id = :id and version = :expected_version
     returning id
+), takes as (
+    insert into public.recording_takes (recording_id, {", ".join(_TAKE_FIELDS)})
+    select written.id, {", ".join(f"each.{name}" for name in _TAKE_FIELDS)}
+    from written, json_to_recordset(cast(:takes as json)) as each ({_TAKE_COLUMNS})
+    on conflict (recording_id, take) do update set
+        {", ".join(f"{name} = excluded.{name}" for name in _TAKE_FIELDS if name != "take")}
 ), event as ({_EVENT})
 select count(*) from written"""
 
@@ -228,7 +280,9 @@ class Repository:
         raise RowRefusedError("the database does not take the recording")
 
     def save(self, before: Recording, after: Recording) -> bool:
-        parameters = _parameters(after) | self._event(before, after)
+        parameters = (
+            _parameters(after) | self._event(before, after) | {"takes": _changed_takes(before, after)}
+        )
         [[written]] = self._database.run(SAVE, **parameters, expected_version=before.version)
         return bool(written)
 
@@ -323,23 +377,39 @@ def _parameters(recording: Recording) -> dict[str, Parameter]:
     return {name: cast("object", getattr(recording, name)) for name in COLUMNS}
 
 
+def _changed_takes(before: Recording, after: Recording) -> str | None:
+    changed = [take for take in after.takes if take not in before.takes]
+    if not changed:
+        return None
+    return json.dumps([{name: getattr(take, name) for name in _TAKE_FIELDS} for take in changed], default=str)
+
+
+def _columns(row: object) -> list[str]:
+    return cast("tuple[list[str], object]", row)[0]
+
+
 def _id_of(row: object) -> str:
-    return cast("list[str]", row)[_ID]
+    return _columns(row)[_ID]
 
 
 def _position(row: object) -> tuple[str, str]:
-    columns = cast("list[str]", row)
+    columns = _columns(row)
     return columns[_CREATED_AT], columns[_ID]
 
 
 def _owner(row: object) -> Owner:
-    columns = cast("list[str]", row)
-    recording = _recording(row)
+    columns, recording = _columns(row), _recording(row)
+    if recording is None:
+        live = columns[_STATUS] not in FINAL
+        return Owner(id=UUID(columns[_ID]), live=live, egress_id=columns[_EGRESS_ID], known=False)
     return Owner(
-        id=UUID(columns[_ID]),
-        live=columns[_STATUS] not in FINAL,
-        egress_id=columns[_EGRESS_ID],
-        known=recording is not None and recording.known,
+        id=recording.id,
+        live=recording.live,
+        egress_id=recording.egress_id,
+        take=recording.take,
+        between_takes=recording.between_takes,
+        lost=lost_egress(recording),
+        known=recording.known,
     )
 
 
@@ -359,7 +429,7 @@ def _readable(rows: list[Row], *, known: bool = False) -> list[Recording]:
 
 def _recording(row: object) -> Recording | None:
     """Return the recording that a row holds, or None, and the row's id in the log, where it cannot be read."""
-    columns = cast("list[str]", row)
+    columns, takes = cast("tuple[list[str], list[list[str]] | None]", row)
     values: dict[str, object] = dict(zip(COLUMNS, columns, strict=True))
     unreadable = [name for name in _REQUIRED if values[name] is None] if None in _required(columns) else []
     for position, name, decode in _DECODED:
@@ -369,6 +439,10 @@ def _recording(row: object) -> Recording | None:
                 values[name] = decode(value)
             except (ValueError, OverflowError):
                 unreadable.append(name)
+    try:
+        values[_TAKES] = tuple(map(_take, takes)) if takes else ()
+    except (ValueError, OverflowError):
+        unreadable.append(_TAKES)
     if unreadable:
         log.error(Code.RECORDING_UNREADABLE, recording_id=columns[_ID], columns=", ".join(unreadable))
         return None
@@ -376,3 +450,11 @@ def _recording(row: object) -> Recording | None:
     recording = object.__new__(Recording)
     object.__setattr__(recording, "__dict__", values)
     return recording
+
+
+def _take(columns: list[str]) -> Take:
+    values: dict[str, object] = dict(zip(_TAKE_FIELDS, columns, strict=True))
+    for position, name, decode in _DECODED_TAKE:
+        if columns[position] is not None:
+            values[name] = decode(columns[position])
+    return Take(**values)  # type: ignore[arg-type]

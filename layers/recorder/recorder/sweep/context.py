@@ -42,6 +42,9 @@ class Outcome(StrEnum):
 
     UNCHANGED = "unchanged"
     ADOPTED = "adopted"
+    PAUSE_ENDED = "pause_ended"
+    TAKE_CALLED = "take_called"
+    ASSEMBLING_CALLED = "assembling_called"
     COMPLETED = "completed"
     DATABASE_BUSY = "database_busy"
     COMPLETED_FROM_FILE = "completed_from_file"

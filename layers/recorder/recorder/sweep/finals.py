@@ -143,6 +143,8 @@ def _reminders(recording: Recording) -> tuple[object, ...]:
 def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Recording | None, Outcome]:
     """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
     now, storage = context.now, context.adapters.storage
+    if recording.parts_kept and recording.deleted_at is None:
+        context.adapters.hints.assemble(recording.id)
     if recording.refused:
         # Nothing was started, so nothing was stored: what is left is the answer to an idempotency key.
         return recording, Outcome.CLEARED

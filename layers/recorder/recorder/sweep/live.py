@@ -21,7 +21,7 @@ from recorder.sweep.context import Outcome
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from recorder.domain.egress import EgressStatus
@@ -87,8 +87,8 @@ def _reports(
     missing: dict[UUID, str] = {}
     for recording in recordings:
         if recording.egress_id is None:
-            known = listing.by_recording.get(recording.id)
-            reports[recording.id] = known[0] if known else _search_room(context, recording)
+            known = _of_current_take(recording, listing.by_recording.get(recording.id, ()))
+            reports[recording.id] = known or _search_room(context, recording)
         elif recording.egress_id in listing.by_id:
             reports[recording.id] = listing.by_id[recording.egress_id]
         else:
@@ -105,12 +105,23 @@ def _search_room(context: Context, recording: Recording) -> Answer:
     if context.over:
         return EgressNotAskedError(recording.room_name)
     try:
-        for snapshot in context.adapters.egress.list_room(recording.room_name):
-            if snapshot.recording_id == recording.id:
-                return snapshot
+        found = _of_current_take(recording, context.adapters.egress.list_room(recording.room_name))
     except EgressUnansweredError as error:
         return error
-    return EgressNotFoundError(recording.room_name)
+    return found or EgressNotFoundError(recording.room_name)
+
+
+def _of_current_take(recording: Recording, snapshots: Iterable[EgressSnapshot]) -> EgressSnapshot | None:
+    """Return the egress among these that records the current take of a recording."""
+    return next(
+        (
+            each
+            for each in snapshots
+            if each.owner is not None
+            and (each.owner.recording_id, each.owner.take) == (recording.id, recording.take)
+        ),
+        None,
+    )
 
 
 def _evidence(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from recorder.domain.egress import EgressSnapshot
     from recorder.sweep.context import ActiveListing, Context
+    from recorder.usecases.ports import Owner
 
 
 def settle(context: Context, listing: ActiveListing) -> bool:
@@ -51,10 +52,12 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             context.outcomes[Outcome.LEFT_ALONE] += 1
         elif not owner.live:
             ended.append(snapshot)
-        elif owner.egress_id is None:
+        elif _is_of_current_take(snapshot, owner):
             context.ledger.receive(snapshot)
             context.outcomes[Outcome.ADOPTED] += 1
-        elif owner.egress_id != snapshot.egress_id:
+        elif snapshot.egress_id in owner.lost:
+            ended.append(snapshot)
+        elif owner.egress_id != snapshot.egress_id or owner.between_takes:
             log.warning(Code.SECOND_EGRESS, recording_id=owner.id, egress_id=snapshot.egress_id)
             doubled[snapshot.egress_id] = owner.id
             context.outcomes[Outcome.SECOND_EGRESS] += 1
@@ -62,8 +65,14 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
     _settle_ended(context, ended)
 
 
+def _is_of_current_take(snapshot: EgressSnapshot, owner: Owner) -> bool:
+    """Tell whether it is the egress that a take waits for whose Start was not answered."""
+    waits = owner.egress_id is None and not owner.between_takes
+    return waits and snapshot.owner is not None and snapshot.owner.take == owner.take
+
+
 def _settle_ended(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
-    """Look after egress whose recordings are final.
+    """Look after egress whose recordings are final, or whose takes were lost.
 
     A dead worker's egress stays listed for ever, and its recording is looked at ever more seldom. Should it come
     back to life, its room shows it.

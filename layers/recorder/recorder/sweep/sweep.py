@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from recorder.sweep import deadlines, finals, live, orphans, outbox
+from recorder.sweep import deadlines, finals, live, orphans, outbox, takes
 from recorder.sweep.context import BATCH, Context, Outcome
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def _settle_due(context: Context) -> bool:
     """Tell whether all that was due was handled in time; what was not is leased, and due again soon."""
     while batch := _lease(context):
         if context.listing is not None:
-            live.settle(context, [each for each in batch if each.live], context.listing)
+            recording = [each for each in batch if each.live and not each.between_takes]
+            live.settle(context, recording, context.listing)
+        takes.settle(context, [each for each in batch if each.live and each.between_takes])
         finals.settle(context, [each for each in batch if not each.live])
         if context.over:
             return False

@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from recorder.domain import lifecycle, schedule
+from recorder.domain import lifecycle, schedule, takes
 from recorder.domain.egress import EgressStatus
-from recorder.domain.recording import CLIENT_FAULTS, Status
-from recorder.errors import RecordingContendedError, RecordingNotFoundError, StorageUnavailableError
+from recorder.domain.recording import CLIENT_FAULTS, BegunBy, Status
+from recorder.errors import (
+    EgressUnansweredError,
+    RecordingContendedError,
+    RecordingNotFoundError,
+    StorageUnavailableError,
+)
 from recorder.telemetry import Code, cause_of, count, log
 
 if TYPE_CHECKING:
@@ -74,16 +79,34 @@ class Ledger:
             _measure(after)
             if after.elsewhere is not None:
                 log.warning(Code.FILE_ELSEWHERE, recording_id=after.id, egress_id=after.egress_id)
+        self._hint(before, after)
         return after
+
+    def _hint(self, before: Recording, after: Recording) -> None:
+        """Call the function that goes on with a recording; the sweep calls it too, should this call be lost."""
+        if takes.waits_for_take(after) and not takes.waits_for_take(before):
+            self._adapters.hints.begin_take(after.id)
+        elif takes.to_be_assembled(after) and not takes.to_be_assembled(before):
+            self._adapters.hints.assemble(after.id)
+
+    def _people(self, recording: Recording, snapshot: EgressSnapshot) -> bool | None:
+        """Ask whether the room has people, where that decides what an end means; None also without an answer."""
+        if not lifecycle.asks_for_people(recording, snapshot, self._adapters.clock.now()):
+            return None
+        try:
+            return self._adapters.listing.has_people(recording.room_name)
+        except EgressUnansweredError:
+            return None
 
     def apply(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Bring what LiveKit reports of an egress into a recording; returns what is stored then."""
         if snapshot.status is EgressStatus.UNKNOWN:
             log.warning(Code.EGRESS_STATUS_UNKNOWN, recording_id=recording.id, egress_id=snapshot.egress_id)
+        people = self._people(recording, snapshot)
         applied = self.change(
             recording,
             lambda current: lifecycle.apply_snapshot(
-                current, snapshot, self._adapters.clock.now(), self._adapters.policy
+                current, snapshot, self._adapters.clock.now(), self._adapters.policy, people=people
             ),
         )
         if snapshot.ended_badly and recording.live and not applied.live:
@@ -115,7 +138,7 @@ class Ledger:
 
     def take_in(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Do what `apply` does, once the bucket was asked about a file that LiveKit has just stored."""
-        own = recording.egress_id in {None, snapshot.egress_id}
+        own = snapshot.egress_id in {recording.egress_id or snapshot.egress_id, *takes.egress_ids(recording)}
         settled = recording.status is Status.COMPLETED or recording.downloadable
         if own and not settled and recording.deleted_at is None and snapshot.ended:
             snapshot = self._inspected(recording, snapshot)
@@ -148,7 +171,10 @@ def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID 
 
 
 def _measure(recording: Recording) -> None:
-    if recording.status is Status.COMPLETED:
+    if recording.status is Status.ACTIVE and recording.take_begun_by is BegunBy.RESCUE:
+        count("RecordingsRescued")
+        count("SecondsLost", (recording.takes[-1].lost_seconds if recording.takes else None) or 0.0)
+    elif recording.status is Status.COMPLETED:
         count("RecordingsCompleted", end_reason=recording.end_reason or "unknown")
         count("EgressMinutes", (recording.duration or 0.0) / 60)
     elif recording.status is Status.FAILED:

@@ -49,6 +49,10 @@ class Owner:
     id: UUID
     live: bool
     egress_id: str | None
+    take: int = 1
+    between_takes: bool = False
+    lost: frozenset[str] = frozenset()
+    """The egress of its takes that were lost: LiveKit may list them as running for ever."""
     known: bool = True
     """Whether this release can read the recording; it leaves one that it cannot read alone, and its egress too."""
 
@@ -164,6 +168,12 @@ class Listing(Protocol):
     def find(self, egress_id: str) -> EgressSnapshot:
         """Look an egress up. Raises EgressNotFoundError or EgressUnansweredError."""
 
+    def has_people(self, room_name: str) -> bool | None:
+        """Tell whether a room has a participant that is neither an egress nor an agent.
+
+        False where the room does not exist, None where it is open and has nobody. Raises EgressUnansweredError.
+        """
+
 
 class Egress(Protocol):
     """LiveKit's egress and rooms.
@@ -220,10 +230,10 @@ class Egress(Protocol):
 class Storage(Protocol):
     """The bucket. Every method raises StorageUnavailableError."""
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
-        """Return a link to an object that a browser saves under `file_name`; Range requests work.
+        """Return a link to an object that a browser saves under `file_name`, or plays without one; Range requests work.
 
         The second value is for how many seconds the link is good: at most those given.
         """
@@ -241,6 +251,15 @@ class Storage(Protocol):
         folder.
         """
 
+    def objects_of(self, recording: Recording) -> Sequence[StoredFile]:
+        """Return every object in the folders of a recording."""
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove these objects. An error may leave some."""
+
+    def read_text(self, key: str) -> str | None:
+        """Return a small object as text; None where there is none."""
+
     def delete(self, recording: Recording) -> None:
         """Remove every object of a recording. An error may leave some; the removed ones stay removed."""
 
@@ -250,6 +269,49 @@ class Events(Protocol):
 
     def publish(self, events: Sequence[StoredEvent]) -> Sequence[int]:
         """Publish events; returns the positions of those that the bus has taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeParts:
+    """The objects of one take that hold media: its safety segments in order, its file, or both."""
+
+    take: int
+    segments: tuple[StoredFile, ...] = ()
+    file: StoredFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """One file made of several takes, verified: it has the streams and the seconds of what went in."""
+
+    size: int
+    seconds: float
+    take_seconds: Mapping[int, float]
+    """How many seconds of each take are in it."""
+
+
+class Joiner(Protocol):
+    """Joins takes without encoding them again."""
+
+    def join(self, takes: Sequence[TakeParts], key: str) -> Joined:
+        """Write one MP4 of these takes, in this order, as the object `key`, and verify it.
+
+        Raises CannotJoinError where they cannot become one file that plays, StorageUnavailableError where the bucket
+        fails. Neither leaves anything behind.
+        """
+
+
+class Hints(Protocol):
+    """Calls to functions that work on one recording and answer nobody.
+
+    A call that is lost costs time only: the sweep makes it again. Errors are logged, never raised.
+    """
+
+    def begin_take(self, recording_id: UUID) -> None:
+        """Have the next take of a recording begun."""
+
+    def assemble(self, recording_id: UUID) -> None:
+        """Have the takes of a recording joined into one file, or what is left of them removed."""
 
 
 class Adapters(Protocol):
@@ -278,6 +340,10 @@ class Adapters(Protocol):
     @property
     def events(self) -> Events | None:
         """The event bus, if there is one."""
+
+    @property
+    def hints(self) -> Hints:
+        """The functions that go on with a recording."""
 
     @property
     def policy(self) -> Policy:

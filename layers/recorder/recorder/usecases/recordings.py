@@ -11,15 +11,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from recorder.domain import lifecycle, schedule
-from recorder.domain.outputs import file_of
-from recorder.domain.recording import FailureCode, Recording, Status, StopReason
+from recorder.domain import lifecycle, schedule, takes
+from recorder.domain.links import Link, Media, MediaFile
+from recorder.domain.outputs import poster_of
+from recorder.domain.recording import (
+    FailureCode,
+    OnWorkerLost,
+    Recording,
+    Status,
+    StopReason,
+    StoredPart,
+    file_name_of,
+    mime_type_of,
+)
 from recorder.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
     EgressEndedError,
     EgressMisconfiguredError,
-    EgressNotAskedError,
     EgressNotFoundError,
     EgressRefusedError,
     EgressUnansweredError,
@@ -35,16 +44,14 @@ from recorder.errors import (
 )
 from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
+from recorder.usecases.takes import Takes
 from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from recorder.contract.requests import StartRequest
-    from recorder.domain.egress import EgressSnapshot
-    from recorder.domain.sources import Kind
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
@@ -69,15 +76,6 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
-    """A recording and, where there is a file, a link to it and when that ends."""
-
-    recording: Recording
-    url: str | None
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """One page of recordings."""
 
@@ -95,6 +93,7 @@ class RecordingService:
     def __init__(self, adapters: Adapters) -> None:
         self._adapters = adapters
         self._ledger = Ledger(adapters)
+        self._takes = Takes(adapters)
         self._waiting = Waiting(adapters)
 
     def start(
@@ -117,7 +116,7 @@ class RecordingService:
         if existing is not None:
             return _replay(recording, existing, request)
         try:
-            snapshot = self._start_egress(recording, request.kind, webhook_url)
+            snapshot = self._takes.start(recording, webhook_url)
         except StartRefusedError as error:
             code, reason = _REFUSALS[type(error)], str(error)
             refused = self._ledger.change(
@@ -145,14 +144,6 @@ class RecordingService:
         log.info(Code.STARTED, recording_id=recording.id, egress_id=snapshot.egress_id)
         return Started(recording_id=recording.id, egress_id=snapshot.egress_id)
 
-    def _start_egress(self, recording: Recording, kind: Kind, webhook_url: str | None) -> EgressSnapshot:
-        try:
-            egress = self._adapters.egress
-        except EgressNotAskedError as error:
-            raise EgressUnavailableError(str(error)) from error
-        own_url = f"{webhook_url}/{recording.id}" if webhook_url else None
-        return egress.start(kind, [file_of(recording)], own_url)
-
     def get(self, recording_id: UUID, *, user_id: str) -> Recording:
         """Return a recording; a live status older than some seconds is asked of LiveKit first.
 
@@ -171,16 +162,40 @@ class RecordingService:
             lambda current: current.status is not known.status,
         )
 
-    def download(self, recording: Recording) -> Download:
-        """Return a link to the recording's file that is good for one hour, or for as long as what signed it."""
-        key, file_name = recording.storage_key, recording.file_name
-        if not recording.downloadable or key is None:
-            return Download(recording=recording, url=None, expires_at=None)
-        url, seconds = self._adapters.storage.download_url(
-            key, file_name=file_name or str(recording.id), mime_type=recording.mime_type, seconds=LINK_SECONDS
+    def media(self, recording: Recording) -> Media:
+        """Return links to the recording's files that are good for one hour, or for as long as what signed them."""
+        files, key = [self._file(part, recording) for part in recording.parts], recording.storage_key
+        whole = next((file for file in files if file.take is None), None)
+        playback = self._link(key, None, whole.mime_type) if whole is not None and key is not None else None
+        poster = (
+            poster_of(recording.id).key if self._adapters.policy.poster and recording.has_poster else None
         )
-        expires_at = self._adapters.clock.now() + timedelta(seconds=seconds)
-        return Download(recording=recording, url=url, expires_at=expires_at)
+        return Media(
+            download=whole,
+            playback_url=playback.url if playback is not None else None,
+            poster_url=self._link(poster, None, "image/jpeg").url if poster is not None else None,
+            files=files,
+        )
+
+    def _file(self, part: StoredPart, recording: Recording) -> MediaFile:
+        name = file_name_of(recording, part.key, part.take) or str(recording.id)
+        mime_type = mime_type_of(part.key)
+        link = self._link(part.key, name, mime_type)
+        return MediaFile(
+            url=link.url,
+            expires_at=link.expires_at,
+            size=part.size,
+            mime_type=mime_type,
+            file_name=name,
+            duration=part.duration,
+            take=part.take,
+        )
+
+    def _link(self, key: str, file_name: str | None, mime_type: str | None) -> Link:
+        url, seconds = self._adapters.storage.link(
+            key, file_name=file_name, mime_type=mime_type, seconds=LINK_SECONDS
+        )
+        return Link(url=url, expires_at=self._adapters.clock.now() + timedelta(seconds=seconds))
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
@@ -213,6 +228,21 @@ class RecordingService:
             lambda: self._refreshed(self._own(recording_id, user_id)),
             lambda current: not current.live,
         )
+
+    def pause(self, recording_id: UUID, *, user_id: str) -> Recording:
+        """Pause a recording: its egress ends, and nothing of the pause is captured anywhere.
+
+        The status is `paused` once LiveKit says that nothing is recorded; until then `active`, with the time of the
+        request. Raises NotPossibleNowError where it does not record.
+        """
+        recording = self._own(recording_id, user_id)
+        pausing = self._takes.pause(recording)
+        asked = pausing.version != recording.version
+        return self._stop_egress(pausing) if asked else self._refreshed(pausing)
+
+    def resume(self, recording_id: UUID, *, user_id: str, webhook_url: str | None = None) -> Recording:
+        """Go on with a paused recording. Raises NotPossibleNowError, or a StartRefusedError: then it stays paused."""
+        return self._takes.resume(self._own(recording_id, user_id), webhook_url)
 
     def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
@@ -269,8 +299,11 @@ class RecordingService:
             target=kind.target,
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
+            on_worker_lost=OnWorkerLost(request.on_worker_lost),
             **kind.columns,
         )
+        segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)
+        recording = replace(recording, take_segments=segments)
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
@@ -287,7 +320,7 @@ class RecordingService:
             recording.refreshed_at is not None
             and now - recording.refreshed_at < self._adapters.policy.refresh_after
         )
-        if not recording.live or recording.egress_id is None or fresh:
+        if not recording.live or recording.egress_id is None or recording.between_takes or fresh:
             return recording
         found = self._find(recording)
         if found.version == recording.version:
@@ -297,7 +330,7 @@ class RecordingService:
         return found
 
     def _stop_egress(self, recording: Recording) -> Recording:
-        if recording.egress_id is None:
+        if recording.egress_id is None or recording.between_takes:
             return recording
         try:
             return self._ledger.take_in(recording, self._adapters.egress.stop(recording.egress_id))

@@ -1,0 +1,39 @@
+"""Links to what a recording has in the bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link to an object, and when it ends at the latest."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFile(Link):
+    """A file of a recording with a link that saves it; `take` is set where the recording is in parts."""
+
+    size: int
+    mime_type: str | None
+    file_name: str
+    duration: float | None
+    take: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """What a recording has in the bucket, with links; None where there is nothing."""
+
+    download: MediaFile | None
+    playback_url: str | None
+    poster_url: str | None
+    files: Sequence[MediaFile]

@@ -1,0 +1,489 @@
+"""The takes of a recording: how one ends, when the next begins, and what they come to in the end.
+
+Every function is pure and returns the changed recording; `domain.lifecycle` decides when a report or a wish of a user
+leads here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from recorder.domain.egress import EgressStatus
+from recorder.domain.outputs import can_have_segments
+from recorder.domain.recording import (
+    GIVEN_UP,
+    BegunBy,
+    FailureCode,
+    OnWorkerLost,
+    Recording,
+    Status,
+    StopReason,
+    Take,
+    TakeEnd,
+    next_version,
+)
+from recorder.domain.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from recorder.domain.egress import EgressSnapshot
+    from recorder.domain.recording import AssembledFile, StoredFile
+
+MAXIMUM_TAKES: Final = 100
+RESCUES: Final = 5
+"""How many takes the product begins by itself within `RESCUE_WINDOW`: a worker that dies again and again is no help."""
+RESCUE_WINDOW: Final = timedelta(minutes=10)
+REOPENING: Final = timedelta(seconds=60)
+"""How long after "Source closed" an open but empty room may fill again, while clients reconnect to LiveKit."""
+
+_GOES_ON: Final = frozenset({Source.ROOM_COMPOSITE, Source.PARTICIPANT})
+"""The kinds that a next take can record: the ids of tracks die with a republish, and nobody sits in a web page."""
+PAUSABLE: Final = frozenset(Source) - {Source.TRACK}
+_WORKERS_FAULT: Final = frozenset({"cpu_exhausted", "process_killed"})
+_FAILED: Final = frozenset({EgressStatus.FAILED, EgressStatus.ABORTED})
+# LiveKit's codes of a handler that was killed, of an upload that failed, and of a LiveKit that was away too long.
+_ENDS_BY_CODE: Final[Mapping[int, TakeEnd]] = MappingProxyType(
+    {500: TakeEnd.WORKER_LOST, 503: TakeEnd.WORKER_LOST, 400: TakeEnd.UPLOAD_FAILED}
+)
+_ENDS_BY_REASON: Final[Mapping[str, TakeEnd]] = MappingProxyType(
+    {"source_closed": TakeEnd.SOURCE_CLOSED, "limit_reached": TakeEnd.LIMIT_REACHED}
+)
+_LOST: Final = frozenset({TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED})
+_BACKOFF: Final = (5, 10, 20, 40, 60)
+"""Seconds between the attempts to begin a take."""
+
+
+# How a take ends.
+
+
+def end_of(recording: Recording, snapshot: EgressSnapshot) -> TakeEnd | None:
+    """Return why the egress of the current take has ended; None where the report does not tell yet."""
+    if recording.stop_requested_at is not None:
+        return TakeEnd.PAUSED if recording.stop_reason is StopReason.PAUSE else TakeEnd.STOPPED
+    if snapshot.end_reason in _WORKERS_FAULT:
+        return TakeEnd.WORKER_LOST
+    if not snapshot.ended:
+        return None
+    if snapshot.status in _FAILED:
+        return _ENDS_BY_CODE.get(snapshot.error_code, TakeEnd.FAILED)
+    return _ENDS_BY_REASON.get(snapshot.end_reason or "", TakeEnd.STOPPED)
+
+
+def may_go_on(recording: Recording, now: datetime) -> bool:
+    """Tell whether the product may begin another take by itself, once the current one has ended."""
+    lately = [take.requested_at for take in recording.takes if take.begun_by is BegunBy.RESCUE]
+    if recording.take_begun_by is BegunBy.RESCUE and recording.take_requested_at is not None:
+        lately.append(recording.take_requested_at)
+    return (
+        recording.on_worker_lost is OnWorkerLost.CONTINUE
+        and recording.source in _GOES_ON
+        and recording.stop_requested_at is None
+        and recording.deleted_at is None
+        and not recording.expired(now)
+        and recording.take_started_at is not None
+        and recording.take < MAXIMUM_TAKES
+        and sum(at > now - RESCUE_WINDOW for at in lately) < RESCUES
+    )
+
+
+def end_take(
+    recording: Recording,
+    end: TakeEnd,
+    now: datetime,
+    snapshot: EgressSnapshot | None = None,
+    *,
+    code: FailureCode | None = None,
+) -> Recording:
+    """End the current take: what it recorded moves from the row into its takes.
+
+    The status is left to the caller. Without a `snapshot` nothing more is expected of the egress: it was lost.
+    """
+    recorded = recording.take_started_at is not None
+    take = Take(
+        take=recording.take,
+        egress_id=recording.egress_id,
+        begun_by=recording.take_begun_by,
+        requested_at=asked_at(recording),
+        started_at=recording.take_started_at,
+        stopped_at=now,
+        end_reason=end,
+        reported=snapshot is None,
+        segments=recording.take_segments,
+        failure_code=code,
+        failure_reason=GIVEN_UP.get(code) if code is not None else None,
+    )
+    if snapshot is not None:
+        take = with_report(take, snapshot, now)
+    return replace(
+        recording,
+        takes=(*recording.takes, take) if recorded else recording.takes,
+        take_ended_at=now,
+        stop_reason=None if recording.stop_reason is StopReason.PAUSE else recording.stop_reason,
+        stop_requested_at=None if recording.stop_reason is StopReason.PAUSE else recording.stop_requested_at,
+        pause_requested_at=None,
+        room_sid=recording.room_sid,
+        recorder_seen_at=None,
+        absent_since=None,
+        handler_silent_since=None,
+        handler_answered_at=None,
+        late_upload_until=None,
+        storage_key=None,
+        file_size=None,
+        file_url=None,
+        duration=None,
+    )
+
+
+def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
+    """Fill in what LiveKit reports of a take that has ended. Its end stays as it was told first."""
+    if not snapshot.ended:
+        return take
+    file = snapshot.file
+    stopped_at = snapshot.ended_at
+    believable = stopped_at is not None and take.requested_at <= stopped_at <= now
+    failed = snapshot.status in _FAILED
+    return replace(
+        take,
+        reported=True,
+        stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
+        storage_key=file.key if snapshot.has_file else take.storage_key,
+        file_size=(file.size or 0) if snapshot.has_file else take.file_size,
+        file_url=file.location if snapshot.has_file else take.file_url,
+        # A worker that was stopped by an outage reports a negative one.
+        duration=file.duration if file.duration is not None and file.duration > 0 else take.duration,
+        failure_code=str(snapshot.error_code or FailureCode.EGRESS_FAILED) if failed else take.failure_code,
+        failure_reason=snapshot.failure_reason if failed else take.failure_reason,
+    )
+
+
+def with_file(recording: Recording, file: StoredFile) -> Recording:
+    """Give the last ended take a file that was found in its folder."""
+    if not recording.takes:
+        return recording
+    *before, last = recording.takes
+    found = replace(last, storage_key=file.key, file_size=file.size, duration=file.duration or last.duration)
+    return replace(recording, takes=(*before, found))
+
+
+def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording | None:
+    """Fill in a report about a take that is not the current one; the recording's status does not follow from it."""
+    number = snapshot.owner.take if snapshot.owner is not None else None
+    changed = tuple(
+        with_report(take, snapshot, now)
+        if take.egress_id == snapshot.egress_id and number in {None, take.take}
+        else take
+        for take in recording.takes
+    )
+    if changed == recording.takes:
+        return None
+    filled = replace(recording, takes=changed)
+    if filled.status is Status.STOPPING and filled.between_takes:
+        filled = finish(filled, now)
+    return next_version(recording, filled, now)
+
+
+# The next take.
+
+
+def go_on(recording: Recording) -> Recording:
+    """Have a recording whose take has ended wait for its next take, which `begin_take` begins."""
+    return replace(recording, status=Status.RESUMING)
+
+
+def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segments: bool) -> Recording | None:
+    """Give the next take its number, before its egress is asked for; None where none is to begin."""
+    waiting = recording.status in {Status.PAUSED, Status.RESUMING} or reopening(recording)
+    if not waiting or not recording.between_takes:
+        return None
+    return next_version(
+        recording,
+        replace(
+            recording,
+            status=Status.RESUMING,
+            take=recording.take + 1,
+            take_begun_by=begun_by,
+            take_requested_at=now,
+            take_started_at=None,
+            take_ended_at=None,
+            take_segments=segments,
+            egress_id=None,
+            room_sid=None,
+        ),
+        now,
+    )
+
+
+def take_started(recording: Recording, started_at: datetime) -> Recording:
+    """Make a recording active whose current take has begun to record."""
+    if recording.takes:
+        recording = lost_seconds(recording, started_at)
+    return replace(recording, status=Status.ACTIVE, take_started_at=started_at, attempts=0)
+
+
+def retry_take(recording: Recording, now: datetime) -> Recording:
+    """Take back a take whose egress ended before it recorded: a pause goes on, a rescue is tried again."""
+    ended = replace(recording, take_ended_at=now)
+    if recording.take_begun_by is BegunBy.RESUME:
+        return replace(ended, status=Status.PAUSED, attempts=0)
+    return replace(ended, attempts=recording.attempts + 1)
+
+
+def refuse_take(recording: Recording, take: int, now: datetime) -> Recording | None:
+    """Take back a take whose Start was refused, unless a report has told of its egress meanwhile."""
+    if recording.take != take or recording.between_takes or recording.egress_id is not None:
+        return None
+    if recording.status is Status.STOPPING:
+        return next_version(recording, finish(replace(recording, take_ended_at=now), now), now)
+    return next_version(recording, retry_take(recording, now), now) if recording.live else None
+
+
+def asked_at(recording: Recording) -> datetime:
+    """Return when the egress of the current take was asked for."""
+    return recording.take_requested_at or recording.created_at
+
+
+def next_attempt_at(recording: Recording) -> datetime:
+    """Return when the next attempt to begin a take may be made."""
+    tried_at = recording.take_ended_at or recording.status_at
+    failed = min(recording.attempts, len(_BACKOFF))
+    return tried_at + timedelta(seconds=_BACKOFF[failed - 1]) if failed else tried_at
+
+
+def with_segments_counted(recording: Recording, count: int, seconds: float) -> Recording:
+    """Fix how many safety segments of the last ended take count, and how many seconds they hold at least."""
+    *before, last = recording.takes
+    known = last.duration if last.duration is not None else seconds
+    return replace(recording, takes=(*before, replace(last, segment_count=count, duration=known)))
+
+
+def lost_seconds(recording: Recording, started_at: datetime) -> Recording:
+    """Tell of the last take, if it was lost, what is missing until the next one began to record."""
+    if not recording.takes or recording.takes[-1].end_reason not in _LOST:
+        return recording
+    *before, last = recording.takes
+    if last.started_at is None or last.lost_seconds is not None:
+        return recording
+    ended_at = last.started_at + timedelta(seconds=last.duration) if last.duration else last.stopped_at
+    missing = max(0.0, (started_at - ended_at).total_seconds())
+    return replace(recording, takes=(*before, replace(last, lost_seconds=round(missing, 3))))
+
+
+def recorded_seconds(recording: Recording, now: datetime) -> float:
+    """Return for how long a recording has recorded, over all its takes."""
+    ended = sum(_seconds(take) for take in recording.takes)
+    started_at = recording.take_started_at
+    if started_at is None or recording.between_takes:
+        return ended
+    return ended + max(0.0, (now - started_at).total_seconds())
+
+
+def _seconds(take: Take) -> float:
+    if take.duration is not None:
+        return take.duration
+    return (take.stopped_at - take.started_at).total_seconds() if take.started_at is not None else 0.0
+
+
+# The end.
+
+
+def finish(recording: Recording, now: datetime) -> Recording:
+    """Bring a recording to its end, of which no more is recorded: final where nothing has to be waited for.
+
+    One take with a file is the recording. Takes that left several files or only segments are assembled first; takes
+    that left nothing make it fail.
+    """
+    reason = _end_reason(recording)
+    stopping = replace(recording, status=Status.STOPPING, end_reason=reason)
+    if awaits_reports(stopping):
+        return stopping
+    left = [take for take in recording.takes if take.has_file or take.segments]
+    if not left:
+        return _failed(stopping, now)
+    [only, *others] = left
+    if not others and only.has_file:
+        return replace(
+            stopping,
+            status=Status.COMPLETED,
+            storage_key=only.storage_key,
+            file_size=only.file_size,
+            file_url=only.file_url,
+            duration=only.duration,
+            stopped_at=only.stopped_at,
+        )
+    return stopping
+
+
+def egress_ids(recording: Recording) -> frozenset[str]:
+    """Return the egress of the takes that have ended."""
+    return frozenset(take.egress_id for take in recording.takes if take.egress_id is not None)
+
+
+def lost_egress(recording: Recording) -> frozenset[str]:
+    """Return the egress of the takes that were lost, which LiveKit may list as running for ever."""
+    return frozenset(
+        take.egress_id
+        for take in recording.takes
+        if take.end_reason is TakeEnd.WORKER_LOST and take.egress_id is not None
+    )
+
+
+def waits_for_take(recording: Recording) -> bool:
+    """Tell whether the product has to begin the next take."""
+    return recording.live and recording.between_takes and recording.status is Status.RESUMING
+
+
+def awaits_reports(recording: Recording) -> bool:
+    """Tell whether LiveKit has still to report the end of a take whose file may be on its way."""
+    return any(not take.reported for take in recording.takes)
+
+
+def to_be_assembled(recording: Recording) -> bool:
+    """Tell whether nothing but assembling its takes is left to do."""
+    return (
+        recording.status is Status.STOPPING
+        and recording.between_takes
+        and bool(recording.takes)
+        and not awaits_reports(recording)
+        and not reopening(recording)
+    )
+
+
+def reopening(recording: Recording) -> bool:
+    """Tell whether it waits for people to come back into a room that LiveKit's restart may have emptied."""
+    return (
+        recording.status is Status.STOPPING
+        and recording.end_reason is None
+        and recording.stop_requested_at is None
+        and bool(recording.takes)
+        and recording.takes[-1].end_reason is TakeEnd.SOURCE_CLOSED
+    )
+
+
+def give_up_reports(recording: Recording, now: datetime) -> Recording:
+    """Expect no more reports of ended takes; what their folders hold counts."""
+    given_up = replace(recording, takes=tuple(replace(take, reported=True) for take in recording.takes))
+    return next_version(recording, finish(given_up, now), now)
+
+
+def complete_assembled(
+    recording: Recording, file: AssembledFile, takes: tuple[Take, ...], now: datetime
+) -> Recording | None:
+    """Complete a recording by the file that its takes were assembled into; None where it is no longer waited for."""
+    if not recording.live or not recording.between_takes:
+        return None
+    completed = replace(
+        recording,
+        status=Status.COMPLETED,
+        storage_key=file.key,
+        file_size=file.size,
+        file_url=file.url,
+        duration=file.seconds,
+        takes=takes,
+        stopped_at=takes[-1].stopped_at,
+        parts_kept=True,
+        attempts=0,
+    )
+    return next_version(recording, completed, now)
+
+
+def complete_in_parts(recording: Recording, takes: tuple[Take, ...], now: datetime) -> Recording | None:
+    """Complete a recording whose takes cannot be joined: each take with a file is a part of it."""
+    if not recording.live or not recording.between_takes:
+        return None
+    if not any(take.has_file for take in takes):
+        return next_version(recording, _failed(replace(recording, takes=takes), now), now)
+    completed = replace(
+        recording,
+        status=Status.COMPLETED,
+        takes=takes,
+        stopped_at=takes[-1].stopped_at,
+        duration=sum(_seconds(take) for take in takes),
+        attempts=0,
+    )
+    return next_version(recording, completed, now)
+
+
+def fail_empty(recording: Recording, now: datetime) -> Recording | None:
+    """Fail a recording whose takes left nothing after all."""
+    if not recording.live or not recording.between_takes:
+        return None
+    return next_version(recording, _failed(recording, now), now)
+
+
+def _failed(recording: Recording, now: datetime) -> Recording:
+    last = recording.takes[-1] if recording.takes else None
+    code = (last.failure_code if last is not None else None) or FailureCode.WORKER_LOST
+    reason = (last.failure_reason if last is not None else None) or "the worker was lost, and it left nothing"
+    return replace(recording, status=Status.FAILED, failure_code=code, failure_reason=reason, stopped_at=now)
+
+
+def _end_reason(recording: Recording) -> str | None:
+    if recording.stop_reason is not None:
+        return str(recording.stop_reason)
+    return recording.takes[-1].end_reason if recording.takes else None
+
+
+def end_waiting(recording: Recording, now: datetime) -> Recording:
+    """End a recording that waits for its next take: the takes so far are the recording."""
+    return next_version(recording, finish(replace(recording, attempts=0), now), now)
+
+
+def wants_segments(recording: Recording) -> bool:
+    """Tell whether the next take is to have safety segments.
+
+    It is not where LiveKit cannot write them, or where the take before ended by an upload error: a file alone survives
+    an outage of the storage that segments do not.
+    """
+    after_error = bool(recording.takes) and recording.takes[-1].end_reason is TakeEnd.UPLOAD_FAILED
+    return can_have_segments(recording) and not after_error
+
+
+def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
+    """Return the takes with the seconds that each of them has in the assembled file, and what is lost between them."""
+    exact = [replace(take, duration=seconds.get(take.take, take.duration)) for take in ended]
+    for position, take in enumerate(exact[:-1]):
+        following = exact[position + 1]
+        if take.end_reason in _LOST and take.started_at is not None and following.started_at is not None:
+            ended_at = take.started_at + timedelta(seconds=take.duration or 0.0)
+            missing = max(0.0, (following.started_at - ended_at).total_seconds())
+            exact[position] = replace(take, lost_seconds=round(missing, 3))
+    return tuple(exact)
+
+
+def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
+    """Return the takes with the files that lie in their folders."""
+    return tuple(
+        replace(take, storage_key=file.key, file_size=file.size)
+        if (file := files.get(take.take)) is not None
+        else take
+        for take in ended
+    )
+
+
+def complete_by_file(recording: Recording, take: int, file: StoredFile, now: datetime) -> Recording | None:
+    """Complete a recording of which only one take left something: its file."""
+    if not recording.live or not recording.between_takes:
+        return None
+    completed = replace(
+        recording,
+        status=Status.COMPLETED,
+        takes=with_files(recording.takes, {take: file}),
+        storage_key=file.key,
+        file_size=file.size,
+        duration=next((each.duration for each in recording.takes if each.take == take), None),
+        stopped_at=file.modified_at,
+        attempts=0,
+    )
+    return next_version(recording, completed, now)
+
+
+def parts_removed(recording: Recording, now: datetime) -> Recording | None:
+    """Note that nothing is left of an assembled recording but its file."""
+    if not recording.parts_kept:
+        return None
+    return next_version(recording, replace(recording, parts_kept=False, attempts=0), now)

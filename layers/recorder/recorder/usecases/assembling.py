@@ -1,0 +1,172 @@
+"""Assembling: the takes of a recording become one file, and only then their parts go.
+
+It may be killed anywhere, run twice at once, and be repeated. Each run writes an object of its own, the row takes one
+of them, and parts are removed only once the row names a file that was verified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from recorder.domain import takes
+from recorder.domain.outputs import file_of, owner_of
+from recorder.domain.recording import SEGMENTS_PREFIX, AssembledFile, next_version
+from recorder.errors import CannotJoinError, StorageUnavailableError
+from recorder.telemetry import Code, count, log
+from recorder.usecases.ledger import Ledger
+from recorder.usecases.ports import TakeParts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from recorder.domain.recording import Recording, StoredFile
+    from recorder.usecases.ports import Adapters, Joiner
+
+RUNS: Final = 3
+"""After so many runs that came to nothing a recording is completed in parts."""
+_SEGMENT: Final = re.compile(r"_(\d+)\.ts$")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembling:
+    """Joins the takes of recordings. Every method may raise DatabaseUnavailableError."""
+
+    adapters: Adapters
+    joiner: Joiner
+    maximum_bytes: int
+    """Takes that are larger together are completed in parts."""
+
+    def assemble(self, recording_id: UUID) -> None:
+        """Join a recording's takes if that is all that is left to do, and remove the parts of one that is assembled.
+
+        What fails is logged; the sweep calls this again.
+        """
+        recording = self.adapters.repository.get(recording_id)
+        if recording is None:
+            return
+        try:
+            if takes.to_be_assembled(recording):
+                claimed = self._ledger.save(recording, self._claimed(recording))
+                if claimed is not None:
+                    self._assemble(claimed)
+            elif recording.parts_kept and recording.deleted_at is None:
+                self._remove_parts(recording)
+        except StorageUnavailableError as error:
+            log.warning(Code.ASSEMBLING_FAILED, recording_id=recording_id, reason=str(error))
+            count("AssemblingFailed")
+
+    def _claimed(self, recording: Recording) -> Recording:
+        """Count the run: the sweep calls no other one while this one may take its time."""
+        return next_version(recording, replace(recording, attempts=recording.attempts + 1), self._now)
+
+    def _assemble(self, recording: Recording) -> None:
+        parts = self._parts(recording)
+        if not parts:
+            self._ledger.change(recording, lambda row: takes.fail_empty(row, self._now))
+            return
+        [only, *others] = parts
+        if only.file is not None and not others:
+            file = only.file
+            self._ledger.change(
+                recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
+            )
+        elif recording.attempts > RUNS:
+            self._complete_in_parts(recording, parts, f"{RUNS} runs failed")
+        elif _size(parts) > self.maximum_bytes:
+            self._complete_in_parts(recording, parts, "the takes are too large to be joined")
+        else:
+            self._join(recording, parts)
+
+    def _join(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
+        key = f"{recording.prefix}{uuid4()}.mp4"
+        try:
+            joined = self.joiner.join(parts, key)
+        except CannotJoinError as error:
+            self._complete_in_parts(recording, parts, str(error))
+            return
+        file = AssembledFile(key=key, size=joined.size, seconds=joined.seconds)
+        told = takes.with_seconds(recording.takes, joined.take_seconds)
+        completed = self._ledger.change(
+            recording, lambda row: takes.complete_assembled(row, file, told, self._now)
+        )
+        if completed.storage_key != key:
+            # Another run was faster, or the recording was deleted meanwhile.
+            self.adapters.storage.remove([key])
+            return
+        log.info(
+            Code.ASSEMBLED, recording_id=recording.id, takes=len(parts), seconds=round(joined.seconds, 3)
+        )
+        count("RecordingsAssembled")
+        self._remove_parts(completed)
+
+    def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
+        files = {each.take: each.file for each in parts if each.file is not None}
+        told = takes.with_files(recording.takes, files)
+        self._ledger.change(recording, lambda row: takes.complete_in_parts(row, told, self._now))
+        log.warning(Code.COMPLETED_IN_PARTS, recording_id=recording.id, reason=reason)
+        count("RecordingsInParts")
+
+    def _remove_parts(self, recording: Recording) -> None:
+        """Remove the media that the assembled file holds, and the uploads of other runs."""
+        objects = self.adapters.storage.objects_of(recording)
+        kept = {recording.storage_key}
+        parts = [each.key for each in objects if each.key not in kept and _is_part(each.key, recording)]
+        if parts:
+            self.adapters.storage.remove(parts)
+        self._ledger.change(recording, lambda row: takes.parts_removed(row, self._now))
+
+    def _parts(self, recording: Recording) -> list[TakeParts]:
+        """Return what the folders hold of each take: the listing counts, not a playlist and not a report."""
+        segments: defaultdict[int, list[tuple[int, StoredFile]]] = defaultdict(list)
+        files: dict[int, StoredFile] = {}
+        for each in self.adapters.storage.objects_of(recording):
+            owner = owner_of(each.key)
+            if owner is None or not each.size:
+                continue
+            number = _SEGMENT.search(each.key)
+            if each.key.startswith(SEGMENTS_PREFIX) and number is not None:
+                segments[owner.take].append((int(number[1]), each))
+            elif file_of(recording, take=owner.take).names(each.key):
+                files[owner.take] = each
+        return [
+            TakeParts(
+                take=take,
+                segments=tuple(each for _, each in sorted(segments[take], key=lambda pair: pair[0])),
+                file=files.get(take),
+            )
+            for take in sorted({*segments, *files})
+        ]
+
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.adapters)
+
+    @property
+    def _now(self) -> datetime:
+        return self.adapters.clock.now()
+
+
+def _size(parts: Sequence[TakeParts]) -> int:
+    """Return how many bytes are joined: of each take its segments, or where it has none its file."""
+    return sum(
+        sum(each.size for each in take.segments) or (take.file.size if take.file is not None else 0)
+        for take in parts
+    )
+
+
+def _is_part(key: str, recording: Recording) -> bool:
+    """Tell whether an object is what the assembled file was made of, or the upload of another run."""
+    if key.startswith(SEGMENTS_PREFIX):
+        return True
+    owner = owner_of(key)
+    if owner is None:
+        return False
+    own = key.removeprefix(recording.prefix)
+    of_run = "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
+    return of_run or file_of(recording, take=owner.take).names(key)
