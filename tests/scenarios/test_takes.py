@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, cast
 
+import av
 import pytest
 
 from tests.support import invariants
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Deploy
-    from tests.support.deployment import Deployment, User
+    from tests.support.deployment import Answer, Deployment, User
 
 
 @pytest.fixture
@@ -41,6 +43,30 @@ def takes(alice: User, recording_id: str) -> list[dict[str, object]]:
     return cast("list[dict[str, object]]", alice.get(recording_id).json["takes"])
 
 
+def assert_whole(deployment: Deployment, answer: Answer) -> None:
+    """Hold a recording to its takes: one file with the seconds of all of them, and no part beside it."""
+    recording = answer.recording
+    assert recording["status"] == "completed"
+    seconds = [
+        cast("float", take["duration"]) for take in cast("list[dict[str, object]]", answer.json["takes"])
+    ]
+    assert all(seconds)
+    key = cast("str", recording["storageKey"])
+    assert mp4_seconds(deployment, key) == pytest.approx(sum(seconds), abs=0.5)
+    assert recording["duration"] == pytest.approx(sum(seconds), abs=0.5)
+    kept = {each for each in deployment.objects() if not each.endswith((".jpeg", ".json"))}
+    assert kept == {key}
+
+
+def mp4_seconds(deployment: Deployment, key: str) -> float:
+    """Return for how long the video of a stored file lasts, by its packets."""
+    body = deployment.site.aws.s3.get_object(Bucket=deployment.site.name, Key=key)["Body"].read()
+    with av.open(io.BytesIO(body)) as file:
+        [stream] = file.streams.video
+        times = [float(each.pts * each.time_base) for each in file.demux(stream) if each.pts is not None]
+    return max(times) - min(times)
+
+
 def test_t71_handler_that_is_killed_costs_seconds_not_the_recording(
     deployment: Deployment, alice: User
 ) -> None:
@@ -60,8 +86,8 @@ def test_t71_handler_that_is_killed_costs_seconds_not_the_recording(
     deployment.advance(10)
     deployment.sweeps(2)
     answer = alice.get(recording_id)
-    assert answer.recording["status"] == "completed"
     assert answer.recording["takeCount"] == 2
+    assert_whole(deployment, answer)
 
 
 def test_t82_pause_ends_the_egress_and_resume_begins_another(deployment: Deployment, alice: User) -> None:
@@ -82,6 +108,6 @@ def test_t82_pause_ends_the_egress_and_resume_begins_another(deployment: Deploym
     deployment.advance(10)
     deployment.sweeps(2)
     answer = alice.get(recording_id)
-    assert answer.recording["status"] == "completed"
+    assert_whole(deployment, answer)
     assert [take["end"] for take in takes(alice, recording_id)] == ["paused", "stopped"]
     assert answer["downloadUrl"]

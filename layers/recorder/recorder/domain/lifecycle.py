@@ -371,7 +371,7 @@ def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Poli
 
     A file that arrives all the same is looked for until the grace ends.
     """
-    if not may_become(recording, Status.FAILED):
+    if not may_become(recording, Status.FAILED) or recording.between_takes:
         return None
     without = _without_take(recording, code, now)
     if without is not None:
@@ -413,7 +413,10 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         if recording.status is not Status.COMPLETED or not unseen:
             return None
         return next_version(recording, replace(_stored_elsewhere(recording), late_upload_until=None), now)
-    if recording.live and recording.takes and not recording.between_takes:
+    if recording.live and recording.between_takes:
+        # What its takes left is joined, also where it is one file.
+        return None
+    if recording.live and recording.takes:
         last = takes.end_take(recording, TakeEnd.STOPPED, now)
         return next_version(recording, takes.finish(takes.with_file(last, file), now), now)
     found = replace(

@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     PAUSE_ENDED = "pause_ended"
     TAKE_CALLED = "take_called"
+    TAKE_ENDED = "take_ended"
     ASSEMBLING_CALLED = "assembling_called"
     COMPLETED = "completed"
     DATABASE_BUSY = "database_busy"

@@ -68,8 +68,11 @@ def _apply_reports(
                 context.matched.add(report.egress_id)
                 if recording.egress_id is None:
                     context.outcomes[Outcome.ADOPTED] += 1
-                if applied.live:
+                if applied.live and not applied.between_takes:
                     standing.append((applied, report.status))
+                elif applied.live:
+                    # Its next step is due at once, and not a judgement of an egress that has ended.
+                    context.outcomes[Outcome.TAKE_ENDED] += 1
                 else:
                     context.outcomes[_ENDED[Status(applied.status)]] += 1
             elif isinstance(report, EgressNotFoundError):
