@@ -61,7 +61,7 @@ def assert_whole(deployment: Deployment, answer: Answer) -> None:
 def mp4_seconds(deployment: Deployment, key: str) -> float:
     """Return for how long the video of a stored file lasts, by its packets."""
     body = deployment.site.aws.s3.get_object(Bucket=deployment.site.name, Key=key)["Body"].read()
-    with av.open(io.BytesIO(body)) as file:
+    with av.open(io.BytesIO(body), "r") as file:
         [stream] = file.streams.video
         times = [float(each.pts * each.time_base) for each in file.demux(stream) if each.pts is not None]
     return max(times) - min(times)
