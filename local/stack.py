@@ -299,6 +299,7 @@ class Stack:
                 "AllowedOrigins": "*",
                 "PublicUrl": self._external.public_url,
                 "EgressTemplateUrl": self._external.template_url,
+                "WebRecordingOrigins": "https://example.com",
                 "DatabaseHost": database.host,
                 "DatabasePort": str(database.port),
                 "DatabaseName": database.name,

@@ -5,14 +5,15 @@ from recorder.bootstrap import current, expect_database, expect_livekit
 expect_database()
 expect_livekit()
 
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
 from pydantic import ValidationError
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
 from recorder.contract.answers import started_json
-from recorder.contract.requests import LAYOUTS, StartRequest
-from recorder.errors import InvalidRequestError
+from recorder.contract.requests import LAYOUTS, PROBLEMS, StartRequest
+from recorder.errors import ForbiddenError, InvalidRequestError
 from recorder.settings import WEBHOOK_PATH
 from recorder.untrusted import json_value
 
@@ -24,6 +25,8 @@ def lambda_handler(request: Request) -> Answer:
     options = _options(request.body)
     _check_layout(options.layout)
     request.require_room(options.room_name)
+    if options.page_url is not None:
+        _check_page(options.page_url)
     started = current().recordings.start(
         options,
         user_id=request.user_id,
@@ -42,10 +45,7 @@ def _options(body: bytes) -> StartRequest:
         # pydantic's own reader of JSON would pass over a field's Python name instead of naming it.
         return StartRequest.model_validate(json_value(body), by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidRequestError(
-            *(_detail(each["type"], each["loc"], each["msg"]) for each in problems)
-        ) from None
+        raise InvalidRequestError(*_details(error)) from None
     except ValueError:
         raise InvalidRequestError(("body", "is not JSON")) from None
 
@@ -56,7 +56,19 @@ def _check_layout(layout: str) -> None:
         raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
 
 
-def _detail(kind: str, location: tuple[int | str, ...], message: str) -> tuple[str, str]:
-    # Rules about several fields carry the name of the one to change as their type.
-    field = str(location[0]) if location else kind if kind in {"trackSid", "trackBased"} else "body"
-    return field, "is not a field of this request" if kind == "extra_forbidden" else message
+def _check_page(page_url: str) -> None:
+    if not current().page_settings.allow(page_url):
+        raise ForbiddenError("pages of this origin may not be recorded: the deployment names those that may")
+
+
+def _field(location: Sequence[int | str]) -> str:
+    return ".".join(str(each) for each in location) or "body"
+
+
+def _details(error: ValidationError) -> Iterator[tuple[str, str]]:
+    for each in error.errors(include_url=False, include_input=False):
+        if each["type"] == PROBLEMS:
+            yield from each["ctx"][PROBLEMS]
+        else:
+            unknown = each["type"] == "extra_forbidden"
+            yield _field(each["loc"]), "is not a field of this request" if unknown else each["msg"]

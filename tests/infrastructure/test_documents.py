@@ -20,7 +20,12 @@ class Recording(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return {"DATABASE_AUTHENTICATION": "password", "DATABASE_TLS": "verify"}.get(name, "1")
+        valid = {
+            "DATABASE_AUTHENTICATION": "password",
+            "DATABASE_TLS": "verify",
+            "WEB_RECORDING_ORIGINS": "https://app.example.com",
+        }
+        return valid.get(name, "1")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)

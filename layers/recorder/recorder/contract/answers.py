@@ -9,7 +9,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from recorder.domain.recording import OnWorkerLost, Status
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +39,7 @@ class RecordingJson(TypedDict):
     """`completed` and `failed` are final, every other status is live. A later release may have stored one that this
     one does not know: it is shown as it is."""
     layout: str | None
-    """Layout of a room composite."""
+    """Layout of a room composite that has a picture."""
     codec: str | None
     """Video codec that was asked for."""
     resolution: str | None
@@ -66,8 +66,24 @@ class RecordingJson(TypedDict):
     """The kind of recording; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
+    participantIdentity: str | None
+    """Identity of the recorded participant."""
+    screenShare: bool
+    """Whether the participant's shared screen is recorded instead of their camera."""
+    audioTrackSid: str | None
+    """LiveKit's id of the audio track of a track composite."""
+    videoTrackSid: str | None
+    """LiveKit's id of the video track of a track composite."""
+    pageUrl: str | None
+    """The recorded web page; `roomName` is then only a label."""
+    media: Media | str | None
+    """`audio_video`, `audio` or `video`; null for a track, which is stored as it is."""
+    orientation: str | None
+    """Orientation that was asked for."""
+    framerate: int | None
+    """Frames a second that were asked for."""
     audioCodec: str | None
-    """Audio codec of a room composite."""
+    """Audio codec that was asked for."""
     audioBitrate: int | None
     """kbit/s, where the request named it."""
     videoBitrate: int | None
@@ -261,6 +277,14 @@ def recording_json(recording: Recording) -> RecordingJson:
         "updatedAt": _time(recording.updated_at),
         "source": recording.source,
         "trackSid": recording.track_sid,
+        "participantIdentity": recording.participant_identity,
+        "screenShare": recording.screen_share,
+        "audioTrackSid": recording.audio_track_sid,
+        "videoTrackSid": recording.video_track_sid,
+        "pageUrl": recording.page_url,
+        "media": recording.media,
+        "orientation": recording.orientation,
+        "framerate": recording.framerate,
         "audioCodec": recording.audio_codec,
         "audioBitrate": recording.audio_bitrate,
         "videoBitrate": recording.video_bitrate,

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from recorder.domain.sources import Encoding, RoomComposite, Track
+from recorder.domain.sources import (
+    Encoding,
+    Media,
+    Participant,
+    RoomComposite,
+    Source,
+    Track,
+    TrackComposite,
+    Web,
+    media_of_tracks,
+)
 from recorder.untrusted import CONTROL_CHARACTERS, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from pydantic.config import JsonDict
 
-    from recorder.domain.sources import Offered
+    from recorder.domain.sources import Kind
 
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
 LAYOUTS: Final = tuple(
@@ -25,6 +38,11 @@ LAYOUTS: Final = tuple(
     for theme in ("", "-light", "-dark")
 )
 """Those of LiveKit's own page, which shows a grid for any other."""
+_TRACK_SID: Final = r"^TR_[A-Za-z0-9]{1,64}$"
+PAGE_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-\[\]-~]*)?$"
+"""Addresses that every reader of URLs takes for the same origin: no user, no backslash, and an ASCII host."""
+PROBLEMS: Final = "problems"
+"""The type of the error of fields that do not go together, and the name of the (field, message) in its context."""
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
 """The names that `_room_name` accepts, for the OpenAPI document."""
 
@@ -52,22 +70,30 @@ _FIELDS_OF_1_0: Final = frozenset(
 )
 """The fields that a start request had in release 1.0, whose fingerprints are of all of them."""
 
-# The demands of the validator below and of the service on fields together, for the OpenAPI document.
-_KINDS: Final[tuple[JsonDict, ...]] = (
+_PICTURE: Final = frozenset({"layout", "resolution", "orientation", "framerate", "codec", "video_bitrate"})
+_SOUND: Final = frozenset({"audio_codec", "audio_bitrate"})
+_ENCODED: Final = (_PICTURE | _SOUND) - {"layout"}
+_OF_EVERY_KIND: Final = frozenset({"source", "track_based", "room_name", "max_duration"})
+_FIELDS: Final[Mapping[Source, frozenset[str]]] = MappingProxyType(
     {
-        "title": "Room composite",
-        "properties": {
-            "codec": {"const": "h264"},
-            "trackBased": {"const": False},
-            "trackSid": {"type": "null"},
-        },
-    },
-    {
-        "title": "Track",
-        "properties": {"trackBased": {"const": True}, "trackSid": {"type": "string"}},
-        "required": ["trackBased", "trackSid"],
-    },
+        Source.ROOM_COMPOSITE: _ENCODED | {"layout", "media", "on_worker_lost"},
+        Source.PARTICIPANT: _ENCODED | {"participant_identity", "screen_share", "on_worker_lost"},
+        Source.TRACK_COMPOSITE: _ENCODED | {"audio_track_sid", "video_track_sid"},
+        Source.TRACK: frozenset({"track_sid", "codec"}),
+        Source.WEB: _ENCODED | {"page_url", "media"},
+    }
 )
+"""The fields of each kind beside `_OF_EVERY_KIND`. A request that has another one is refused."""
+_NAMING: Final[Mapping[Source, str]] = MappingProxyType(
+    {Source.PARTICIPANT: "participant_identity", Source.TRACK: "track_sid", Source.WEB: "page_url"}
+)
+"""The field that names the source, where a kind needs one."""
+_WITHOUT: Final[Mapping[Media, frozenset[str]]] = MappingProxyType(
+    {Media.AUDIO_VIDEO: frozenset(), Media.AUDIO: _PICTURE, Media.VIDEO: _SOUND}
+)
+"""The fields that a recording does not have which holds only sound, or only a picture."""
+
+type _Problems = tuple[tuple[str, str], ...]
 
 
 def _room_name(name: str) -> str:
@@ -78,18 +104,26 @@ def _room_name(name: str) -> str:
     return name
 
 
+def _identity(identity: str | None) -> str | None:
+    return None if identity is None else _room_name(identity)
+
+
+def _add_kinds(schema: JsonDict) -> None:
+    schema["anyOf"] = [*_schemas_of_kinds()]
+
+
 class StartRequest(BaseModel):
     """A recording that is asked for.
 
-    Bitrates are kbit/s, durations seconds. A room composite is encoded; a track is stored as it was published,
-    so layout, resolution, codecs and bitrates do not apply to it.
+    Bitrates are kbit/s, durations seconds. Each kind (`source`) has fields of its own; those that it does not have are
+    refused. A track is stored as it was published: with `trackBased`, layout, resolution and the like are passed over.
     """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"anyOf": [*_KINDS]},
+        json_schema_extra=_add_kinds,
         strict=True,
         validate_by_name=True,
     )
@@ -104,6 +138,48 @@ class StartRequest(BaseModel):
         ),
         AfterValidator(_room_name),
     ]
+    source: Annotated[
+        Source | None,
+        Field(
+            strict=False,
+            description="What is recorded; `room_composite` unless given, or `track` with `trackBased`.",
+        ),
+    ] = None
+    participant_identity: Annotated[
+        str | None,
+        Field(
+            description="The participant whose camera and microphone are recorded.",
+            json_schema_extra={"pattern": ROOM_NAME},
+            min_length=1,
+            max_length=512,
+        ),
+        AfterValidator(_identity),
+    ] = None
+    screen_share: Annotated[
+        bool, Field(description="Record the screen that the participant shares instead; it waits for one.")
+    ] = False
+    audio_track_sid: Annotated[
+        str | None, Field(pattern=_TRACK_SID, description="LiveKit's id of the audio track.")
+    ] = None
+    video_track_sid: Annotated[
+        str | None, Field(pattern=_TRACK_SID, description="LiveKit's id of the video track.")
+    ] = None
+    page_url: Annotated[
+        str | None,
+        Field(
+            pattern=PAGE_URL,
+            max_length=2048,
+            description="The web page to record, of an origin that the deployment allows.",
+        ),
+    ] = None
+    media: Annotated[
+        Media,
+        Field(
+            strict=False,
+            description="Sound and picture, or one of them. Sound alone becomes MP4 with AAC (`.m4a`) or, with `opus`,"
+            " OGG. A track composite has what it names tracks of.",
+        ),
+    ] = Media.AUDIO_VIDEO
     layout: Annotated[
         str,
         Field(
@@ -113,25 +189,37 @@ class StartRequest(BaseModel):
         ),
     ] = "grid"
     resolution: Literal["1080p", "720p", "480p"] = "1080p"
+    orientation: Annotated[
+        Literal["landscape", "portrait"], Field(description="`portrait` swaps width and height.")
+    ] = "landscape"
+    framerate: Annotated[int, Field(ge=1, le=60, description="Frames a second."), _WHOLE] = 30
     codec: Annotated[
         Literal["h264", "vp8"], Field(description="Video codec; `vp8` for a track that was published so.")
     ] = "h264"
     audio_codec: Literal["aac", "opus"] = "aac"
     audio_bitrate: Annotated[
-        int | None, Field(ge=16, le=512, description="kbit/s; 128 unless given."), _WHOLE
+        int | None,
+        Field(
+            ge=16,
+            le=512,
+            description="kbit/s; 128 unless given. LiveKit's AAC encoder takes no notice of it: it writes some 120.",
+        ),
+        _WHOLE,
     ] = None
     video_bitrate: Annotated[
         int | None, Field(ge=100, le=20_000, description="kbit/s; 4500, 3000 or 1500 unless given."), _WHOLE
     ] = None
-    track_based: Annotated[bool, Field(description="Record one track instead of the room.")] = False
-    track_sid: Annotated[
-        str | None, Field(pattern=r"^TR_[A-Za-z0-9]{1,64}$", description="LiveKit's id of the track.")
-    ] = None
+    track_based: Annotated[
+        bool, Field(description="Record one track instead of the room: the same as the source `track`.")
+    ] = False
+    track_sid: Annotated[str | None, Field(pattern=_TRACK_SID, description="LiveKit's id of the track.")] = (
+        None
+    )
     on_worker_lost: Annotated[
         Literal["continue", "end"],
         Field(
             description="What happens when the worker that records is lost while people are in the room: another one"
-            " goes on, or the recording ends with what is there. A track always ends."
+            " goes on, or the recording ends with what is there. Tracks and pages always end."
         ),
     ] = "continue"
     max_duration: Annotated[
@@ -141,30 +229,95 @@ class StartRequest(BaseModel):
     ] = None
 
     @model_validator(mode="after")
-    def _track(self) -> Self:
-        if self.track_based and self.track_sid is None:
-            raise PydanticCustomError("trackSid", "is required when trackBased is true")
-        if self.track_sid is not None and not self.track_based:
-            raise PydanticCustomError("trackBased", "must be true when trackSid is given")
+    def _fields_fit(self) -> Self:
+        problems = (*self._of_other_kinds(), *self._missing())
+        if problems:
+            text = "; ".join(f"{field}: {message}" for field, message in problems)
+            raise PydanticCustomError(PROBLEMS, "{text}", {"text": text, PROBLEMS: problems})
         return self
 
     @property
-    def kind(self) -> Offered:
+    def kind_source(self) -> Source:
+        """The kind that is asked for, in either spelling."""
+        return self.source or (Source.TRACK if self.track_based else Source.ROOM_COMPOSITE)
+
+    @property
+    def kind_media(self) -> Media:
+        """What of its source the recording is to hold."""
+        if self.kind_source is Source.TRACK_COMPOSITE:
+            return media_of_tracks(self.audio_track_sid, self.video_track_sid)
+        return self.media
+
+    def _of_other_kinds(self) -> _Problems:
+        source, media = self.kind_source, self.kind_media
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        # A client of the original recipe may send everything that it knows.
+        passed_over = _FIELDS_OF_1_0 if self.track_based and self.source is None else frozenset[str]()
+        other = given - _OF_EVERY_KIND - _FIELDS[source] - passed_over
+        without = (given - other) & _WITHOUT[media] if source is not Source.TRACK else frozenset[str]()
+        problems = [
+            ("trackBased", "must be true when trackSid is given")
+            if name == "track_sid" and source is Source.ROOM_COMPOSITE
+            else (to_camel(name), f"is not a field of the source {source}")
+            for name in sorted(other)
+        ]
+        if source is not Source.TRACK and self.track_based:
+            problems.append(("trackBased", f"is not true of the source {source}"))
+        if source is Source.TRACK and not self.track_based and "track_based" in given:
+            problems.append(("trackBased", "must be true of the source track"))
+        problems += [
+            (to_camel(name), f"is not a field of a recording of {media}") for name in sorted(without)
+        ]
+        return tuple(problems)
+
+    def _missing(self) -> _Problems:
+        source = self.kind_source
+        naming = _NAMING.get(source)
+        if naming is not None and getattr(self, naming) is None:
+            when = "trackBased is true" if self.track_based else f"source is {source}"
+            return ((to_camel(naming), f"is required when {when}"),)
+        if source is Source.TRACK_COMPOSITE and self.audio_track_sid is None and self.video_track_sid is None:
+            return (("audioTrackSid", "or videoTrackSid is required when source is track_composite"),)
+        return ()
+
+    @property
+    def kind(self) -> Kind:
         """The kind of recording, with its target."""
-        if self.track_sid is not None:
-            # A track keeps its own codec: only what the caller said of it is known.
-            expected = self.codec if "codec" in self.model_fields_set else None
-            return Track(room_name=self.room_name, track_sid=self.track_sid, codec=expected)
-        return RoomComposite(
-            room_name=self.room_name,
-            layout=self.layout,
-            encoding=Encoding(
-                resolution=self.resolution,
-                codec=self.codec,
-                audio_codec=self.audio_codec,
-                audio_bitrate=self.audio_bitrate,
-                video_bitrate=self.video_bitrate,
-            ),
+        room_name, encoding, media = self.room_name, self._encoding, self.media
+        match self.kind_source:
+            case Source.ROOM_COMPOSITE:
+                return RoomComposite(room_name=room_name, layout=self.layout, media=media, encoding=encoding)
+            case Source.PARTICIPANT:
+                return Participant(
+                    room_name=room_name,
+                    identity=self.participant_identity or "",
+                    screen_share=self.screen_share,
+                    encoding=encoding,
+                )
+            case Source.TRACK_COMPOSITE:
+                return TrackComposite(
+                    room_name=room_name,
+                    audio_track_sid=self.audio_track_sid,
+                    video_track_sid=self.video_track_sid,
+                    encoding=encoding,
+                )
+            case Source.TRACK:
+                # A track keeps its own codec: only what the caller said of it is known.
+                expected = self.codec if "codec" in self.model_fields_set else None
+                return Track(room_name=room_name, track_sid=self.track_sid or "", codec=expected)
+            case Source.WEB:
+                return Web(page_url=self.page_url or "", room_name=room_name, media=media, encoding=encoding)
+
+    @property
+    def _encoding(self) -> Encoding:
+        return Encoding(
+            resolution=self.resolution,
+            orientation=self.orientation,
+            framerate=self.framerate,
+            codec=self.codec,
+            audio_codec=self.audio_codec,
+            audio_bitrate=self.audio_bitrate,
+            video_bitrate=self.video_bitrate,
         )
 
     @property
@@ -182,6 +335,64 @@ class StartRequest(BaseModel):
         if not self.model_fields_set <= _FIELDS_OF_1_0:
             return None
         return _digest(self.model_dump_json(include=set(_FIELDS_OF_1_0)))
+
+
+# The rules on fields together, for the OpenAPI document: a schema for each kind and what it may hold.
+
+
+def _schemas_of_kinds() -> Iterator[JsonDict]:
+    for source in (Source.ROOM_COMPOSITE, Source.WEB):
+        for media in Media:
+            yield _schema_of_kind(source, media, {"media": {"const": media}})
+    yield _schema_of_kind(Source.PARTICIPANT, Media.AUDIO_VIDEO, {})
+    tracks: dict[Media, tuple[str, ...]] = {
+        Media.AUDIO_VIDEO: ("audioTrackSid", "videoTrackSid"),
+        Media.AUDIO: ("audioTrackSid",),
+        Media.VIDEO: ("videoTrackSid",),
+    }
+    for media, named in tracks.items():
+        own: JsonDict = {name: {"type": "string"} for name in named}
+        others: JsonDict = {name: {"type": "null"} for name in tracks[Media.AUDIO_VIDEO] if name not in named}
+        yield _schema_of_kind(Source.TRACK_COMPOSITE, media, {**others, **own}, *named)
+    yield _schema_of_kind(Source.TRACK, Media.AUDIO_VIDEO, {"trackBased": {"const": True}})
+    yield _schema_of_kind(
+        Source.TRACK,
+        Media.AUDIO_VIDEO,
+        {"trackBased": {"const": True}, "source": {"type": "null"}},
+        "trackBased",
+    )
+
+
+def _schema_of_kind(source: Source, media: Media, own: JsonDict, *required: str) -> JsonDict:
+    spelled_old = "trackBased" in required
+    allowed = (_FIELDS[source] | (_FIELDS_OF_1_0 if spelled_old else frozenset())) - _WITHOUT[media]
+    properties: JsonDict = {
+        to_camel(name): {"type": "null"} if _may_be_null(name) else {"not": {}}
+        for name in sorted(set(StartRequest.model_fields) - _OF_EVERY_KIND - allowed)
+    }
+    if source is Source.ROOM_COMPOSITE:
+        properties["source"] = {"enum": [source, None]}
+    else:
+        properties["source"] = {"const": source}
+        required = required if spelled_old else (*required, "source")
+    if source is not Source.TRACK:
+        properties["trackBased"] = {"const": False}
+    if "codec" in allowed and source is not Source.TRACK:
+        properties["codec"] = {"const": "h264"}
+    naming = _NAMING.get(source)
+    if naming is not None:
+        properties[to_camel(naming)] = {"type": "string"}
+        required = (*required, to_camel(naming))
+    title = f"{source.replace('_', ' ').capitalize()} ({media.replace('_', ' and ')})"
+    return {
+        "title": "Track" if source is Source.TRACK else title,
+        "properties": {**properties, **own},
+        "required": [*required],
+    }
+
+
+def _may_be_null(name: str) -> bool:
+    return StartRequest.model_fields[name].default is None
 
 
 def _digest(text: str) -> str:

@@ -140,7 +140,10 @@ def poster_of(recording_id: UUID) -> Thumbnails:
 def file_of(recording: Recording, *, take: int | None = None) -> File:
     """Return the file that is asked of LiveKit for a take of a recording: the current one unless told otherwise."""
     stem = f"{recording.prefix}{take or recording.take}/recording"
-    return File(path=stem if recording.source is Source.TRACK else f"{stem}.mp4")
+    if recording.source is Source.TRACK:
+        return File(path=stem)
+    ogg = not recording.has_picture and recording.audio_codec == "opus"
+    return File(path=f"{stem}.ogg" if ogg else f"{stem}.mp4")
 
 
 def can_have_segments(recording: Recording) -> bool:
@@ -154,7 +157,7 @@ def outputs_of(recording: Recording, *, poster: bool) -> list[Output]:
     if recording.take_segments:
         # Images beside a file put it at the same risk as segments do, so they come with these only.
         outputs.append(safety_segments(recording.id, recording.take))
-        if poster:
+        if poster and recording.has_picture:
             outputs.append(poster_of(recording.id))
     return outputs
 

@@ -9,11 +9,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from recorder.domain.sources import Media, Source
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
-
-    from recorder.domain.sources import Source
 
 
 class Unknown(str):
@@ -147,7 +147,13 @@ OWN_VERDICTS: Final = frozenset(FailureCode) - {
 
 
 MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"mp4": "video/mp4", "webm": "video/webm", "ogg": "audio/ogg", "mp3": "audio/mpeg"}
+    {
+        "mp4": "video/mp4",
+        "m4a": "audio/mp4",
+        "webm": "video/webm",
+        "ogg": "audio/ogg",
+        "mp3": "audio/mpeg",
+    }
 )
 
 
@@ -219,6 +225,16 @@ class Recording:
     audio_bitrate: int | None = None
     video_bitrate: int | None = None
     track_sid: str | None = None
+    media: Media | Unknown | None = None
+    """None in rows of a release without it, and of tracks, which are stored as they are."""
+    orientation: str | None = None
+    framerate: int | None = None
+    """Frames a second."""
+    participant_identity: str | None = None
+    screen_share: bool = False
+    audio_track_sid: str | None = None
+    video_track_sid: str | None = None
+    page_url: str | None = None
     room_sid: str | None = None
     egress_id: str | None = None
     started_at: datetime | None = None
@@ -286,8 +302,25 @@ class Recording:
     @property
     def known(self) -> bool:
         """Whether this release knows each value; a recording with an unknown one is left to a later release."""
-        values = (self.source, self.status, self.stop_reason, self.take_begun_by, self.on_worker_lost)
+        values = (
+            self.source,
+            self.media,
+            self.status,
+            self.stop_reason,
+            self.take_begun_by,
+            self.on_worker_lost,
+        )
         return not any(isinstance(each, Unknown) for each in values)
+
+    @property
+    def room(self) -> str | None:
+        """The room that its recorder joins; None of a web page, whose `room_name` is a label."""
+        return None if self.source is Source.WEB else self.room_name
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is anything to see in it."""
+        return self.media is not Media.AUDIO
 
     @property
     def between_takes(self) -> bool:
@@ -358,7 +391,7 @@ class Recording:
     @property
     def mime_type(self) -> str | None:
         """The file's media type, where its extension tells."""
-        return mime_type_of(self.storage_key or "")
+        return mime_type_of(self, self.storage_key or "")
 
     @property
     def file_name(self) -> str | None:
@@ -369,7 +402,7 @@ class Recording:
     def has_poster(self) -> bool:
         """Whether a picture of it was written while it recorded."""
         current = self.take_segments and self.take_started_at is not None
-        return current or any(take.segments for take in self.takes)
+        return self.has_picture and (current or any(take.segments for take in self.takes))
 
     @property
     def parts(self) -> tuple[StoredPart, ...]:
@@ -410,14 +443,14 @@ class StoredPart:
     take: int | None = None
 
 
-def mime_type_of(key: str) -> str | None:
-    """Return the media type of a file, where its extension tells."""
-    return MIME_TYPES.get(_extension_of(key) or "")
+def mime_type_of(recording: Recording, key: str) -> str | None:
+    """Return the media type of a file of a recording, where its extension tells."""
+    return MIME_TYPES.get(_extension_of(recording, key) or "")
 
 
 def file_name_of(recording: Recording, key: str, take: int | None = None) -> str | None:
     """Return a name for a downloaded file: the room and when the recording was asked for; None without an extension."""
-    extension = _extension_of(key)
+    extension = _extension_of(recording, key)
     if extension is None:
         return None
     room = as_file_name(recording.room_name).encode()[:FILE_NAME_BYTES].decode(errors="ignore")
@@ -427,9 +460,13 @@ def file_name_of(recording: Recording, key: str, take: int | None = None) -> str
     return f"{room} {asked_at.replace(':', '-')}{part}.{extension}"
 
 
-def _extension_of(key: str) -> str | None:
+def _extension_of(recording: Recording, key: str) -> str | None:
     _, dot, extension = key.rpartition("/")[2].rpartition(".")
-    return extension.lower() if dot else None
+    if not dot:
+        return None
+    # LiveKit calls every MP4 so, and would append that to another extension.
+    sound_only = extension.lower() == "mp4" and not recording.has_picture
+    return "m4a" if sound_only else extension.lower()
 
 
 def as_file_name(text: str) -> str:

@@ -28,7 +28,7 @@ from recorder.domain.recording import (
     TakeEnd,
     Unknown,
 )
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 from recorder.domain.takes import lost_egress
 from recorder.errors import RecordingInProgressError, RowRefusedError
 from recorder.telemetry import Code, count, log
@@ -80,6 +80,7 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "datetime": _time,
     "UUID": UUID,
     "Source | Unknown": _member(Source),
+    "Media | Unknown": _member(Media),
     "Status | Unknown": _member(Status),
     "StopReason | Unknown": _member(StopReason),
     "bool": None,

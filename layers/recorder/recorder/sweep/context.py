@@ -195,10 +195,14 @@ class Context:
             return None
 
     def shown(self, rooms: Mapping[str, str]) -> Mapping[str, bool]:
-        """Tell which egress, given with their rooms, these show; of what LiveKit does not say nothing is told."""
-        open_rooms = self.open_rooms(set(rooms.values())) if rooms else None
+        """Tell which egress, given with their rooms, these show; of what LiveKit does not say nothing is told.
+
+        An egress without a room (""), which records a web page, is shown nowhere.
+        """
+        names = set(rooms.values()) - {""}
+        open_rooms = self.open_rooms(names) if names else {}
         if open_rooms is None:
-            return {}
+            return {egress_id: False for egress_id, room in rooms.items() if not room}
         recorders = {name: self.recorders(name) for name, room in open_rooms.items() if room.recorded}
         nobody = frozenset[str]()
         return {

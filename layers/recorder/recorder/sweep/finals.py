@@ -29,7 +29,7 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
     returned = _returned(context, [each for each in recordings if not listed[each.id]])
     running = listed | {recording_id: [egress_id] for recording_id, egress_id in returned.items()}
     rooms = {
-        egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
+        egress_id: recording.room or "" for recording in recordings for egress_id in running[recording.id]
     }
     dead = _dead(context, rooms)
     wanted: dict[str, UUID] = {}
@@ -63,7 +63,7 @@ def _returned(context: Context, recordings: Sequence[Recording]) -> Mapping[UUID
     """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
     now = context.now
     given_up = {
-        each.id: (each.egress_id, each.room_name)
+        each.id: (each.egress_id, each.room or "")
         for each in recordings
         if each.egress_id is not None and each.may_come_back(now)
     }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, verdict
-from recorder.domain.egress import ENDING, EgressSnapshot
+from recorder.domain.egress import ENDING, EgressSnapshot, EgressStatus
 from recorder.domain.recording import Status
 from recorder.domain.verdict import Evidence, Handler, Judgement, Presence, Step
 from recorder.errors import (
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from recorder.domain.egress import EgressStatus
     from recorder.domain.recording import Recording
     from recorder.sweep.context import ActiveListing, Context
     from recorder.usecases.ports import Answer
@@ -108,7 +107,7 @@ def _search_room(context: Context, recording: Recording) -> Answer:
     if context.over:
         return EgressNotAskedError(recording.room_name)
     try:
-        found = _of_current_take(recording, context.adapters.egress.list_room(recording.room_name))
+        found = _of_current_take(recording, context.adapters.egress.list_room(recording.room or ""))
     except EgressUnansweredError as error:
         return error
     return found or EgressNotFoundError(recording.room_name)
@@ -150,18 +149,23 @@ def _evidence_of_rooms(
     context: Context, standing: Sequence[_Standing], listing: ActiveListing
 ) -> Mapping[UUID, Evidence]:
     """Return what is said of the egress whose rooms can tell."""
+    evidence = {
+        recording.id: Evidence(listed=status, presence=Presence.ROOMLESS)
+        for recording, status in standing
+        # A handler that has not begun gives no answer for as long as the page takes to load.
+        if recording.room is None and recording.egress_id is not None and status is not EgressStatus.STARTING
+    }
     asked = [
         (recording, status)
         for recording, status in standing
-        if recording.egress_id is not None and status not in ENDING
+        if recording.room is not None and recording.egress_id is not None and status not in ENDING
     ]
     rooms = context.open_rooms({recording.room_name for recording, _ in asked}) if asked else None
     if rooms is None:
-        return {}
+        return evidence
     now, policy = context.now, context.adapters.policy
     unlisted = {each.egress_id: each.room_name for each, _ in asked if each.egress_id not in listing.by_id}
     known = listing.rooms + Counter(unlisted.values())
-    evidence: dict[UUID, Evidence] = {}
     shown: dict[str, frozenset[str] | None] = {}
     for recording, status in asked:
         name = recording.room_name

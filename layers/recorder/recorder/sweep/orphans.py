@@ -100,7 +100,7 @@ def _deleted_row(snapshot: EgressSnapshot, recording_id: UUID, now: datetime) ->
         id=recording_id,
         user_id="",
         room_name=snapshot.room_name,
-        source=Source.ROOM_COMPOSITE,
+        source=Source.ROOM_COMPOSITE if snapshot.room_name else Source.WEB,
         status=Status.STOPPING,
         created_at=now,
         updated_at=now,

@@ -24,6 +24,7 @@ from recorder.domain.recording import (
     file_name_of,
     mime_type_of,
 )
+from recorder.domain.sources import Track
 from recorder.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
@@ -179,7 +180,7 @@ class RecordingService:
 
     def _file(self, part: StoredPart, recording: Recording) -> MediaFile:
         name = file_name_of(recording, part.key, part.take) or str(recording.id)
-        mime_type = mime_type_of(part.key)
+        mime_type = mime_type_of(recording, part.key)
         link = self._link(part.key, name, mime_type)
         return MediaFile(
             url=link.url,
@@ -276,7 +277,8 @@ class RecordingService:
             self._adapters.repository.remove(recording)
 
     def _new_recording(self, request: StartRequest, user_id: str, idempotency_key: str | None) -> Recording:
-        if request.codec == "vp8" and not request.track_based:
+        kind = request.kind
+        if request.codec == "vp8" and not isinstance(kind, Track):
             raise UnsupportedCodecError(
                 "vp8 is not available for a composite, LiveKit would record H264: use h264, or record a track"
             )
@@ -284,7 +286,6 @@ class RecordingService:
         limits = [request.max_duration] if request.max_duration else []
         if self._adapters.policy.max_duration:
             limits.append(int(self._adapters.policy.max_duration.total_seconds()))
-        kind = request.kind
         recording = Recording(
             id=uuid4(),
             user_id=user_id,

@@ -97,7 +97,9 @@ class Takes:
 
     def _go_on_if_people(self, recording: Recording, webhook_url: str | None) -> None:
         try:
-            people = self.adapters.listing.has_people(recording.room_name)
+            # A recording of one participant has nothing to go on with while they are away.
+            identity = recording.participant_identity
+            people = self.adapters.listing.has_people(recording.room_name, identity)
         except EgressUnansweredError:
             # Nothing is known of the room: the next call asks again.
             return

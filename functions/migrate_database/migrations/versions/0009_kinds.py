@@ -1,0 +1,22 @@
+"""Store what names a participant, a pair of tracks or a web page, and how each kind is encoded."""
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add columns with defaults, so that the release before goes on writing."""
+    op.execute("""
+        alter table public.recordings
+            add column media text,
+            add column orientation text,
+            add column framerate integer,
+            add column participant_identity text,
+            add column screen_share boolean not null default false,
+            add column audio_track_sid text,
+            add column video_track_sid text,
+            add column page_url text""")
