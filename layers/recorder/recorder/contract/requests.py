@@ -25,10 +25,11 @@ from recorder.domain.sources import (
 from recorder.untrusted import CONTROL_CHARACTERS, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic.config import JsonDict
 
+    from recorder.domain.outputs import OutputColumns
     from recorder.domain.sources import Kind
 
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
@@ -41,6 +42,8 @@ LAYOUTS: Final = tuple(
 _TRACK_SID: Final = r"^TR_[A-Za-z0-9]{1,64}$"
 PAGE_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-\[\]-~]*)?$"
 """Addresses that every reader of URLs takes for the same origin: no user, no backslash, and an ASCII host."""
+STREAM_URL: Final = r"^rtmps?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/([!-~]*/)?[!-.0-~]+$"
+"""Addresses that LiveKit takes: `rtmp://host[:port]/app/key`; no user, who would be a second key."""
 PROBLEMS: Final = "problems"
 """The type of the error of fields that do not go together, and the name of the (field, message) in its context."""
 ROOM_NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
@@ -53,6 +56,9 @@ def _whole(value: object) -> object:
 
 
 _WHOLE: Final = BeforeValidator(_whole)
+_PART_OF_A_REQUEST: Final = ConfigDict(
+    alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
+)
 
 _FIELDS_OF_1_0: Final = frozenset(
     {
@@ -72,7 +78,7 @@ _FIELDS_OF_1_0: Final = frozenset(
 
 _PICTURE: Final = frozenset({"layout", "resolution", "orientation", "framerate", "codec", "video_bitrate"})
 _SOUND: Final = frozenset({"audio_codec", "audio_bitrate"})
-_ENCODED: Final = (_PICTURE | _SOUND) - {"layout"}
+_ENCODED: Final = ((_PICTURE | _SOUND) - {"layout"}) | {"outputs"}
 _OF_EVERY_KIND: Final = frozenset({"source", "track_based", "room_name", "max_duration"})
 _FIELDS: Final[Mapping[Source, frozenset[str]]] = MappingProxyType(
     {
@@ -96,12 +102,99 @@ _WITHOUT: Final[Mapping[Media, frozenset[str]]] = MappingProxyType(
 type _Problems = tuple[tuple[str, str], ...]
 
 
+def _raise(problems: Sequence[tuple[str, str]]) -> None:
+    if problems:
+        text = "; ".join(f"{field}: {message}" for field, message in problems)
+        raise PydanticCustomError(PROBLEMS, "{text}", {"text": text, PROBLEMS: tuple(problems)})
+
+
 def _room_name(name: str) -> str:
     if not name.strip(" "):
         raise PydanticCustomError("room_name", "must not be blank")
     if not printable(name):
         raise PydanticCustomError("room_name", "must not contain control characters")
     return name
+
+
+def _switched(value: object) -> object:
+    """Return the options of an output that `true` and `false` switch on and off."""
+    return {} if value is True else None if value is False else value
+
+
+class HlsRequest(BaseModel):
+    """HLS: segments of so many seconds and a playlist, in the bucket while it records."""
+
+    model_config = _PART_OF_A_REQUEST
+
+    segment_seconds: Annotated[int, Field(ge=2, le=30), _WHOLE] = 4
+
+
+class ThumbnailsRequest(BaseModel):
+    """JPEG images of the picture, in pixels; without a width and a height, as large as the picture."""
+
+    model_config = _PART_OF_A_REQUEST
+
+    every_seconds: Annotated[int, Field(ge=1, le=600), _WHOLE] = 10
+    width: Annotated[int | None, Field(ge=16, le=4096), _WHOLE] = None
+    height: Annotated[int | None, Field(ge=16, le=4096), _WHOLE] = None
+
+
+class OutputsRequest(BaseModel):
+    """What a recording is written to; a file, or HLS, or both are needed."""
+
+    model_config = ConfigDict(
+        **_PART_OF_A_REQUEST,
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"file": {"const": True}}},
+                {"properties": {"hls": {"not": {"const": False}}}, "required": ["hls"]},
+            ]
+        },
+    )
+
+    file: Annotated[bool, Field(description="One file.")] = True
+    hls: Annotated[
+        HlsRequest | None,
+        BeforeValidator(_switched, json_schema_input_type=bool | HlsRequest),
+        Field(description="HLS that is kept; `true`: segments of 4 seconds. It has no Opus."),
+    ] = None
+    thumbnails: Annotated[
+        ThumbnailsRequest | None,
+        BeforeValidator(_switched, json_schema_input_type=bool | ThumbnailsRequest),
+        Field(description="Images that are kept; `true`: one every 10 seconds. Sound alone has none."),
+    ] = None
+    streams: Annotated[
+        tuple[Annotated[str, Field(pattern=STREAM_URL, max_length=1024)], ...],
+        Field(
+            strict=False,
+            max_length=4,
+            description="RTMP addresses to stream to, whose keys are never shown. One that fails harms nothing else.",
+            json_schema_extra={"uniqueItems": True},
+        ),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        problems: list[tuple[str, str]] = []
+        if not self.file and self.hls is None:
+            problems.append(("outputs", "must have a file, or hls, or both"))
+        if len(set(self.streams)) < len(self.streams):
+            problems.append(("outputs.streams", "must name each address once"))
+        _raise(problems)
+        return self
+
+    @property
+    def columns(self) -> OutputColumns:
+        """The columns that hold them."""
+        images = self.thumbnails
+        return {
+            "with_file": self.file,
+            "hls_seconds": self.hls.segment_seconds if self.hls is not None else None,
+            "thumbnail_seconds": images.every_seconds if images is not None else None,
+            "thumbnail_width": images.width if images is not None else None,
+            "thumbnail_height": images.height if images is not None else None,
+            "stream_urls": self.streams,
+        }
 
 
 def _identity(identity: str | None) -> str | None:
@@ -120,12 +213,8 @@ class StartRequest(BaseModel):
     """
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
+        **_PART_OF_A_REQUEST,
         json_schema_extra=_add_kinds,
-        strict=True,
-        validate_by_name=True,
     )
 
     room_name: Annotated[
@@ -215,6 +304,9 @@ class StartRequest(BaseModel):
     track_sid: Annotated[str | None, Field(pattern=_TRACK_SID, description="LiveKit's id of the track.")] = (
         None
     )
+    outputs: Annotated[OutputsRequest, Field(description="What it is written to; a file unless given.")] = (
+        OutputsRequest()
+    )
     on_worker_lost: Annotated[
         Literal["continue", "end"],
         Field(
@@ -230,10 +322,7 @@ class StartRequest(BaseModel):
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
-        problems = (*self._of_other_kinds(), *self._missing())
-        if problems:
-            text = "; ".join(f"{field}: {message}" for field, message in problems)
-            raise PydanticCustomError(PROBLEMS, "{text}", {"text": text, PROBLEMS: problems})
+        _raise((*self._of_other_kinds(), *self._missing()))
         return self
 
     @property
@@ -268,6 +357,8 @@ class StartRequest(BaseModel):
         problems += [
             (to_camel(name), f"is not a field of a recording of {media}") for name in sorted(without)
         ]
+        if media is Media.AUDIO and self.outputs.thumbnails is not None:
+            problems.append(("outputs.thumbnails", f"are not possible of a recording of {media}"))
         return tuple(problems)
 
     def _missing(self) -> _Problems:
@@ -377,6 +468,8 @@ def _schema_of_kind(source: Source, media: Media, own: JsonDict, *required: str)
         required = required if spelled_old else (*required, "source")
     if source is not Source.TRACK:
         properties["trackBased"] = {"const": False}
+    if media is Media.AUDIO:
+        properties["outputs"] = {"properties": {"thumbnails": {"const": False}}}
     if "codec" in allowed and source is not Source.TRACK:
         properties["codec"] = {"const": "h264"}
     naming = _NAMING.get(source)

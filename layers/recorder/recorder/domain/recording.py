@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -153,6 +153,7 @@ MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
         "webm": "video/webm",
         "ogg": "audio/ogg",
         "mp3": "audio/mpeg",
+        "m3u8": "application/vnd.apple.mpegurl",
     }
 )
 
@@ -188,6 +189,8 @@ class Take:
     segment_count: int | None = None
     """How many of them count, fixed when the next take begins."""
     duration: float | None = None
+    hls_size: int | None = None
+    thumbnail_count: int | None = None
     lost_seconds: float | None = None
     """What is missing between its last second and the first one of the next take, where it was lost."""
     storage_key: str | None = None
@@ -235,6 +238,22 @@ class Recording:
     audio_track_sid: str | None = None
     video_track_sid: str | None = None
     page_url: str | None = None
+    with_file: bool = True
+    """One file is asked for; without it the playlist is what the recording is for."""
+    hls_seconds: int | None = None
+    """Length of a segment of HLS that is kept; None where the caller asked for none."""
+    thumbnail_seconds: int | None = None
+    """One thumbnail each; None where there are none."""
+    thumbnail_width: int | None = None
+    thumbnail_height: int | None = None
+    stream_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where each take is streamed to. They carry keys, and are shortened to what may be shown once it is final."""
+    stream_states: tuple[str, ...] = ()
+    """What LiveKit says of the streams of the current take, in the same order; empty until it says something."""
+    hls_size: int | None = None
+    """Bytes of the current take's HLS that is kept, once it has ended."""
+    thumbnail_count: int | None = None
+    """How many thumbnails the current take has left, as far as LiveKit or the bucket has told."""
     room_sid: str | None = None
     egress_id: str | None = None
     started_at: datetime | None = None
@@ -326,6 +345,13 @@ class Recording:
     def between_takes(self) -> bool:
         """Whether no egress records for it, nor is about to."""
         return self.take_ended_at is not None
+
+    @property
+    def thumbnails(self) -> int | None:
+        """How many thumbnails all takes have left; None where none were asked for."""
+        if self.thumbnail_seconds is None:
+            return None
+        return sum(each.thumbnail_count or 0 for each in self.takes) + (self.thumbnail_count or 0)
 
     @property
     def take_count(self) -> int:
@@ -423,6 +449,15 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the bucket holds of the outputs of a take that are kept beside its file; None: nothing of the kind."""
+
+    hls_size: int | None = None
+    """Bytes of the segments that the caller asked for."""
+    thumbnails: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
     """A file that is in the bucket."""
 
@@ -431,6 +466,8 @@ class StoredFile:
     modified_at: datetime
     duration: float | None = None
     """Seconds, where the file says so itself and was asked."""
+    beside: Kept | None = None
+    """What lies beside it, where the folder was listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

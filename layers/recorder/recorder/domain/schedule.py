@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from recorder.domain import takes
+from recorder.domain.outputs import shown_address
 from recorder.domain.recording import Recording, Status
 
 
@@ -57,6 +58,9 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
     """Return what a recording became, with its expiry, once it is final, and the time of the sweep's next look."""
     if not after.live and after.expires_at is None and policy.retention is not None:
         after = replace(after, expires_at=now + policy.retention)
+    if not after.live and after.stream_urls:
+        # No take is to come: keys are kept no longer than they are needed.
+        after = replace(after, stream_urls=tuple(map(shown_address, after.stream_urls)))
     if not after.live and after.deleted_at is not None and after.egress_id is not None:
         after = _keep_deleted_row(after, policy, now)
     return replace(after, due_at=_due_at(before, after, policy, now))

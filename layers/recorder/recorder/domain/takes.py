@@ -17,6 +17,7 @@ from recorder.domain.recording import (
     GIVEN_UP,
     BegunBy,
     FailureCode,
+    Kept,
     OnWorkerLost,
     Recording,
     Status,
@@ -114,6 +115,8 @@ def end_take(
         end_reason=end,
         reported=snapshot is None,
         segments=recording.take_segments,
+        hls_size=recording.hls_size,
+        thumbnail_count=recording.thumbnail_count,
         failure_code=code,
         failure_reason=GIVEN_UP.get(code) if code is not None else None,
     )
@@ -136,7 +139,26 @@ def end_take(
         file_size=None,
         file_url=None,
         duration=None,
+        hls_size=None,
+        thumbnail_count=None,
     )
+
+
+def more_kept[Counted: (Recording, Take)](counted: Counted, kept: Kept) -> Counted | None:
+    """Return a recording or a take of which more was found; None where nothing was.
+
+    LiveKit's counts lag behind, and what it says after an outage may be less than the bucket holds.
+    """
+    size = max(counted.hls_size or 0, kept.hls_size or 0) or None
+    count = max(counted.thumbnail_count or 0, kept.thumbnails or 0) or None
+    if (size, count) == (counted.hls_size, counted.thumbnail_count):
+        return None
+    return replace(counted, hls_size=size, thumbnail_count=count)
+
+
+def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, ...]:
+    """Return the takes with what their folders hold beside their files."""
+    return tuple(more_kept(take, kept.get(take.take, Kept())) or take for take in ended)
 
 
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
@@ -147,8 +169,9 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     stopped_at = snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
     failed = snapshot.status in _FAILED
+    size = snapshot.hls.size if snapshot.hls is not None else None
     return replace(
-        take,
+        more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take,
         reported=True,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
@@ -213,6 +236,7 @@ def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segmen
             take_segments=segments,
             egress_id=None,
             room_sid=None,
+            stream_states=(),
         ),
         now,
     )
@@ -433,14 +457,16 @@ def end_waiting(recording: Recording, now: datetime) -> Recording:
     return next_version(recording, finish(replace(recording, attempts=0), now), now)
 
 
-def wants_segments(recording: Recording) -> bool:
-    """Tell whether the next take is to have safety segments.
+def wants_segments(recording: Recording, *, safety: bool) -> bool:
+    """Tell whether the next take is to have segments: always where the caller asked for HLS, else for safety.
 
-    It is not where LiveKit cannot write them, or where the take before ended by an upload error: a file alone survives
-    an outage of the storage that segments do not.
+    It has no safety segments where LiveKit cannot write them, or where the take before ended by an upload error: a file
+    alone survives an outage of the storage that segments do not.
     """
+    if recording.hls_seconds is not None:
+        return True
     after_error = bool(recording.takes) and recording.takes[-1].end_reason is TakeEnd.UPLOAD_FAILED
-    return can_have_segments(recording) and not after_error
+    return safety and can_have_segments(recording) and not after_error
 
 
 def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
@@ -458,7 +484,7 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple
 def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
     """Return the takes with the files that lie in their folders."""
     return tuple(
-        replace(take, storage_key=file.key, file_size=file.size)
+        replace(take, storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
         if (file := files.get(take.take)) is not None
         else take
         for take in ended
@@ -469,13 +495,14 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
     """Complete a recording of which only one take left something: its file."""
     if not recording.live or not recording.between_takes:
         return None
+    told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
     completed = replace(
         recording,
         status=Status.COMPLETED,
-        takes=with_files(recording.takes, {take: file}),
+        takes=told,
         storage_key=file.key,
         file_size=file.size,
-        duration=next((each.duration for each in recording.takes if each.take == take), None),
+        duration=next((each.duration for each in told if each.take == take), None),
         stopped_at=file.modified_at,
         attempts=0,
     )

@@ -84,6 +84,7 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "Status | Unknown": _member(Status),
     "StopReason | Unknown": _member(StopReason),
     "bool": None,
+    "tuple[str, ...]": tuple,
     "TakeEnd | Unknown": _member(TakeEnd),
     "BegunBy | Unknown": _member(BegunBy),
     "OnWorkerLost | Unknown": _member(OnWorkerLost),
@@ -117,6 +118,7 @@ _DECODED: Final = _decoded(_FIELDS)
 _DECODED_TAKE: Final = _decoded(_TAKE_FIELDS)
 _REQUIRED: Final = tuple(name for name, kind in _FIELDS.items() if not kind.endswith(_OPTIONAL))
 
+_LISTS: Final = tuple(name for name, kind in _FIELDS.items() if kind.startswith("tuple["))
 COLUMNS: Final = tuple(_FIELDS)
 """The columns of `recordings` are the fields of Recording."""
 _required = itemgetter(*map(COLUMNS.index, _REQUIRED))
@@ -131,7 +133,7 @@ _RECORDING: Final = f"""json_build_array({_json_array(_FIELDS)}, case when take 
 
 # The types of the columns of `recording_takes`, by the types of the fields of Take.
 _SQL_TYPES: Final = {
-    "int": "integer",
+    "int": "bigint",
     "float": "double precision",
     "datetime": "timestamptz",
     "bool": "boolean",
@@ -375,7 +377,8 @@ class Repository:
 
 
 def _parameters(recording: Recording) -> dict[str, Parameter]:
-    return {name: cast("object", getattr(recording, name)) for name in COLUMNS}
+    values = {name: cast("object", getattr(recording, name)) for name in COLUMNS}
+    return values | {name: list(getattr(recording, name)) for name in _LISTS}
 
 
 def _changed_takes(before: Recording, after: Recording) -> str | None:

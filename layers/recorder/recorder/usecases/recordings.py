@@ -13,9 +13,10 @@ from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule, takes
 from recorder.domain.links import Link, Media, MediaFile
-from recorder.domain.outputs import poster_of
+from recorder.domain.outputs import kept_in, playlists_of, poster_of
 from recorder.domain.recording import (
     FailureCode,
+    Kept,
     OnWorkerLost,
     Recording,
     Status,
@@ -24,6 +25,7 @@ from recorder.domain.recording import (
     file_name_of,
     mime_type_of,
 )
+from recorder.domain.sources import Media as Heard
 from recorder.domain.sources import Track
 from recorder.errors import (
     DatabaseBusyError,
@@ -165,8 +167,9 @@ class RecordingService:
 
     def media(self, recording: Recording) -> Media:
         """Return links to the recording's files that are good for one hour, or for as long as what signed them."""
-        files, key = [self._file(part, recording) for part in recording.parts], recording.storage_key
-        whole = next((file for file in files if file.take is None), None)
+        parts, key = (*recording.parts, *playlists_of(recording)), recording.storage_key
+        files = [self._file(part, recording) for part in parts]
+        whole = next((file for file in files if file.take is None and not file.is_playlist), None)
         playback = self._link(key, None, whole.mime_type) if whole is not None and key is not None else None
         poster = (
             poster_of(recording.id).key if self._adapters.policy.poster and recording.has_poster else None
@@ -197,6 +200,22 @@ class RecordingService:
             key, file_name=file_name, mime_type=mime_type, seconds=LINK_SECONDS
         )
         return Link(url=url, expires_at=self._adapters.clock.now() + timedelta(seconds=seconds))
+
+    def counted(self, recording: Recording) -> Recording:
+        """Return a recording with the thumbnails that the bucket holds while it records: LiveKit's count lags behind.
+
+        Where the bucket does not answer, LiveKit's count stays.
+        """
+        if not recording.live or recording.thumbnail_seconds is None or recording.take_started_at is None:
+            return recording
+        try:
+            kept = kept_in(self._adapters.storage.objects_of(recording), recording)
+        except StorageUnavailableError as error:
+            log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
+            return recording
+        current = kept.get(recording.take, Kept()) if not recording.between_takes else Kept()
+        told = takes.with_kept(recording.takes, kept)
+        return replace(takes.more_kept(recording, current) or recording, takes=told)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
@@ -282,6 +301,9 @@ class RecordingService:
             raise UnsupportedCodecError(
                 "vp8 is not available for a composite, LiveKit would record H264: use h264, or record a track"
             )
+        sound = isinstance(kind, Track) or request.kind_media is Heard.VIDEO
+        if request.audio_codec == "opus" and not sound and (request.outputs.hls or request.outputs.streams):
+            raise UnsupportedCodecError("opus is not available with HLS or streams: use aac")
         now = self._adapters.clock.now()
         limits = [request.max_duration] if request.max_duration else []
         if self._adapters.policy.max_duration:
@@ -302,8 +324,9 @@ class RecordingService:
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
             **kind.columns,
+            **request.outputs.columns,
         )
-        segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)
+        segments = takes.wants_segments(recording, safety=self._adapters.policy.safety_segments)
         recording = replace(recording, take_segments=segments)
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
