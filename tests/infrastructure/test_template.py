@@ -241,7 +241,8 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "listed"), [("", ["recordings/*", "segments/*"]), ("egress/", ["recordings/*", "segments/*", "egress/*"])]
+    ("prefix", "listed"),
+    [("", ["recordings/*", "segments/*"]), ("egress/", ["recordings/*", "segments/*", "egress/*"])],
 )
 def test_only_recordings_are_listed(prefix: str, listed: list[str]) -> None:
     policies = dict(evaluated(AdoptedPrefix=prefix).select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
