@@ -20,7 +20,7 @@ setup: $(VENV)/.stamp ## Make the tool environment
 # Postgres's binaries are unpacked here, where nobody else does it at the same time.
 $(VENV)/.stamp: requirements/dev.txt
 	@python3.13 --version >/dev/null 2>&1 || { echo "python3.13 is needed and was not found on PATH: see https://www.python.org/downloads/"; exit 1; }
-	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge 700 ] || { echo "The disk of $(CURDIR) has $$free MB left; the tool environment needs 700 MB."; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge 1000 ] || { echo "The disk of $(CURDIR) has $$free MB left; the tool environment needs 1,000 MB."; exit 1; }
 	@echo "Making the tool environment in $(VENV) (once, about a minute) ..."
 	@python3.13 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
@@ -31,10 +31,11 @@ $(VENV)/.stamp: requirements/dev.txt
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml into requirements/*.txt, with hashes
-	@$(LOCK) pyproject.toml --group runtime --group migrate --group dev --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --group runtime --group migrate --group assemble --group dev --output-file requirements/dev.txt
 	@$(LOCK) pyproject.toml --constraint requirements/dev.txt --no-emit-package types-protobuf --output-file requirements/layer.txt
 	@$(LOCK) --group runtime --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	@$(LOCK) --group migrate --constraint requirements/dev.txt --output-file requirements/migrate.txt
+	@$(LOCK) --group assemble --constraint requirements/dev.txt --output-file requirements/assemble.txt
 	@$(LOCK) --group aws --output-file requirements/aws.txt
 	@$(LOCK) --group checkov --output-file requirements/checkov.txt
 	@$(LOCK) --group fuzz --output-file requirements/fuzz.txt

@@ -302,7 +302,7 @@ def test_a_disk_without_room_for_the_tools_is_told(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "python3.13").symlink_to(sys.executable)
     df = tmp_path / "df"
-    df.write_text("#!/bin/sh\necho Filesystem 1M-blocks Used Available\necho /dev/disk 9000 8301 699\n")
+    df.write_text("#!/bin/sh\necho Filesystem 1M-blocks Used Available\necho /dev/disk 9000 8001 999\n")
     df.chmod(0o755)
     done = subprocess.run(
         ["make", "run"],
@@ -314,5 +314,5 @@ def test_a_disk_without_room_for_the_tools_is_told(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode
-    assert done.stdout == f"The disk of {tmp_path} has 699 MB left; the tool environment needs 700 MB.\n"
+    assert done.stdout == f"The disk of {tmp_path} has 999 MB left; the tool environment needs 1,000 MB.\n"
     assert not (tmp_path / ".venv").exists()
