@@ -1,0 +1,235 @@
+"""Joins what a plan names into one MP4."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.error import FFmpegError
+
+from .media import TICKS, file_content, is_intact, open_file, open_segment, segment_content, streams_of, time
+from .output import Output
+from .planning import open_first
+from .reading import READERS, read_in_order
+from .values import JoiningError, Kind, UnreadableError
+from .writing import UPLOADERS, Mp4Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from av.container import OutputContainer
+
+    from .media import Content, StreamFacts
+    from .planning import Plan, PlannedTake
+    from .values import Objects, Upload
+
+_BUFFER: Final = 2**20
+_NEAR: Final = TICKS // 2
+"""A hole between two segments that is longer than this is closed; a shorter one stays, as silence."""
+_SAME: Final = TICKS // 25
+"""Sound that goes on within this time is whole: a frame of it is shorter."""
+_CHECKED_ENDS: Final = 200
+"""Ends of segments that are decoded because nothing follows them at once. Of any further one the last picture goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedTake:
+    """Where a take lies in the joined file."""
+
+    number: int
+    begins_at: float
+    """Seconds from the start of the file."""
+    seconds: float
+    """How long it is there."""
+    recorded_seconds: float
+    """How long its parts are by their own time stamps. `seconds` is at most some pictures more."""
+    left_out: tuple[str, ...]
+    """Keys of segments in which there is nothing that can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """What was joined."""
+
+    size: int
+    """Bytes of the file."""
+    takes: tuple[JoinedTake, ...]
+    streams: Mapping[Kind, StreamFacts]
+    packets: Mapping[Kind, int]
+    longest_interval: float
+    """The longest usual time between two pictures, in seconds: what begins at a seam may begin so much later."""
+    seams: tuple[float, ...]
+    """Seconds at which something begins that did not follow what is before it; the first is 0."""
+
+    @property
+    def seconds(self) -> float:
+        """The length of the file."""
+        last = self.takes[-1]
+        return last.begins_at + last.seconds
+
+
+def join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
+    """Join all takes of a plan into one MP4, and complete the upload.
+
+    The file has its index in front. It is the same each time. Where anything is raised, the upload was aborted:
+    CannotJoinError, UnreadableError, JoiningError where FFmpeg refuses to go on, and what `objects` or `upload` raise.
+    """
+    upload.create()
+    try:
+        joined = _join(plan, objects, upload)
+        upload.complete()
+    except BaseException:
+        with suppress(Exception):
+            upload.abort()
+        raise
+    return joined
+
+
+def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(UPLOADERS) as uploaders:
+        file = Mp4Upload(upload, uploaders, plan.size)
+        with _muxer(file) as container:
+            joiner = _Joiner(plan, objects, readers, container)
+            takes = tuple(joiner.add(take) for take in plan.takes)
+        return Joined(
+            size=file.finish(),
+            takes=takes,
+            streams=plan.streams,
+            packets=joiner.output.packets,
+            longest_interval=joiner.output.longest_interval / TICKS,
+            seams=tuple(joiner.seams),
+        )
+
+
+@contextmanager
+def _muxer(file: Mp4Upload) -> Iterator[OutputContainer]:
+    options = {"moov_size": str(file.reserved), "flush_packets": "0"}
+    with av.open(file, "w", "mp4", options, buffer_size=_BUFFER) as container:
+        try:
+            yield container
+        except FFmpegError as error:
+            file.closed = True
+            raise JoiningError(f"FFmpeg cannot go on: {error.strerror}") from error
+        except BaseException:
+            file.closed = True
+            raise
+
+
+class _Joiner:
+    """Adds takes to an MP4."""
+
+    def __init__(self, plan: Plan, objects: Objects, pool: Executor, container: OutputContainer) -> None:
+        self.seams: list[float] = []
+        self.output = Output(container, plan.streams, plan.delay)
+        self._objects = objects
+        self._pool = pool
+        self._checked = 0
+        for kind in plan.streams:
+            take = next(take for take in plan.takes if kind in take.streams)
+            with open_first(objects, take.parts, pool, in_file=take.in_file) as (_, opened):
+                self.output.add_stream(kind, streams_of(opened)[kind], in_file=take.in_file)
+
+    def add(self, take: PlannedTake) -> JoinedTake:
+        """Add a take behind those that are there."""
+        begins = len(self.seams)
+        recorded, left_out = self._add_file(take) if take.in_file else self._add_segments(take)
+        begins_at = self.seams[begins]
+        return JoinedTake(
+            number=take.number,
+            begins_at=begins_at,
+            seconds=self.output.end / TICKS - begins_at,
+            recorded_seconds=recorded / TICKS,
+            left_out=left_out,
+        )
+
+    def _add_file(self, take: PlannedTake) -> tuple[int, tuple[str, ...]]:
+        [part] = take.parts
+        with open_file(self._objects, part, self._pool) as container:
+            content = file_content(part.key, container)
+            self._begin(content, take)
+            end = 0
+            for kind, packet in content.packets:
+                end = max(end, time(packet) + (packet.duration or 0))
+                self.output.add(kind, packet)
+        return end - min(content.starts.values()), ()
+
+    def _add_segments(self, take: PlannedTake) -> tuple[int, tuple[str, ...]]:
+        recorded = 0
+        left_out: list[str] = []
+        before: Content | None = None
+        for each, after in _with_next(self._segments(take, left_out)):
+            content = self._without_damage(each, after)
+            if not content.head:
+                left_out.append(content.key)
+                continue
+            if before and _follows(before, content):
+                start = max(before.ends.values())
+            else:
+                start = min(content.starts.values())
+                self._begin(content, take)
+            recorded += max(content.ends.values()) - start
+            for kind, packet in content.head:
+                self.output.add(kind, packet)
+            before = content
+        return recorded, tuple(left_out)
+
+    def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
+        for part, content in read_in_order(self._objects, take.parts, self._pool):
+            try:
+                with open_segment(part.key, content) as container:
+                    segment = segment_content(part.key, container)
+            except UnreadableError:
+                segment = None
+            if segment and segment.head:
+                yield segment
+            else:
+                left_out.append(part.key)
+
+    def _begin(self, content: Content, take: PlannedTake) -> None:
+        self.seams.append(self.output.begin(content, take.streams) / TICKS)
+
+    def _without_damage(self, content: Content, after: Content | None) -> Content:
+        """Leave out the last picture of a segment if it is there in part only."""
+        if after and not content.is_cut and _goes_on(content, after):
+            return content
+        indexes = [index for index, (kind, _) in enumerate(content.head) if kind is Kind.VIDEO]
+        pictures = [content.head[index][1] for index in indexes]
+        keys = [index for index, picture in enumerate(pictures) if picture.is_keyframe]
+        if not keys:
+            return content
+        self._checked += 1
+        if self._checked <= _CHECKED_ENDS and is_intact(pictures[keys[-1] :]):
+            return content
+        return replace(
+            content, head=[each for index, each in enumerate(content.head) if index != indexes[-1]]
+        )
+
+
+def _with_next(contents: Iterable[Content]) -> Iterator[tuple[Content, Content | None]]:
+    waiting: Content | None = None
+    for content in contents:
+        if waiting:
+            yield waiting, content
+        waiting = content
+    if waiting:
+        yield waiting, None
+
+
+def _gaps(before: Content, after: Content) -> dict[Kind, int]:
+    return {kind: after.starts[kind] - end for kind, end in before.ends.items() if kind in after.starts}
+
+
+def _follows(before: Content, after: Content) -> bool:
+    """Tell whether a segment keeps its distance to the one before: no stream, or each, has a hole or goes back."""
+    gaps = _gaps(before, after).values()
+    return bool(gaps) and min(gaps) <= _NEAR and max(gaps) >= -_NEAR
+
+
+def _goes_on(before: Content, after: Content) -> bool:
+    """Tell whether nothing is missing between two segments. Sound shows it best: pictures may come at any time."""
+    gaps = _gaps(before, after)
+    return abs(gaps[Kind.AUDIO]) <= _SAME if Kind.AUDIO in gaps else _follows(before, after)
