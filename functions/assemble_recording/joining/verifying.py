@@ -96,7 +96,10 @@ def _check_streams(container: InputContainer, file: Part, joined: Joined) -> Ver
         _require(stream.frames == count, f"it has {stream.frames} packets of {kind}, not {count}")
     seconds = (container.duration or 0) / av.time_base
     difference = abs(seconds - joined.seconds)
-    _require(difference <= _TOLERANCE + joined.longest_interval, f"it is {seconds:.2f} s long, not {joined.seconds:.2f} s")
+    _require(
+        difference <= _TOLERANCE + joined.longest_interval,
+        f"it is {seconds:.2f} s long, not {joined.seconds:.2f} s",
+    )
     return Verified(size=file.size, seconds=seconds, streams=facts)
 
 
