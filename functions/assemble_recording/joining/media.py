@@ -45,10 +45,9 @@ type _Filter = Callable[[AnyPacket], list[AnyPacket]]
 
 _CODECS: Final = {Kind.VIDEO: frozenset({"h264"}), Kind.AUDIO: frozenset({"aac", "opus"})}
 _BUFFER: Final = 256 * 1024
-# FFmpeg need not decode a picture to know a stream. In a take's later segments it need not look far either: what is
-# there is known from the first one.
-_WITHOUT_DECODING: Final = {"skip_frame": "all", "threads": "1"}
-_AT_ONCE: Final = {**_WITHOUT_DECODING, "analyzeduration": "100000"}
+# FFmpeg need not decode a picture to know a stream. It has to see the beginning of each, wherever in a segment that is.
+_FILE_OPTIONS: Final = {"skip_frame": "all", "threads": "1"}
+_SEGMENT_OPTIONS: Final = {**_FILE_OPTIONS, "analyzeduration": "60000000", "probesize": "100000000"}
 _LONGEST_HEAD: Final = 1000
 _SHORTEST_HEAD: Final = 20
 """Packets of a file that are read before it is placed: in so many each of its streams has begun."""
@@ -120,16 +119,15 @@ class Content:
 
 
 def time(packet: AnyPacket) -> int:
-    """Return the moment of a packet; FFmpeg gives each packet of these containers one."""
+    """Return the moment of a packet, which each has."""
     return packet.pts or 0
 
 
 @contextmanager
-def open_segment(key: str, content: bytes, *, thoroughly: bool = False) -> Iterator[InputContainer]:
-    """Open an MPEG-TS segment. Raises UnreadableError. `thoroughly` makes all facts of its streams known."""
-    options = _WITHOUT_DECODING if thoroughly else _AT_ONCE
+def open_segment(key: str, content: bytes) -> Iterator[InputContainer]:
+    """Open an MPEG-TS segment. Raises UnreadableError."""
     with _unreadable(key):
-        container = av.open(io.BytesIO(content), "r", "mpegts", options, buffer_size=_BUFFER)
+        container = av.open(io.BytesIO(content), "r", "mpegts", _SEGMENT_OPTIONS, buffer_size=_BUFFER)
     with container:
         yield container
 
@@ -138,9 +136,7 @@ def open_segment(key: str, content: bytes, *, thoroughly: bool = False) -> Itera
 def open_file(objects: Objects, part: Part, pool: Executor) -> Iterator[InputContainer]:
     """Open a file of any container. Raises UnreadableError, and what `objects` raises."""
     with _unreadable(part.key):
-        container = av.open(
-            ObjectFile(objects, part, pool), "r", None, _WITHOUT_DECODING, buffer_size=_BUFFER
-        )
+        container = av.open(ObjectFile(objects, part, pool), "r", None, _FILE_OPTIONS, buffer_size=_BUFFER)
     with container:
         yield container
 
@@ -204,8 +200,8 @@ def _filtered(
     filters: Mapping[int, tuple[Kind, _Filter]],
 ) -> Iterator[KindAndPacket]:
     for packet in container.demux(*streams):
-        # The last packet of each stream is an empty one.
-        if packet.size:
+        # The last packet of each stream is an empty one. A packet without its moment is damaged.
+        if packet.size and packet.pts is not None and packet.dts is not None:
             kind, normal = filters[packet.stream_index]
             time_base = packet.time_base
             for each in normal(packet):

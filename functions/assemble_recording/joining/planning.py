@@ -86,7 +86,7 @@ def open_first(
             yield parts[0].key, container
     else:
         part, content = _first_segment(objects, parts)
-        with open_segment(part.key, content, thoroughly=True) as container:
+        with open_segment(part.key, content) as container:
             yield part.key, container
 
 
@@ -109,7 +109,7 @@ def _has_file(take: Take) -> bool:
 def _first_segment(objects: Objects, parts: Sequence[Part]) -> tuple[Part, bytes]:
     for part in parts:
         content = read_all(objects, part)
-        with suppress(UnreadableError), open_segment(part.key, content, thoroughly=True) as container:
+        with suppress(UnreadableError), open_segment(part.key, content) as container:
             segment = segment_content(part.key, container)
             if segment.head and all(facts.width or facts.rate for facts in segment.streams.values()):
                 return part, content
