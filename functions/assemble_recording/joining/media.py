@@ -45,9 +45,15 @@ type _Filter = Callable[[AnyPacket], list[AnyPacket]]
 
 _CODECS: Final = {Kind.VIDEO: frozenset({"h264"}), Kind.AUDIO: frozenset({"aac", "opus"})}
 _BUFFER: Final = 256 * 1024
-# FFmpeg need not decode a picture to know a stream. It has to see the beginning of each, wherever in a segment that is.
+# FFmpeg need not decode a picture to know a stream, which a segment of two seconds would otherwise mostly cost. It has
+# to see the beginning of each stream, wherever in the segment that is.
+_SEGMENT_OPTIONS: Final = {
+    "codec_whitelist": "aac",
+    "threads": "1",
+    "analyzeduration": "60000000",
+    "probesize": "100000000",
+}
 _FILE_OPTIONS: Final = {"skip_frame": "all", "threads": "1"}
-_SEGMENT_OPTIONS: Final = {**_FILE_OPTIONS, "analyzeduration": "60000000", "probesize": "100000000"}
 _LONGEST_HEAD: Final = 1000
 _SHORTEST_HEAD: Final = 20
 """Packets of a file that are read before it is placed: in so many each of its streams has begun."""
@@ -55,6 +61,8 @@ _USUAL_INTERVAL: Final = TICKS // 30
 _CUT: Final = TICKS // 2
 """A file that ends by more than this before the end that it names is cut."""
 _ADTS_HEADER: Final = 7
+STRICTLY: Final = {"err_detect": "explode", "skip_loop_filter": "all", "threads": "1"}
+"""How a decoder fails at what is damaged; nobody looks at its pictures."""
 _TRANSPORT_PACKET: Final = 188
 
 
@@ -187,7 +195,7 @@ def file_content(key: str, container: InputContainer) -> Content:
 def is_intact(pictures: Sequence[AnyPacket]) -> bool:
     """Tell whether the last of some pictures, of which the first is a key frame, is there as a whole."""
     decoder = CodecContext.create("h264", "r")
-    decoder.options = {"err_detect": "explode", "threads": "1"}
+    decoder.options = STRICTLY
     try:
         return not any(frame.is_corrupt for packet in (*pictures, None) for frame in decoder.decode(packet))
     except FFmpegError:
@@ -203,10 +211,7 @@ def _filtered(
         # The last packet of each stream is an empty one. A packet without its moment is damaged.
         if packet.size and packet.pts is not None and packet.dts is not None:
             kind, normal = filters[packet.stream_index]
-            time_base = packet.time_base
             for each in normal(packet):
-                each.time_base = time_base
-                each.rescale_ts(TICK)
                 yield kind, each
 
 
@@ -222,15 +227,21 @@ def _segment_filter(stream: MediaStream) -> _Filter:
 
 def _file_filter(stream: MediaStream) -> _Filter:
     if isinstance(stream, VideoStream):
-        return BitStreamFilterContext("h264_mp4toannexb,extract_extradata", stream).filter
+        pictures = BitStreamFilterContext("h264_mp4toannexb,extract_extradata", stream)
+        return lambda packet: pictures.filter(_in_ticks(packet))
     parameters = [stream.codec_context.extradata]
 
     def first_with_parameters(packet: AnyPacket) -> list[AnyPacket]:
         if parameters:
             add_parameters(packet, parameters.pop() or b"")
-        return [packet]
+        return [_in_ticks(packet)]
 
     return first_with_parameters
+
+
+def _in_ticks(packet: AnyPacket) -> AnyPacket:
+    packet.rescale_ts(TICK)
+    return packet
 
 
 def add_parameters(packet: AnyPacket, parameters: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import av
 from av.error import FFmpegError
 
-from .media import StreamFacts, facts_of, open_file, streams_of, time
+from .media import STRICTLY, StreamFacts, facts_of, open_file, streams_of, time
 from .reading import READERS
 from .values import JoiningError, Kind, VerificationError
 
@@ -111,7 +111,7 @@ def _seams(joined: Joined) -> list[float]:
 def _check_seam(container: InputContainer, seam: float) -> None:
     streams = streams_of(container)
     for stream in streams.values():
-        stream.codec_context.options = {"err_detect": "explode", "threads": "1"}
+        stream.codec_context.options = STRICTLY
     container.seek(max(0, int(seam * av.time_base) - 1))
     packets = frames = 0
     try:

@@ -1,0 +1,66 @@
+"""Joins takes from one bucket into another and prints, as JSON, what it took: run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from bucket import Bucket
+from joining import Part, Take, join, plan, segments_in, verify
+
+
+def main(endpoint: str, bucket: str, directory: str) -> None:
+    """Join the takes, which are the folders of a directory that the endpoint serves as a bucket."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="bench",
+        aws_secret_access_key="bench",  # noqa: S106 - the server looks at none
+        # Over TLS the client signs no content, over plain HTTP it would.
+        config=Config(
+            s3={"addressing_style": "path", "payload_signing_enabled": False}, max_pool_connections=16
+        ),
+    )
+    objects = Bucket(client, bucket)
+    takes = [
+        _take(folder, Path(directory)) for folder in sorted(Path(directory).iterdir()) if folder.is_dir()
+    ]
+    begin = time.perf_counter()
+    joined = join(plan(objects, takes), objects, objects.upload("result.mp4", "video/mp4"))
+    middle = time.perf_counter()
+    verify(objects, Part("result.mp4", joined.size), joined)
+    end = time.perf_counter()
+    sys.stdout.write(
+        json.dumps(
+            {
+                "seconds": middle - begin,
+                "verifying": end - middle,
+                "media": joined.seconds,
+                "size": joined.size,
+                "memory": _peak_mebibytes(),
+            }
+        )
+    )
+
+
+def _take(folder: Path, root: Path) -> Take:
+    parts = [Part(str(path.relative_to(root)), path.stat().st_size) for path in folder.iterdir()]
+    files = [part for part in parts if part.key.endswith(".mp4")]
+    return Take(number=int(folder.name), segments=segments_in(parts), file=files[0] if files else None)
+
+
+def _peak_mebibytes() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise LookupError
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,124 @@
+"""As much of S3 as joining uses, on files and over HTTP: `python -m bench.objects <directory> <port>`.
+
+MiniStack keeps an upload in memory until it is complete, and reads a whole object for each of its ranges. An object
+here is a file, or the parts of which it was made.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from local.processes.children import LOOPBACK
+
+_RANGE: Final = re.compile(r"bytes=(\d+)-(\d+)")
+_PIECE: Final = 2**20
+_UPLOAD: Final = "<InitiateMultipartUploadResult><UploadId>{}</UploadId></InitiateMultipartUploadResult>"
+_COMPLETE: Final = "<CompleteMultipartUploadResult><ETag>all</ETag></CompleteMultipartUploadResult>"
+
+
+@dataclass(frozen=True)
+class _Request:
+    path: Path
+    upload: str | None
+    part: str | None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ObjectServer
+
+    def do_GET(self) -> None:
+        """Answer a range of an object."""
+        path = self._request().path
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        found = _RANGE.fullmatch(self.headers["Range"])
+        if found is None or not path.exists():
+            self.send_error(400)
+            return
+        first, last = int(found[1]), int(found[2])
+        size = sum(file.stat().st_size for file in files)
+        last = min(last, size - 1)
+        self._answer(206, length=last + 1 - first, content_range=f"bytes {first}-{last}/{size}")
+        begin = 0
+        for file in files:
+            length = file.stat().st_size
+            start, end = max(first - begin, 0), min(last + 1 - begin, length)
+            if start < end:
+                with file.open("rb") as opened:
+                    self.connection.sendfile(opened, start, end - start)
+            begin += length
+
+    def do_POST(self) -> None:
+        """Begin an upload, or make an object of its parts."""
+        request = self._request()
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        folder = request.path.with_name(f"{request.path.name}.parts")
+        if request.upload:
+            folder.rename(request.path)
+            body = _COMPLETE
+        else:
+            folder.mkdir(parents=True)
+            body = _UPLOAD.format(folder.name)
+        self._answer(200, length=len(body))
+        self.wfile.write(body.encode())
+
+    def do_PUT(self) -> None:
+        """Store a part."""
+        request = self._request()
+        left = int(self.headers["Content-Length"])
+        folder = request.path.with_name(f"{request.path.name}.parts")
+        with (folder / f"{int(request.part or 0):05d}").open("wb") as file:
+            while left:
+                piece = self.rfile.read(min(_PIECE, left))
+                file.write(piece)
+                left -= len(piece)
+        self._answer(200, length=0)
+
+    def do_DELETE(self) -> None:
+        """Forget an upload."""
+        path = self._request().path
+        shutil.rmtree(path.with_name(f"{path.name}.parts"))
+        self._answer(204, length=0)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of a request."""
+
+    def _request(self) -> _Request:
+        address = urlsplit(self.path)
+        query = parse_qs(address.query)
+        return _Request(
+            self.server.directory / address.path.lstrip("/"),
+            query.get("uploadId", [None])[0],
+            query.get("partNumber", [None])[0],
+        )
+
+    def _answer(self, status: int, *, length: int, content_range: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("ETag", '"part"')
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        self.end_headers()
+        self.wfile.flush()
+
+
+class ObjectServer(ThreadingHTTPServer):
+    """Serves the files of a directory, of which each folder is a bucket."""
+
+    daemon_threads = True
+
+    def __init__(self, directory: Path, port: int) -> None:
+        """Listen on loopback."""
+        self.directory = directory
+        super().__init__((LOOPBACK, port), _Handler)
+
+
+if __name__ == "__main__":
+    ObjectServer(Path(sys.argv[1]), int(sys.argv[2])).serve_forever()
