@@ -250,6 +250,20 @@ def _loudness(frame: AudioFrame) -> Iterator[tuple[float, bool]]:
         yield (frame.time or 0.0) + start / frame.sample_rate, loudest > _LOUD
 
 
+def sound_is_continuous(content: bytes) -> bool:
+    """Tell whether each frame of sound begins where the one before ends: browsers take it so."""
+    with av.open(io.BytesIO(content), "r") as container:
+        if not container.streams.audio:
+            return True
+        end: int | None = None
+        for packet in container.demux(audio=0):
+            if packet.size and packet.pts is not None:
+                if end is not None and packet.pts != end:
+                    return False
+                end = packet.pts + (packet.duration or 0)
+    return True
+
+
 def messages(content: bytes, *options: str) -> str:
     """Return what ffmpeg says as it decodes a file."""
     with TemporaryDirectory() as folder:

@@ -21,7 +21,17 @@ from joining import (
     segments_in,
     verify,
 )
-from tests.assembling.media import RATE, SEGMENT, Recorded, Store, StoreUpload, ffmpeg, messages, watch
+from tests.assembling.media import (
+    RATE,
+    SEGMENT,
+    Recorded,
+    Store,
+    StoreUpload,
+    ffmpeg,
+    messages,
+    sound_is_continuous,
+    watch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +48,7 @@ def joined(store: Store, *takes: Take) -> Joined:
     result = join(plan(store, takes), store, StoreUpload(store, RESULT))
     verify(store, store.part(RESULT), result)
     assert messages(store.contents[RESULT]) == ""
+    assert sound_is_continuous(store.contents[RESULT])
     return result
 
 

@@ -15,7 +15,16 @@ from joining import (
     plan,
     verify,
 )
-from tests.assembling.media import RATE, Recorded, Store, StoreUpload, boxes, messages, watch
+from tests.assembling.media import (
+    RATE,
+    Recorded,
+    Store,
+    StoreUpload,
+    boxes,
+    messages,
+    sound_is_continuous,
+    watch,
+)
 
 if TYPE_CHECKING:
     from joining import Joined
@@ -39,6 +48,7 @@ def joined(store: Store, *takes: Take, options: tuple[str, ...] = ()) -> Joined:
     content = store.contents[RESULT]
     assert [box for box in boxes(content) if box != "free"] == ["ftyp", "moov", "mdat"]
     assert messages(content, *options) == ""
+    assert sound_is_continuous(content)
     return result
 
 

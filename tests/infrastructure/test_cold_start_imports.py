@@ -173,7 +173,9 @@ def test_delete_imports_no_livekit_for_what_has_ended(deployment: Deployment, co
 
 # For those that deployments run nobody waits.
 DEPLOYERS: Final = {"migrate_database", "check_deployment"}
-NAMES: Final = sorted(folder.name for folder in FUNCTIONS.iterdir() if folder.name not in DEPLOYERS)
+NAMES: Final = sorted(
+    path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in DEPLOYERS
+)
 
 
 @pytest.mark.parametrize("function", NAMES)
