@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from bench import report
+from bench.assembling import USUAL, assembling
 from bench.cold import cold_starts
 from bench.laboratory import Laboratory
 from bench.layer import layer
@@ -57,6 +58,7 @@ def _measure(laboratory: Laboratory, rows: int, swept: int, times: int) -> None:
         warm_requests(laboratory, _say),
         sweep(laboratory, swept, _say),
         lists(laboratory, rows, _say),
+        assembling(USUAL, _say),
     )
     figures = list(measured)
     _print(report.table(figures))
