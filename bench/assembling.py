@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ _LOOP: Final = 60
 """Seconds that are encoded; more repeats them."""
 _SEGMENT: Final = 2
 _TAKES: Final = 2
+_TIMES: Final = 3
+"""That both run in turn, where they take seconds: the median of the ratios counts."""
 _HOUR: Final = 3600
 _BUCKET: Final = "recordings"
 _VIDEO_RATE: Final = "4372k"
@@ -69,10 +72,13 @@ def _measure(
     for take in range(1, _TAKES + 1):
         say(f"{name}: writing take {take} ...")
         _write_take(bucket / str(take), loop, hours * _HOUR / _TAKES, in_file=in_files)
-    say(f"{name}: ffmpeg -c copy ...")
-    copying = _copy(bucket, directory, in_files=in_files)
-    say(f"{name}: from S3 to S3 ...")
-    joining = _join(directory, bucket)
+    pairs: list[tuple[float, _Joining]] = []
+    for _ in range(_TIMES if hours <= 1 else 1):
+        say(f"{name}: ffmpeg -c copy ...")
+        copying = _copy(bucket, directory, in_files=in_files)
+        say(f"{name}: from S3 to S3 ...")
+        pairs.append((copying, _join(directory, bucket)))
+    copying, joining = sorted(pairs, key=lambda pair: pair[1]["seconds"] / pair[0])[len(pairs) // 2]
     yield Figure(
         name=f"{name} over ffmpeg -c copy from disk",
         value=joining["seconds"] / copying,
@@ -85,7 +91,8 @@ def _measure(
             "GB": round(joining["size"] / 1e9, 2),
         },
     )
-    yield Figure(name=f"{name}: peak memory", value=joining["memory"], unit="MiB", goal=MEMORY_GOAL)
+    memory = max(joining["memory"] for _, joining in pairs)
+    yield Figure(name=f"{name}: peak memory", value=memory, unit="MiB", goal=MEMORY_GOAL)
 
 
 def _encode(loop: Path) -> None:
@@ -143,6 +150,7 @@ def _join(directory: Path, bucket: Path) -> _Joining:
             stdout=subprocess.PIPE,
             check=True,
         )
+    shutil.rmtree(bucket / "result.mp4")
     return cast("_Joining", json.loads(done.stdout))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from av.error import FFmpegError
 from .media import TICKS, file_content, is_intact, open_file, open_segment, segment_content, streams_of, time
 from .output import Output
 from .planning import open_first
-from .reading import READERS, read_in_order
+from .reading import READERS, in_order, read_all
 from .values import JoiningError, Kind, UnreadableError
 from .writing import UPLOADERS, Mp4Upload
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .media import Content, StreamFacts
     from .planning import Plan, PlannedTake
-    from .values import Objects, Upload
+    from .values import Objects, Part, Upload
 
 _BUFFER: Final = 2**20
 _NEAR: Final = TICKS // 2
@@ -80,13 +81,24 @@ def join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
     """
     upload.create()
     try:
-        joined = _join(plan, objects, upload)
+        with _quick_collection():
+            joined = _join(plan, objects, upload)
         upload.complete()
     except BaseException:
         with suppress(Exception):
             upload.abort()
         raise
     return joined
+
+
+@contextmanager
+def _quick_collection() -> Iterator[None]:
+    """Have the garbage collector leave out what is there already, such as an S3 client's thousands of shapes."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
@@ -178,16 +190,19 @@ class _Joiner:
         return recorded, tuple(left_out)
 
     def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
-        for part, content in read_in_order(self._objects, take.parts, self._pool):
-            try:
-                with open_segment(part.key, content) as container:
-                    segment = segment_content(part.key, container)
-            except UnreadableError:
-                segment = None
+        for part, segment in in_order(take.parts, self._pool, self._read_segment):
             if segment and segment.head:
                 yield segment
             else:
                 left_out.append(part.key)
+
+    def _read_segment(self, part: Part) -> Content | None:
+        content = read_all(self._objects, part)
+        try:
+            with open_segment(part.key, content) as container:
+                return segment_content(part.key, container)
+        except UnreadableError:
+            return None
 
     def _begin(self, content: Content, take: PlannedTake) -> None:
         self.seams.append(self.output.begin(content, take.streams) / TICKS)

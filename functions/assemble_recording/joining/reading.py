@@ -1,4 +1,4 @@
-"""Reads objects ahead of need, so that the time to their first byte is not paid for one after the other."""
+"""Reads parts ahead of need, so that neither the time to their first byte nor their opening is waited for in turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .values import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
     from .values import Objects, Part
@@ -31,23 +31,23 @@ def read_all(objects: Objects, part: Part) -> bytes:
     return content
 
 
-def read_in_order(objects: Objects, parts: Iterable[Part], pool: Executor) -> Iterator[tuple[Part, bytes]]:
-    """Give each part with its bytes, in order; several are read at the same time."""
+def in_order[T](parts: Iterable[Part], pool: Executor, read: Callable[[Part], T]) -> Iterator[tuple[Part, T]]:
+    """Give each part with what `read` makes of it, in order; it runs for several parts at the same time."""
     todo = deque(parts)
-    under_way: deque[tuple[Part, Future[bytes]]] = deque()
+    under_way: deque[tuple[Part, Future[T]]] = deque()
     ahead = 0
     try:
         while todo or under_way:
             while todo and len(under_way) < READERS and (not under_way or ahead + todo[0].size <= _AHEAD):
                 part = todo.popleft()
                 ahead += part.size
-                under_way.append((part, pool.submit(read_all, objects, part)))
-            part, content = under_way.popleft()
+                under_way.append((part, pool.submit(read, part)))
+            part, made = under_way.popleft()
             ahead -= part.size
-            yield part, content.result()
+            yield part, made.result()
     finally:
-        for _, content in under_way:
-            content.cancel()
+        for _, made in under_way:
+            made.cancel()
 
 
 class ObjectFile:
