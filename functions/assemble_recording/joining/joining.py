@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _BUFFER: Final = 2**20
 _NEAR: Final = TICKS // 2
-"""A hole between two segments that is longer than this is closed; a shorter one stays, as silence."""
+"""A longer hole between two segments is closed. A shorter one stays, as silence and the picture before it."""
 _SAME: Final = TICKS // 25
 """Sound that goes on within this time is whole: a frame of it is shorter."""
 _CHECKED_ENDS: Final = 200
@@ -84,9 +84,11 @@ def join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
         with _quick_collection():
             joined = _join(plan, objects, upload)
         upload.complete()
-    except BaseException:
+    except BaseException as error:
         with suppress(Exception):
             upload.abort()
+        if isinstance(error, FFmpegError):
+            raise JoiningError(f"FFmpeg cannot go on: {error.strerror}") from error
         raise
     return joined
 
@@ -123,9 +125,6 @@ def _muxer(file: Mp4Upload) -> Iterator[OutputContainer]:
     with av.open(file, "w", "mp4", options, buffer_size=_BUFFER) as container:
         try:
             yield container
-        except FFmpegError as error:
-            file.closed = True
-            raise JoiningError(f"FFmpeg cannot go on: {error.strerror}") from error
         except BaseException:
             file.closed = True
             raise
@@ -149,6 +148,10 @@ class _Joiner:
         """Add a take behind those that are there."""
         begins = len(self.seams)
         recorded, left_out = self._add_file(take) if take.in_file else self._add_segments(take)
+        if len(self.seams) == begins:
+            raise UnreadableError(
+                take.parts[0].key, "holds nothing whole, nor does any other part of its take"
+            )
         begins_at = self.seams[begins]
         return JoinedTake(
             number=take.number,
@@ -239,7 +242,7 @@ def _gaps(before: Content, after: Content) -> dict[Kind, int]:
 
 
 def _follows(before: Content, after: Content) -> bool:
-    """Tell whether a segment keeps its distance to the one before: no stream, or each, has a hole or goes back."""
+    """Tell whether a segment keeps its distance to the one before: not if each stream has a hole, or each goes back."""
     gaps = _gaps(before, after).values()
     return bool(gaps) and min(gaps) <= _NEAR and max(gaps) >= -_NEAR
 

@@ -117,13 +117,22 @@ class Content:
     def interval(self) -> int:
         """The usual time between two pictures, at most a second."""
         times = [packet.dts or 0 for kind, packet in self.head if kind is Kind.VIDEO]
-        between = Counter(later - earlier for earlier, later in pairwise(times) if later > earlier)
-        return min(between.most_common(1)[0][0], TICKS) if between else _USUAL_INTERVAL
+        return min(_usual(later - earlier for earlier, later in pairwise(times)) or _USUAL_INTERVAL, TICKS)
+
+    @property
+    def frame(self) -> int:
+        """The length of a packet of sound; 0 without sound. In a file, one before a hole is said to be longer."""
+        return _usual(packet.duration or 0 for kind, packet in self.head if kind is Kind.AUDIO)
 
     @property
     def delay(self) -> int:
         """How long before its moment the first picture is decoded: pictures may be stored out of order."""
         return next((time(each) - (each.dts or 0) for kind, each in self.head if kind is Kind.VIDEO), 0)
+
+
+def _usual(lengths: Iterable[int]) -> int:
+    counted = Counter(length for length in lengths if length > 0)
+    return counted.most_common(1)[0][0] if counted else 0
 
 
 def time(packet: AnyPacket) -> int:

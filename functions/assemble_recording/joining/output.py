@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
@@ -11,7 +11,7 @@ from av.rational import AVRational
 from .filler import black_pictures, silence
 from .media import TICK, TICKS, add_parameters, time
 from .timeline import Timeline
-from .values import CannotJoinError, Kind, Reason
+from .values import CannotJoinError, JoiningError, Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from .media import AnyPacket, Content, MediaStream, StreamFacts
+
+
+_USUAL_FRAME: Final = 1024
+"""Samples in a packet of AAC."""
+_LONGEST_SILENCE: Final = 6 * 3600
+"""Seconds within a take. A time stamp that asks for more is wrong."""
 
 
 class Output:
@@ -38,6 +44,7 @@ class Output:
         self._time_bases = {Kind.VIDEO: TICK, Kind.AUDIO: AVRational(1, self._timeline.rate)}
         self._missing: set[Kind] = set()
         self._next_sound = self._sound
+        self._frame = _USUAL_FRAME
         self._next_black = 0
         self._awaits_key_frame = True
 
@@ -64,6 +71,7 @@ class Output:
         self.longest_interval = max(self.longest_interval, content.interval)
         self._missing = set(self._streams.keys() - streams.keys())
         self._next_sound = streams.get(Kind.AUDIO, self._sound)
+        self._frame = round(content.frame * self._timeline.rate / TICKS) or _USUAL_FRAME
         self._next_black = position
         self._awaits_key_frame = True
         return position
@@ -89,18 +97,19 @@ class Output:
         self._write(Kind.VIDEO, packet, moment, decoded, self._timeline.interval)
 
     def _add_sound(self, packet: AnyPacket) -> None:
-        frame = round((packet.duration or 0) * self._timeline.rate / TICKS)
-        missing = self._timeline.missing_frames(time(packet), frame)
+        missing = self._timeline.missing_frames(time(packet), self._frame)
         if missing < 0:
             return
+        if missing * self._frame > _LONGEST_SILENCE * self._timeline.rate:
+            raise JoiningError(f"a hole in the sound is longer than {_LONGEST_SILENCE} s")
         for _ in range(missing):
             self._add_silence()
         self._sound = self._next_sound
         if Kind.VIDEO in self._missing:
             while self._next_black <= self._timeline.audio_end:
                 self._add_black()
-        position = self._timeline.add_sound(frame)
-        self._write(Kind.AUDIO, packet, position, position, frame)
+        position = self._timeline.add_sound(self._frame)
+        self._write(Kind.AUDIO, packet, position, position, self._frame)
 
     def _add_silence(self) -> None:
         if self._sound is None:
