@@ -7,27 +7,15 @@ import sys
 import time
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
-
 from bucket import Bucket
 from joining import Part, Take, join, plan, segments_in, verify
+from recorder.settings import AwsSettings
 
 
 def main(endpoint: str, bucket: str, directory: str) -> None:
     """Join the takes, which are the folders of a directory that the endpoint serves as a bucket."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="bench",
-        aws_secret_access_key="bench",  # noqa: S106 - the server looks at none
-        # Over TLS the client signs no content, over plain HTTP it would.
-        config=Config(
-            s3={"addressing_style": "path", "payload_signing_enabled": False}, max_pool_connections=16
-        ),
-    )
-    objects = Bucket(client, bucket)
+    settings = AwsSettings("us-east-1", "bench", "bench", "", s3_endpoint_url=endpoint)
+    objects = Bucket(bucket, settings)
     takes = [
         _take(folder, Path(directory)) for folder in sorted(Path(directory).iterdir()) if folder.is_dir()
     ]

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from .media import TICKS, file_content, is_intact, open_file, open_segment, segment_content, streams_of, time
 from .output import Output
 from .planning import open_first
-from .reading import READERS, in_order, read_all
+from .reading import READERS, read_in_order
 from .values import JoiningError, Kind, UnreadableError
 from .writing import UPLOADERS, Mp4Upload
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .media import Content, StreamFacts
     from .planning import Plan, PlannedTake
-    from .values import Objects, Part, Upload
+    from .values import Objects, Upload
 
 _BUFFER: Final = 2**20
 _NEAR: Final = TICKS // 2
@@ -193,19 +193,16 @@ class _Joiner:
         return recorded, tuple(left_out)
 
     def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
-        for part, segment in in_order(take.parts, self._pool, self._read_segment):
+        for part, content in read_in_order(self._objects, take.parts, self._pool):
+            try:
+                with open_segment(part.key, content) as container:
+                    segment = segment_content(part.key, container)
+            except UnreadableError:
+                segment = None
             if segment and segment.head:
                 yield segment
             else:
                 left_out.append(part.key)
-
-    def _read_segment(self, part: Part) -> Content | None:
-        content = read_all(self._objects, part)
-        try:
-            with open_segment(part.key, content) as container:
-                return segment_content(part.key, container)
-        except UnreadableError:
-            return None
 
     def _begin(self, content: Content, take: PlannedTake) -> None:
         self.seams.append(self.output.begin(content, take.streams) / TICKS)

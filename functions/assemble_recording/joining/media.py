@@ -98,36 +98,36 @@ class Content:
     @cached_property
     def starts(self) -> dict[Kind, int]:
         """The first moment of each stream."""
-        starts: dict[Kind, int] = {}
-        for kind, packet in self.head:
-            starts[kind] = min(starts.get(kind, time(packet)), time(packet))
-        return starts
+        times = {kind: [time(packet) for packet in self.of(kind)] for kind in self.streams}
+        return {kind: min(each) for kind, each in times.items() if each}
 
     @cached_property
     def ends(self) -> dict[Kind, int]:
         """The moment after the last one of each stream of a segment."""
-        ends: dict[Kind, int] = {}
-        lengths = {Kind.VIDEO: self.interval}
-        for kind, packet in self.head:
-            end = time(packet) + lengths.get(kind, packet.duration or 0)
-            ends[kind] = max(ends.get(kind, end), end)
-        return ends
+        pictures = [time(packet) + self.interval for packet in self.of(Kind.VIDEO)]
+        sounds = [time(packet) + (packet.duration or 0) for packet in self.of(Kind.AUDIO)]
+        ends = {Kind.VIDEO: pictures, Kind.AUDIO: sounds}
+        return {kind: max(each) for kind, each in ends.items() if each}
 
     @cached_property
     def interval(self) -> int:
         """The usual time between two pictures, at most a second."""
-        times = [packet.dts or 0 for kind, packet in self.head if kind is Kind.VIDEO]
+        times = [packet.dts or 0 for packet in self.of(Kind.VIDEO)]
         return min(_usual(later - earlier for earlier, later in pairwise(times)) or _USUAL_INTERVAL, TICKS)
 
     @property
     def frame(self) -> int:
         """The length of a packet of sound; 0 without sound. In a file, one before a hole is said to be longer."""
-        return _usual(packet.duration or 0 for kind, packet in self.head if kind is Kind.AUDIO)
+        return _usual(packet.duration or 0 for packet in self.of(Kind.AUDIO))
 
     @property
     def delay(self) -> int:
         """How long before its moment the first picture is decoded: pictures may be stored out of order."""
-        return next((time(each) - (each.dts or 0) for kind, each in self.head if kind is Kind.VIDEO), 0)
+        return next((time(each) - (each.dts or 0) for each in self.of(Kind.VIDEO)), 0)
+
+    def of(self, kind: Kind) -> list[AnyPacket]:
+        """Return the packets of a stream in `head`."""
+        return [packet for each, packet in self.head if each is kind]
 
 
 def _usual(lengths: Iterable[int]) -> int:
