@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 JOIN: Final = """
 import sys
 from joining import Part, Take, join, plan
-import bucket
 
 class Objects:
     def read(self, key, start, length):

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import gc
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, batched
 from typing import TYPE_CHECKING, Final
 
 import av
 from av.error import FFmpegError
 
-from .media import TICKS, file_content, is_intact, open_file, open_segment, segment_content, streams_of, time
+from .media import (
+    TICKS,
+    TRANSPORT_PACKET,
+    file_content,
+    is_intact,
+    open_file,
+    open_segment,
+    segment_content,
+    streams_of,
+    time,
+)
 from .output import Output
 from .planning import open_first
 from .reading import READERS, read_in_order
@@ -19,20 +31,23 @@ from .values import JoiningError, Kind, UnreadableError
 from .writing import UPLOADERS, Mp4Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from av.container import OutputContainer
 
     from .media import Content, StreamFacts
     from .planning import Plan, PlannedTake
-    from .values import Objects, Upload
+    from .values import Objects, Part, Upload
 
 _BUFFER: Final = 2**20
 _NEAR: Final = TICKS // 2
 """A longer hole between two segments is closed. A shorter one stays, as silence and the picture before it."""
 _SAME: Final = TICKS // 25
 """Sound that goes on within this time is whole: a frame of it is shorter."""
+_TOGETHER: Final = 8
+"""Segments that are opened at once, because opening costs as much as reading. Where one is damaged, each is opened
+by itself."""
 _CHECKED_ENDS: Final = 200
 """Ends of segments that are decoded because nothing follows them at once. Of any further one the last picture goes."""
 
@@ -193,16 +208,17 @@ class _Joiner:
         return recorded, tuple(left_out)
 
     def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
-        for part, content in read_in_order(self._objects, take.parts, self._pool):
-            try:
-                with open_segment(part.key, content) as container:
-                    segment = segment_content(part.key, container)
-            except UnreadableError:
-                segment = None
-            if segment and segment.head:
-                yield segment
-            else:
-                left_out.append(part.key)
+        read = read_in_order(self._objects, take.parts, self._pool)
+        for several in batched(read, _TOGETHER, strict=False):
+            if together := _opened_together(several):
+                yield together
+                continue
+            for part, content in several:
+                segment = _opened(part.key, content)
+                if segment:
+                    yield segment
+                else:
+                    left_out.append(part.key)
 
     def _begin(self, content: Content, take: PlannedTake) -> None:
         self.seams.append(self.output.begin(content, take.streams) / TICKS)
@@ -222,6 +238,29 @@ class _Joiner:
         return replace(
             content, head=[each for index, each in enumerate(content.head) if index != indexes[-1]]
         )
+
+
+def _opened(key: str, content: bytes) -> Content | None:
+    """Return what is in one or several segments; None if there is nothing that can be read."""
+    try:
+        with open_segment(key, content) as container:
+            opened = segment_content(key, container)
+    except UnreadableError:
+        return None
+    return opened if opened.head else None
+
+
+def _opened_together(several: Sequence[tuple[Part, bytes]]) -> Content | None:
+    """Return what is in several segments; None if anything may be missing in one of them, or between two."""
+    if any(len(content) % TRANSPORT_PACKET for _, content in several):
+        return None
+    opened = _opened(several[0][0].key, b"".join(content for _, content in several))
+    if opened is None or not opened.is_continuous:
+        return None
+    ends = list(accumulate(len(content) for _, content in several))
+    packets = opened.of(Kind.AUDIO) or opened.of(Kind.VIDEO)
+    found = {bisect_right(ends, packet.pos) for packet in packets if packet.pos is not None}
+    return opened if len(found) == len(several) else None
 
 
 def _with_next(contents: Iterable[Content]) -> Iterator[tuple[Content, Content | None]]:
