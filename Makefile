@@ -66,6 +66,11 @@ build: setup ## Build what `sam deploy` deploys (ARCHITECTURE=arm64 or x86_64)
 deploy-plan: setup ## Prepare samconfig.local.toml for a guided deploy (ENV=dev DATABASE_STACK=recorder-database)
 	@exec $(PYTHON) -m tools.deploy_plan $(if $(ENV),--environment $(ENV)) $(if $(DATABASE_STACK),--database-stack $(DATABASE_STACK))
 
+.PHONY: package
+package: build ## Package a release for a bucket of one's own into dist/ (BUCKET=... ARCHITECTURE=arm64 or x86_64)
+	@$(if $(BUCKET),,echo "BUCKET=... is needed: a bucket in the region that is deployed to"; exit 1)
+	@exec $(PYTHON) -m tools.package --bucket $(BUCKET)
+
 .PHONY: doctor
 doctor: setup ## Check the stack of `make run`, or what is to be deployed (ENV=dev), or what is (STACK=recorder); RECORD=1 records
 	@exec $(PYTHON) -m tools.doctor $(if $(STACK),--stack $(STACK)) $(if $(ENV),--environment $(ENV)) $(if $(RECORD),--record)
@@ -127,5 +132,5 @@ profile: setup ## Show where a cold start goes (FUNCTION=GetRecording)
 
 .PHONY: clean
 clean: ## Remove everything that was made here, the local stack's data included
-	@rm -rf $(VENV) .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .local .aws-sam dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

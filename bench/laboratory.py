@@ -1,9 +1,13 @@
-"""Where everything is measured: the built functions and the bare ones, on the same database and the same LiveKit."""
+"""Where everything is measured: the built functions and the bare ones, on the same database and the same LiveKit.
+
+Postgres is verified by the authorities of a region of RDS', the AWS API by the system's, as deployed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +24,7 @@ from local.functions.deployment import Deployment
 from local.functions.emulator import Lambda
 from local.processes.children import LOOPBACK, Processes
 from local.processes.environments import ROOT, environment
+from local.services.authority import Authority
 from local.services.livekit import API_KEY, API_SECRET
 from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 BARE = ROOT / "bench" / "bare"
 EVENTS = ROOT / "events"
+REGIONAL = ROOT / "layers" / "recorder" / "certificates" / "rds" / "eu-central-1.pem"
+SYSTEM = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,17 @@ class Laboratory:
             template = undo.enter_context(built(self._report))
             self.livekit = undo.enter_context(InstantLiveKit())
             self._report("Starting Postgres and AWS ...")
-            stack = Stack(self._directory, parts=Part.POSTGRES | Part.AWS, durable=False)
+            authority = Authority(self._directory / "authority")
+            stack = Stack(
+                self._directory,
+                parts=Part.POSTGRES | Part.AWS,
+                durable=False,
+                certificate=authority.certificate(LOOPBACK),
+            )
             self.stack = undo.enter_context(stack)
+            authority.certify(stack.postgres, LOOPBACK)
+            self._regional = self._with(REGIONAL, authority, "regional.pem")
+            self._system = self._with(SYSTEM, authority, "system.pem")
             self._processes = undo.enter_context(Processes(self._directory / "logs"))
             self._runner = undo.enter_context(asyncio.Runner())
             self.functions = self._deployment().load(template).functions
@@ -85,12 +101,19 @@ class Laboratory:
                 "DATABASE_NAME": DATABASE,
                 "DATABASE_USER": USER,
                 "DATABASE_PASSWORD": self.stack.postgres.password,
+                "DATABASE_CA_BUNDLE": str(self._regional),
                 "LIVEKIT_URL": self.livekit.url,
                 "LIVEKIT_API_KEY": API_KEY,
                 "LIVEKIT_API_SECRET": API_SECRET,
                 "RECORDINGS_BUCKET": self.stack.aws.bucket,
             },
         )
+
+    def _with(self, authorities: Path, own: Authority, name: str) -> Path:
+        """Write a file with the laboratory's own authority beside others: how many there are is what loading costs."""
+        file = self._directory / name
+        file.write_text(f"{authorities.read_text()}{own.bundle.read_text()}")
+        return file
 
     def environment(self, function: Function) -> Environment:
         """Start an environment of a function, in which nothing has run yet."""
@@ -132,12 +155,13 @@ class Laboratory:
                 "DatabasePort": str(postgres.port),
                 "DatabaseName": DATABASE,
                 "DatabaseUser": USER,
+                "DatabaseCaBundle": str(self._regional),
                 "DatabaseSecretArn": aws.put_secret("database", {"password": postgres.password}),
                 "LiveKitUrl": self.livekit.url,
                 "LiveKitSecretArn": aws.put_secret("livekit", livekit_keys),
             },
             resources={"RecordingsBucket": aws.bucket, "HttpApi.ApiEndpoint": ""},
-            environment={"AWS_ENDPOINT_URL": aws.endpoint, "DATABASE_TLS": "disable"},
+            environment={"AWS_ENDPOINT_URL": aws.endpoint, "SSL_CERT_FILE": str(self._system)},
             region=aws.region,
             access_key=aws.access_key,
             secret_key=aws.secret_key,

@@ -16,8 +16,13 @@ from livekit.protocol.egress import (
     RoomCompositeEgressRequest,
     StopEgressRequest,
 )
-from livekit.protocol.models import Room
-from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
+from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.room import (
+    ListParticipantsRequest,
+    ListParticipantsResponse,
+    ListRoomsRequest,
+    ListRoomsResponse,
+)
 
 from local.processes.children import LOOPBACK
 
@@ -33,6 +38,7 @@ _REQUESTS: Final[Mapping[str, type[Message]]] = {
     "Egress/StartRoomCompositeEgress": RoomCompositeEgressRequest,
     "Egress/StopEgress": StopEgressRequest,
     "Egress/ListEgress": ListEgressRequest,
+    "RoomService/ListParticipants": ListParticipantsRequest,
     "RoomService/ListRooms": ListRoomsRequest,
 }
 
@@ -56,6 +62,12 @@ def _answer(request: Message) -> Message:
         case ListRoomsRequest():
             rooms = (Room(name=name, sid=room_sid(name), active_recording=True) for name in request.names)
             return ListRoomsResponse(rooms=rooms)
+        case ListParticipantsRequest():
+            # The recorders of the rooms that a sweep is measured with are numbered as these are.
+            number = request.room.removeprefix("room-")
+            identity = EGRESS_ID if number == request.room else f"EG_{number}"
+            recorder = ParticipantInfo(identity=identity, kind=ParticipantInfo.EGRESS)
+            return ListParticipantsResponse(participants=[recorder])
         case ListEgressRequest(egress_id=egress_id) if egress_id:
             return ListEgressResponse(
                 items=[EgressInfo(egress_id=egress_id, status=EgressStatus.EGRESS_ACTIVE)]

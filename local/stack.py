@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from local.processes.certificate import Certificate
 USERS = ("alice", "bob")
 
 
@@ -87,7 +88,8 @@ class Stack:
     `parameters` go to the template, over the stack's own. `port` is the API's, and no other will do. `bind` is one more
     address under which Postgres, S3 and LiveKit are reached, for containers; the API is not.
     `durable=False` and `fast=True` are for tests: no protection against power failures, a tenth of LiveKit's delays.
-    `report` is told what the start is at. A part that was not asked for is not there as an attribute.
+    With a `certificate` the AWS services speak TLS. `report` is told what the start is at. A part that was not
+    asked for is not there as an attribute.
     """
 
     postgres: Postgres
@@ -107,6 +109,7 @@ class Stack:
         bind: str = "",
         durable: bool = True,
         fast: bool = False,
+        certificate: Certificate | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
@@ -118,6 +121,7 @@ class Stack:
         self._bind = bind
         self._durable = durable
         self._fast = fast
+        self._certificate = certificate
         self._report = report
 
     def __enter__(self) -> Self:
@@ -205,6 +209,7 @@ class Stack:
             secret_key=bucket.secret_key if bucket else aws.SECRET_KEY,
             region=bucket.region if bucket else aws.REGION,
             port=self._ports.aws,
+            certificate=self._certificate,
         )
 
     def _start_livekit(self) -> None:

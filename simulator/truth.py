@@ -256,7 +256,8 @@ class Truth:
         row = self._rows.get(UUID(key.partition(PREFIX)[2].partition("/")[0]))
         if row is None or row.deleted_at is not None:
             return False
-        if key in self.litter:
+        if key in self.litter or self._objects[key].modified_at > row.status_at + self._policy.upload_grace:
+            # What is uploaded after the grace is left in its folder: docs/decisions.md.
             return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
         return (row.storage_key == key and row.downloadable) or row.egress_id in self.backed_up

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import boto3
@@ -27,7 +28,6 @@ from tools.deploy_plan import PLAN, PlanError, answers, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 STATE: Final = ROOT / ".local"
 FUNCTION: Final = "CheckDeployment"
@@ -39,7 +39,7 @@ def main() -> int:
     """Do what the command line says; return 1 where a check has failed."""
     arguments = _arguments()
     try:
-        findings = _findings(arguments.stack, arguments.environment, arguments.state, record=arguments.record)
+        findings = _findings(arguments)
         told = [*_printed(findings)]
     except (LocalStackError, PlanError) as error:
         _say(str(error))
@@ -55,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.doctor", description=__doc__)
     parser.add_argument("--stack", help="the name of a deployed stack")
     parser.add_argument("--environment", help="a section of samconfig.local.toml, before its deploy")
+    parser.add_argument("--file", type=Path, default=PLAN, help="that file")
     parser.add_argument(
         "--state", type=lambda text: ROOT / text, default=STATE, help="of `make run` (.local)"
     )
@@ -64,14 +65,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _findings(
-    stack: str | None, environment: str | None, directory: Path, *, record: bool
-) -> Iterable[Finding]:
-    if stack:
-        return deployed(stack, record=record)
-    if environment:
-        return planned(environment, record=record)
-    return running(directory, record=record)
+def _findings(arguments: argparse.Namespace) -> Iterable[Finding]:
+    if arguments.stack:
+        return deployed(arguments.stack, record=arguments.record)
+    if arguments.environment:
+        return planned(arguments.file, arguments.environment, record=arguments.record)
+    return running(arguments.state, record=arguments.record)
 
 
 def running(directory: Path, *, record: bool) -> Iterator[Finding]:
@@ -89,11 +88,11 @@ def running(directory: Path, *, record: bool) -> Iterator[Finding]:
     return examine(record=record)
 
 
-def planned(environment: str, *, record: bool) -> Iterator[Finding]:
+def planned(file: Path, environment: str, *, record: bool) -> Iterator[Finding]:
     """Check what is to be deployed. Raises PlanError where there are no answers yet."""
-    if not PLAN.exists():
-        raise PlanError(f"{PLAN.name} is not there: make deploy-plan, and a guided deploy, write it.")
-    parameters = answers(PLAN, environment)
+    if not file.exists():
+        raise PlanError(f"{file.name} is not there: make deploy-plan, and a guided deploy, write it.")
+    parameters = answers(file, environment)
     session = boto3.Session()
     found = session.get_credentials()
     if found is None or session.region_name is None:

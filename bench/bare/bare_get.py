@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 
 from pg8000.native import Connection
 
@@ -11,6 +12,7 @@ connection = Connection(
     port=int(os.environ["DATABASE_PORT"]),
     database=os.environ["DATABASE_NAME"],
     password=os.environ["DATABASE_PASSWORD"],
+    ssl_context=ssl.create_default_context(cafile=os.environ["DATABASE_CA_BUNDLE"]),
 )
 QUERY = "select * from recordings where id = :id"
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import uuid
 
 from livekit import api
@@ -14,6 +15,7 @@ connection = Connection(
     port=int(os.environ["DATABASE_PORT"]),
     database=os.environ["DATABASE_NAME"],
     password=os.environ["DATABASE_PASSWORD"],
+    ssl_context=ssl.create_default_context(cafile=os.environ["DATABASE_CA_BUNDLE"]),
 )
 INSERT = """
 insert into recordings (id, user_id, room_name, status_at, target)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 
 from livekit import api
 from pg8000.native import Connection
@@ -13,6 +14,7 @@ connection = Connection(
     port=int(os.environ["DATABASE_PORT"]),
     database=os.environ["DATABASE_NAME"],
     password=os.environ["DATABASE_PASSWORD"],
+    ssl_context=ssl.create_default_context(cafile=os.environ["DATABASE_CA_BUNDLE"]),
 )
 QUERY = "select egress_id from recordings where id = :id"
 UPDATE = "update recordings set status = 'stopping', version = version + 1 where id = :id"

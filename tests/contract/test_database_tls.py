@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from local.processes.children import LOOPBACK
+from local.services.authority import Authority
 from local.services.postgres import DATABASE, USER
 from local.stack import Part, Stack
 from recorder.errors import DatabaseUnavailableError
 from recorder.postgres.database import Database
 from recorder.postgres.login import TlsRefusedError, open_connection
 from recorder.settings import DatabaseSettings
-from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ OPEN = {"headers", "queryStringParameters", "pathParameters", "claims", "detail"
 HTTP = sorted(
     path.stem
     for path in EVENTS.iterdir()
-    if not path.stem.startswith(("reconcile_recordings", "migrate_database"))
+    if not path.stem.startswith(("reconcile_recordings", "migrate_database", "check_deployment"))
 )
 
 

@@ -17,11 +17,12 @@ from local.processes.children import Processes
 from local.processes.environments import ROOT
 from local.processes.server import Server
 from local.template.transform import parse
-from tests.infrastructure.test_template import LIVE
+from tests.infrastructure.test_template import FUNCTIONS, LIVE
 from tests.support.account import Account, Keys
 from tests.support.database import HEAD, NEXT
 from tests.support.events import event, http_event
 from tools.deploy_plan import answers, write
+from tools.package import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,6 +139,10 @@ def assert_doctor_sees(account: Account) -> None:
     ill = {"LiveKit", "webhook"}
     assert {check for check, verdict in verdicts(account).items() if verdict != "ok"} == ill
     assert " checks FAILED - LiveKit: " in account.outputs()["Checks"]
+    seen = account.doctor()
+    assert seen.returncode == 1, seen.stdout
+    assert "failed   LiveKit: " in seen.stdout
+    assert "ok       upload: " in seen.stdout
     bucket = account.outputs()["BucketName"]
     kept = account.aws.s3.get_bucket_policy(Bucket=bucket)["Policy"]
     for check, action in (("download", "s3:GetObject"), ("removal", "s3:DeleteObject")):
@@ -153,8 +158,9 @@ def assert_doctor_sees(account: Account) -> None:
         assert found == {*ill, check}
     account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=kept)
     # What it could not remove, it has named.
-    for each in account.aws.s3.list_objects_v2(Bucket=bucket, Prefix="recordings/").get("Contents", []):
-        account.aws.s3.delete_object(Bucket=bucket, Key=each["Key"])
+    objects = account.aws.s3.list_objects_v2(Bucket=bucket, Prefix="recordings/")["Contents"]
+    [left] = [each["Key"] for each in objects if each["Key"].endswith("doctor.txt")]
+    account.aws.s3.delete_object(Bucket=bucket, Key=left)
 
 
 def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:
@@ -322,3 +328,28 @@ def test_the_databases_outputs_are_answers(account: Account, release: Release, t
     assert deployed.returncode == 0, deployed.stdout
     assert_answers(account)
     assert answers(plan, "dev")["SubnetIds"].count("subnet-") == 2
+
+
+def test_a_package_deploys_without_the_repository(account: Account, release: Release, tmp_path: Path) -> None:
+    packaged = account.package(release.template, "releases", tmp_path / "dist")
+    assert packaged.returncode == 0, packaged.stdout
+    template = tmp_path / "dist" / "template.yaml"
+    resources = cast("dict[str, dict[str, dict[str, str]]]", parse(template.read_text())["Resources"])
+    code = [
+        resource["Properties"][name]
+        for resource in resources.values()
+        for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys()
+    ]
+    assert len(code) == len(FUNCTIONS) + 1
+    assert all(uri.startswith(f"s3://releases/recorder-{version()}/") for uri in code)
+    assert {path.name for path in template.parent.iterdir()} == {
+        "template.yaml",
+        "database.yaml",
+        "openapi.json",
+        "CHANGELOG.md",
+    }
+
+    deployed = account.deploy(template)
+
+    assert deployed.returncode == 0, deployed.stdout
+    assert_answers(account)

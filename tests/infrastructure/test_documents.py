@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from recorder import settings
-from tools import reliability
+from tests.support.template import evaluated, section
+from tools import bill, reliability
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -40,6 +42,24 @@ def test_reliability_document_is_generated_from_the_state_machine_and_the_tests(
     text = reliability.DOCUMENT.read_text()
 
     assert text == reliability.generate(text), "run `python -m tools.reliability`"
+
+
+def test_the_bill_is_computed_of_what_the_template_makes() -> None:
+    text = bill.DOCUMENT.read_text()
+    alarms = [*evaluated().select("AWS::CloudWatch::Alarm")]
+
+    assert text == bill.generate(text), "run `python -m tools.bill`"
+    assert len(alarms) == bill.ALARMS
+
+
+def test_the_deploy_document_explains_the_twelve_questions_in_their_order() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    table = text.partition("| question | your answer |")[2].partition("\n\n")[0]
+    interface = section("Metadata")["AWS::CloudFormation::Interface"]
+    [first, *_] = cast("list[dict[str, list[str]]]", interface["ParameterGroups"])
+
+    asked = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert asked == first["Parameters"]
 
 
 def test_every_scenario_has_a_test() -> None:

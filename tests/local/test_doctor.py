@@ -20,11 +20,12 @@ import pytest
 from local.functions.deployment import Deployment
 from local.processes.children import LOOPBACK, free_port
 from local.processes.environments import ROOT
+from local.services.authority import Authority
 from local.services.postgres import USER
 from local.stack import Stack
 from recorder.doctor import Finding, Verdict, examine, summary
-from tests.support.certificates import Authority
 from tests.support.functions import LambdaContext, handler
+from tools.deploy_plan import write
 from tools.doctor import settings_of
 
 if TYPE_CHECKING:
@@ -397,6 +398,28 @@ def test_from_the_command_line_there_is_one_line_for_each_check_and_an_exit_code
     assert ill.returncode == 1
     assert "failed   egress worker: none is registered" in ill.stdout
     assert "1 of" in ill.stdout.splitlines()[-1]
+
+
+def test_before_a_deploy_the_answers_are_checked_from_here(
+    running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment.read(running.directory / "deployment.json")
+    plan = tmp_path / "samconfig.local.toml"
+    write(plan, "dev", deployment.parameters | {"EgressCredentials": "create", "EgressS3SecretArn": ""})
+    for name, value in (deployment.environment | {"AWS_DEFAULT_REGION": deployment.region}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", deployment.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", deployment.secret_key)
+
+    done = doctor(running, "--environment", "dev", "--file", str(plan))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok       LiveKit: " in done.stdout
+    # What the deploy makes cannot be there yet.
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unknown")] == [
+        "bucket:",
+        "webhook:",
+    ]
 
 
 def test_without_a_stack_it_says_what_to_do(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, Self
 import pytest
 
 from local.processes.children import LOOPBACK, free_port
+from local.services.authority import Authority
 from local.stack import Part, Stack
 from recorder import bootstrap
-from tests.support.certificates import Authority
 from tests.support.events import http_event
 from tests.support.forwarder import Forwarder
 from tests.support.rds import Rds

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
-from tests.support.certificates import Authority
+from local.services.authority import Authority
 from tests.support.deployment import Deployment
 from tests.support.events import http_event
 from tests.support.functions import function_of

@@ -19,10 +19,10 @@ import pg8000.native
 from local.functions.build import architecture
 from local.processes.children import LOOPBACK, free_port, inherited_environment
 from local.processes.environments import ROOT, tool
+from local.services.authority import Authority
 from local.services.aws import SERVICES, Aws
 from local.services.issuer import AUDIENCE, Issuer
 from local.services.postgres import DATABASE, USER, Postgres
-from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -220,6 +220,16 @@ class Account:
     def deploy_database(self, template: Path, **parameters: str) -> subprocess.CompletedProcess[str]:
         """Run `sam deploy` on a template of database.yaml's kind."""
         return self._deploy(ROOT / "samconfig.toml", template, DATABASE_STACK, parameters)
+
+    def package(self, built: Path, bucket: str, output: Path) -> subprocess.CompletedProcess[str]:
+        """Run `make package` on what was built, with a bucket of the account's."""
+        self.aws.create_bucket(bucket)
+        arguments = ("--bucket", bucket, "--built", str(built), "--output", str(output))
+        return self._run([sys.executable, "-m", "tools.package", *arguments])
+
+    def doctor(self) -> subprocess.CompletedProcess[str]:
+        """Run `make doctor STACK=...`."""
+        return self._run([sys.executable, "-m", "tools.doctor", "--stack", STACK])
 
     def plan(self, file: Path) -> subprocess.CompletedProcess[str]:
         """Run `make deploy-plan` with the outputs of the database's stack."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from local.services.authority import Authority
 from recorder import outbound
-from tests.support.certificates import Authority
 from tests.support.outside import LOOPBACK, before, listening, silent, trickling
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A certificate authority for a test, and a server's certificate by it."""
+"""A certificate authority of one's own, and servers' certificates by it."""
 
 from __future__ import annotations
 
