@@ -297,6 +297,30 @@ def test_a_take_of_which_nothing_is_whole_is_named() -> None:
     assert upload.calls == ["create", "abort"]
 
 
+def test_a_take_without_a_key_frame_is_named(store: Store) -> None:
+    store.record(replace(LONG, number=3, channels=0, options=("-bf", "0", "-g", "1000")))
+    whole = store.contents["3/segment_00000.ts"]
+    store.contents["3/segment_00000.ts"] = whole[len(whole) // 2 // 188 * 188 :]
+
+    with pytest.raises(UnreadableError, match=r"3/segment_00000\.ts"):
+        joined(store, store.take(1), store.take(3))
+
+
+def test_a_file_without_media_is_named(store: Store) -> None:
+    empty = io.BytesIO()
+    with (
+        av.open(empty, "w", "mp4") as container,
+        av.open(io.BytesIO(store.contents[segment(0)]), "r") as template,
+    ):
+        for stream in template.streams:
+            container.add_stream_from_template(stream, opaque=True)
+        container.start_encoding()
+    store.contents["3/recording.mp4"] = empty.getvalue()
+
+    with pytest.raises(UnreadableError, match=r"3/recording\.mp4: holds no media"):
+        plan(store, [store.take(1), store.take(3)])
+
+
 def test_a_time_stamp_that_asks_for_hours_of_silence_is_not_believed(store: Store) -> None:
     store.record(LONG, file=True, segments=False)
     store.contents["3/recording.mp4"] = with_a_hole(store.contents["1/recording.mp4"], seconds=7 * 3600)
@@ -409,6 +433,11 @@ class TestVerifying:
         other = joined(store, store.take(2), store.take(2))
 
         self.refuse(store, replace(result, size=other.size), "packets")
+
+    def test_a_take_that_is_not_there(self, store: Store, result: Joined) -> None:
+        take = replace(result.takes[1], seconds=0.0)
+
+        self.refuse(store, replace(result, takes=(result.takes[0], take)), r"take 2 has 0.00 s of 2.\d+ s")
 
     def test_a_take_that_is_shorter_than_its_parts(self, store: Store, result: Joined) -> None:
         take = replace(result.takes[0], recorded_seconds=9.0)

@@ -74,6 +74,9 @@ class Joined:
     size: int
     """Bytes of the file."""
     takes: tuple[JoinedTake, ...]
+    """All that were given, in their order, but those that are empty. Each of them contributes."""
+    empty: tuple[int, ...]
+    """Numbers of the takes that were given and hold nothing."""
     streams: Mapping[Kind, StreamFacts]
     packets: Mapping[Kind, int]
     longest_interval: float
@@ -127,6 +130,7 @@ def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
         return Joined(
             size=file.finish(),
             takes=takes,
+            empty=plan.empty,
             streams=plan.streams,
             packets=joiner.output.packets,
             longest_interval=joiner.output.longest_interval / TICKS,
@@ -162,8 +166,9 @@ class _Joiner:
     def add(self, take: PlannedTake) -> JoinedTake:
         """Add a take behind those that are there."""
         begins = len(self.seams)
+        packets = sum(self.output.packets.values())
         recorded, left_out = self._add_file(take) if take.in_file else self._add_segments(take)
-        if len(self.seams) == begins:
+        if sum(self.output.packets.values()) == packets:
             raise UnreadableError(
                 take.parts[0].key, "holds nothing whole, nor does any other part of its take"
             )
