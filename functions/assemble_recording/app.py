@@ -6,12 +6,13 @@ expect_database()
 
 from functools import cache
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from joiner import BucketJoiner
 
+from recorder.settings import AwsSettings
 from recorder.telemetry import log
 from recorder.usecases.assembling import Assembling
+from recorder.usecases.calls import recording_of
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def _joiner() -> BucketJoiner:
-    return BucketJoiner.of(current().storage_settings.bucket)
+    return BucketJoiner.of(current().storage_settings.bucket, AwsSettings.from_environment())
 
 
 @log.logger.inject_lambda_context
@@ -27,5 +28,5 @@ def lambda_handler(event: dict[str, object], _context: "LambdaContext") -> dict[
     """Work on the recording that `recordingId` names; what cannot be done now, a later invocation does."""
     environment = current()
     assembling = Assembling(environment, _joiner(), environment.policy.assemble_maximum_bytes)
-    assembling.assemble(UUID(str(event["recordingId"])))
+    assembling.assemble(recording_of(event))
     return {}

@@ -23,6 +23,8 @@ class Recording(Mapping[str, str]):
         valid = {
             "DATABASE_AUTHENTICATION": "password",
             "DATABASE_TLS": "verify",
+            "SAFETY_SEGMENTS": "on",
+            "POSTER": "on",
             "WEB_RECORDING_ORIGINS": "https://app.example.com",
         }
         return valid.get(name, "1")
