@@ -5,7 +5,6 @@ from recorder.bootstrap import current, expect_database, expect_livekit
 expect_database()
 expect_livekit()
 
-from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
 from pydantic import ValidationError
@@ -61,14 +60,13 @@ def _check_page(page_url: str) -> None:
         raise ForbiddenError("pages of this origin may not be recorded: the deployment names those that may")
 
 
-def _field(location: Sequence[int | str]) -> str:
-    return ".".join(str(each) for each in location) or "body"
-
-
-def _details(error: ValidationError) -> Iterator[tuple[str, str]]:
+def _details(error: ValidationError) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     for each in error.errors(include_url=False, include_input=False):
         if each["type"] == PROBLEMS:
-            yield from each["ctx"][PROBLEMS]
+            found += each["ctx"][PROBLEMS]
         else:
+            field = ".".join(map(str, each["loc"])) or "body"
             unknown = each["type"] == "extra_forbidden"
-            yield _field(each["loc"]), "is not a field of this request" if unknown else each["msg"]
+            found.append((field, "is not a field of this request" if unknown else each["msg"]))
+    return found

@@ -47,7 +47,7 @@ def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSn
     backup = info.backup_storage_used
     files = tuple(_file(each, storage.bucket, backup=backup) for each in results)
     segments = tuple(_segments(each, storage.bucket, backup=backup) for each in info.segment_results)
-    if segments and not _asks_file(info):
+    if segments and not files and not _asks_file(info):
         files = (segments[0].file,)
     return EgressSnapshot(
         egress_id=cleaned(info.egress_id),

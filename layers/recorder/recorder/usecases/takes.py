@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, takes
+from recorder.domain.kinds import kind_of
 from recorder.domain.outputs import outputs_of, segments_of
 from recorder.domain.playlist import segments_in
 from recorder.domain.recording import BegunBy, Status
-from recorder.domain.sources import kind_of
 from recorder.errors import (
     EgressNotAskedError,
     EgressUnansweredError,
