@@ -1,0 +1,213 @@
+import type { ComponentChildren } from "preact";
+import { useId, useState } from "preact/hooks";
+import * as api from "../api/client.ts";
+import { ApiError } from "../api/errors.ts";
+import type { SourceKind } from "../api/contract.ts";
+import { Dialog } from "../parts/dialog.tsx";
+import { RequestId } from "../parts/copy.tsx";
+import { Icon, kindIcon } from "../parts/icons.tsx";
+import { problemOf } from "../problems.ts";
+import { go, recordingPath } from "../route.ts";
+import { bodyOf, EMPTY, fieldsOf, missingOf } from "../start.ts";
+import type { Draft } from "../start.ts";
+import { tell } from "../store/notices.ts";
+import { changes } from "../store/recordings.ts";
+import { texts } from "../texts.ts";
+
+const KINDS = Object.keys(texts.kind) as SourceKind[];
+const RESOLUTIONS = { "1080p": "1080p", "720p": "720p", "480p": "480p" };
+const FRAMERATES = { 15: "15", 24: "24", 30: "30", 60: "60" };
+
+/** Starts a recording. The same key goes with each try of the same wish, so that a try too many records nothing twice. */
+export function StartDialog({ close }: { close: () => void }) {
+  const [draft, setDraft] = useState<Draft>(EMPTY);
+  const [attempt, setAttempt] = useState({ body: "", key: "" });
+  const [waits, setWaits] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const [missing, setMissing] = useState<Partial<Record<keyof Draft, string>>>({});
+  const set = (change: Partial<Draft>) => setDraft({ ...draft, ...change });
+  const problems = { ...fieldProblems(error), ...missing };
+
+  async function submit(event: Event) {
+    event.preventDefault();
+    if (waits) return;
+    const lacking = missingOf(draft);
+    setMissing(lacking);
+    const [first] = Object.keys(lacking);
+    if (first) {
+      document.getElementById(`start-${first}`)?.focus();
+      return;
+    }
+    const body = bodyOf(draft);
+    const text = JSON.stringify(body);
+    const key = attempt.body === text ? attempt.key : crypto.randomUUID();
+    setAttempt({ body: text, key });
+    setWaits(true);
+    setError(null);
+    try {
+      const answer = await api.start(body, key);
+      tell(texts.done.started(draft.title || draft.roomName || draft.pageUrl));
+      changes.value += 1;
+      close();
+      go(recordingPath(answer.recordingId));
+    } catch (failure) {
+      setError(failure);
+    } finally {
+      setWaits(false);
+    }
+  }
+
+  const fields = fieldsOf(draft.kind);
+  const input = (name: keyof Draft, label: string, hint?: string, type: "text" | "url" | "number" = "text") => (
+    <Field name={name} label={label} hint={hint} problem={problems[name]}>
+      {(described) => (
+        <input
+          id={`start-${name}`}
+          type={type as "text"}
+          value={String(draft[name])}
+          autocomplete="off"
+          spellcheck={name === "title"}
+          min={type === "number" ? 1 : undefined}
+          aria-invalid={problems[name] !== undefined}
+          aria-describedby={described}
+          onInput={(event) => set({ [name]: event.currentTarget.value })}
+        />
+      )}
+    </Field>
+  );
+  const choice = (name: keyof Draft, label: string, options: Record<string, string>) => (
+    <Field name={name} label={label} problem={problems[name]}>
+      {(described) => (
+        <select
+          id={`start-${name}`}
+          value={String(draft[name])}
+          aria-describedby={described}
+          onChange={(event) => set({ [name]: event.currentTarget.value })}
+        >
+          {Object.entries(options).map(([value, word]) => (
+            <option key={value} value={value}>
+              {word}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+  const t = texts.start;
+  return (
+    <Dialog title={t.title} close={close}>
+      <form class="start-form" onSubmit={(event) => void submit(event)} noValidate>
+        <fieldset class="kinds">
+          <legend>{t.what}</legend>
+          {KINDS.map((kind) => (
+            <label key={kind} class="kind">
+              <input type="radio" name="kind" value={kind} checked={draft.kind === kind} onChange={() => set({ kind })} />
+              <Icon name={kindIcon(kind)} />
+              <span>{texts.kind[kind]}</span>
+            </label>
+          ))}
+          <p class="hint">{texts.kindHint[draft.kind]}</p>
+        </fieldset>
+        {fields.has("pageUrl") && input("pageUrl", t.pageUrl, undefined, "url")}
+        {input("roomName", draft.kind === "web" ? t.roomNameLabel : t.roomName, draft.kind === "web" ? undefined : t.roomHint)}
+        {fields.has("participantIdentity") && input("participantIdentity", t.participantIdentity)}
+        {fields.has("screenShare") && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={draft.screenShare}
+              onChange={(event) => set({ screenShare: event.currentTarget.checked })}
+            />
+            {t.screenShare}
+          </label>
+        )}
+        {fields.has("trackSid") && input("trackSid", t.trackSid, t.sidHint)}
+        {fields.has("audioTrackSid") && (
+          <div class="pair">
+            {input("audioTrackSid", t.audioTrackSid, t.tracksHint)}
+            {input("videoTrackSid", t.videoTrackSid, t.sidHint)}
+          </div>
+        )}
+        {input("title", t.recordingTitle)}
+        <details class="more">
+          <summary>{t.more}</summary>
+          <div class="pairs">
+            {fields.has("layout") && choice("layout", t.layout, t.layouts)}
+            {fields.has("media") && choice("media", t.media, t.medias)}
+            {fields.has("resolution") && choice("resolution", t.resolution, RESOLUTIONS)}
+            {fields.has("orientation") && choice("orientation", t.orientation, t.orientations)}
+            {fields.has("framerate") && choice("framerate", t.framerate, FRAMERATES)}
+            {fields.has("onWorkerLost") && choice("onWorkerLost", t.onWorkerLost, t.onWorkerLosts)}
+            {input("maxMinutes", t.maxDuration, undefined, "number")}
+            {input("reference", t.reference)}
+          </div>
+        </details>
+        <Failure error={error} close={close} />
+        <div class="dialog-actions">
+          <button type="button" class="button" onClick={close}>
+            {texts.cancel}
+          </button>
+          <button type="submit" class="button primary" aria-disabled={waits}>
+            <span class="dot" aria-hidden="true" />
+            {waits ? t.submitting : t.submit}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Field({
+  name,
+  label,
+  hint,
+  problem,
+  children,
+}: {
+  name: string;
+  label: string;
+  hint?: string | undefined;
+  problem?: string | undefined;
+  children: (describedBy: string | undefined) => ComponentChildren;
+}) {
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={`start-${name}`}>{label}</label>
+      {children(problem || hint ? id : undefined)}
+      {(problem || hint) && (
+        <p id={id} class={problem ? "field-problem" : "hint"}>
+          {problem ?? hint}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** What was wrong with the start as a whole; what is wrong with one field stands at the field. */
+function Failure({ error, close }: { error: unknown; close: () => void }) {
+  const problem = error === null ? null : problemOf(error);
+  const recordingId = error instanceof ApiError ? error.recordingId : null;
+  return (
+    <div role="alert">
+      {problem && (
+        <div class="form-problem">
+          <strong>{texts.failed.start}</strong>
+          <p>{problem.text}</p>
+          {recordingId && (
+            <a class="button" href={recordingPath(recordingId)} onClick={close}>
+              {texts.start.open}
+            </a>
+          )}
+          <RequestId id={problem.requestId} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function fieldProblems(error: unknown): Partial<Record<string, string>> {
+  if (!(error instanceof ApiError)) return {};
+  const known: Record<string, string> = { maxDuration: "maxMinutes" };
+  return Object.fromEntries(error.details.map(({ field, message }) => [known[field] ?? field, message]));
+}
