@@ -1,6 +1,6 @@
 /** Makes of what Vite has built what the function serves: compressed files, the styles that the policy allows, licences. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import * as elements from "../src/player/elements.ts";

@@ -8,7 +8,7 @@ import { resume, session } from "./session.ts";
 import { texts } from "./texts.ts";
 import { Frame, SignIn } from "./views/frame.tsx";
 import { LicencesView } from "./views/licences.tsx";
-import { ListView, EmptyReel } from "./views/list.tsx";
+import { EmptyReel, ListView } from "./views/list.tsx";
 import { RecordingView } from "./views/recording.tsx";
 import { SharedView } from "./views/shared.tsx";
 import { StartDialog } from "./views/start.tsx";

@@ -25,7 +25,8 @@ const WITHOUT_WORDS: Record<string, string> = {
 /** Returns what to tell a person of an error; the server's own sentence where it has one that is meant for a person. */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof ApiError)) return { text: texts.problem.unexpected, requestId: null };
-  const said = OWN_WORDS[error.code] ?? (sentence(error.message) || WITHOUT_WORDS[error.code] || texts.problem.unexpected);
+  const said =
+    OWN_WORDS[error.code] ?? (sentence(error.message) || WITHOUT_WORDS[error.code] || texts.problem.unexpected);
   const retry = error.retryAfter ? ` ${texts.problem.retry(error.retryAfter)}` : "";
   return { text: said + retry, requestId: error.requestId };
 }

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
-import { ErrorResponse, OidcClient, WebStorageStateStore } from "oidc-client-ts";
 import type { SigninResponse } from "oidc-client-ts";
+import { ErrorResponse, OidcClient, WebStorageStateStore } from "oidc-client-ts";
 import { ApiError } from "./api/errors.ts";
 import { settings } from "./settings.ts";
 

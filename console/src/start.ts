@@ -47,7 +47,14 @@ type Field = Exclude<keyof Draft, "kind">;
 /** The fields of each kind beside the room, title, reference and longest duration, which all have. */
 const FIELDS: Record<SourceKind, ReadonlySet<Field>> = {
   room_composite: new Set(["layout", "media", "resolution", "orientation", "framerate", "onWorkerLost"]),
-  participant: new Set(["participantIdentity", "screenShare", "resolution", "orientation", "framerate", "onWorkerLost"]),
+  participant: new Set([
+    "participantIdentity",
+    "screenShare",
+    "resolution",
+    "orientation",
+    "framerate",
+    "onWorkerLost",
+  ]),
   track_composite: new Set(["audioTrackSid", "videoTrackSid", "resolution", "orientation", "framerate"]),
   track: new Set(["trackSid"]),
   web: new Set(["pageUrl", "resolution", "orientation", "framerate"]),
@@ -75,8 +82,8 @@ export function missingOf(draft: Draft): Partial<Record<keyof Draft, string>> {
 /** Returns the request; what is left as the API's own default is left out. */
 export function bodyOf(draft: Draft): StartBody {
   const body: Record<string, string | number | boolean> = {};
-  if (draft.kind === "track") body["trackBased"] = true;
-  else if (draft.kind !== EMPTY.kind) body["source"] = draft.kind;
+  if (draft.kind === "track") body.trackBased = true;
+  else if (draft.kind !== EMPTY.kind) body.source = draft.kind;
   const names: Field[] = ["roomName", "title", "reference", ...FIELDS[draft.kind]];
   for (const name of names) {
     const value = draft[name];
@@ -85,6 +92,6 @@ export function bodyOf(draft: Draft): StartBody {
     body[name] = NUMBERS.has(name) ? Number(given) : given;
   }
   const minutes = Number(draft.maxMinutes);
-  if (draft.maxMinutes.trim() && minutes > 0) body["maxDuration"] = Math.round(minutes * 60);
+  if (draft.maxMinutes.trim() && minutes > 0) body.maxDuration = Math.round(minutes * 60);
   return body as StartBody;
 }

@@ -1,5 +1,5 @@
-import { isFinal } from "./api/contract.ts";
 import type { Recording, Take } from "./api/contract.ts";
+import { isFinal } from "./api/contract.ts";
 
 export type SeamKind = "paused" | "lost" | "broken" | "other";
 
@@ -39,11 +39,7 @@ export function seams(takes: readonly Take[]): Seam[] {
  * Returns how many seconds of a recording are recorded by now, or null where that is not known: without its takes, the
  * time of a recording of several takes cannot be told.
  */
-export function recordedSeconds(
-  recording: Recording,
-  takes: readonly Take[] | undefined,
-  now: number,
-): number | null {
+export function recordedSeconds(recording: Recording, takes: readonly Take[] | undefined, now: number): number | null {
   if (isFinal(recording.status)) return recording.duration;
   if (takes?.length) {
     let sum = 0;

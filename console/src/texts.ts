@@ -52,7 +52,8 @@ export const texts = {
     nothingTitle: "Nothing matches",
     nothingHint: "No recording fits the search and the filters.",
     forbiddenTitle: "You may not see recordings here",
-    forbiddenHint: "Your account lacks the permission to list recordings. Whoever runs this deployment can give it to you.",
+    forbiddenHint:
+      "Your account lacks the permission to list recordings. Whoever runs this deployment can give it to you.",
     since: (time: string) => `since ${time}`,
     results: (n: number) => count(n, "recording", "recordings"),
   },
@@ -206,7 +207,8 @@ export const texts = {
     failedTitle: "What went wrong",
     todo: "What to do",
     support: "For support",
-    supportText: (id: string, egress: string | null) => (egress ? `recording ${id}, egress ${egress}` : `recording ${id}`),
+    supportText: (id: string, egress: string | null) =>
+      egress ? `recording ${id}, egress ${egress}` : `recording ${id}`,
     partsTitle: "In parts",
     parts: "The takes of this recording could not be joined into one file. Nothing of them is lost.",
     noFile: "There is no file to play.",
@@ -228,8 +230,10 @@ export const texts = {
 
   advice: {
     worker_lost: "Start a new recording. If this happens again, tell whoever runs LiveKit's egress workers.",
-    start_timeout: "LiveKit's workers may be busy. Try again; if it keeps happening, tell whoever runs this deployment.",
-    stopped_before_start: "Nothing was lost: there was nothing to record yet. Start again once somebody is in the room.",
+    start_timeout:
+      "LiveKit's workers may be busy. Try again; if it keeps happening, tell whoever runs this deployment.",
+    stopped_before_start:
+      "Nothing was lost: there was nothing to record yet. Start again once somebody is in the room.",
     otherwise: "Start a new recording. If it happens again, pass the line below to whoever runs this deployment.",
   } as Record<string, string>,
 
@@ -269,7 +273,10 @@ export const texts = {
     title: "Share",
     lead: "Everybody who has the link can watch, without an account.",
     expires: "Valid for",
-    expiries: { 3600: "1 hour", 86400: "1 day", 604800: "7 days", 2592000: "30 days", 7776000: "90 days" } as Record<number, string>,
+    expiries: { 3600: "1 hour", 86400: "1 day", 604800: "7 days", 2592000: "30 days", 7776000: "90 days" } as Record<
+      number,
+      string
+    >,
     mayDownload: "They may download it too",
     create: "Make a link",
     once: "This link is shown once. Copy it now.",
@@ -285,7 +292,8 @@ export const texts = {
     title: "A recording was shared with you",
     until: (moment: string) => `This link works until ${moment}.`,
     goneTitle: "This link does not work",
-    goneHint: "It may have expired or been revoked, or the recording was deleted. Ask the person who sent it for a new one.",
+    goneHint:
+      "It may have expired or been revoked, or the recording was deleted. Ask the person who sent it for a new one.",
     nothingYet: "There is nothing to play yet. This page looks again by itself.",
   },
 

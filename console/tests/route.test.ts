@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NO_FILTERS, listPath, parse } from "../src/route.ts";
+import { listPath, NO_FILTERS, parse } from "../src/route.ts";
 
 test("an address and what it shows", () => {
   const view = (path: string) => parse(new URL(path, "https://example.com"));

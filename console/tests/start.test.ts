@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY, bodyOf, missingOf } from "../src/start.ts";
+import { bodyOf, EMPTY, missingOf } from "../src/start.ts";
 
 test("what is left as the API's default is not sent, nor what belongs to another kind", () => {
   assert.deepEqual(bodyOf({ ...EMPTY, roomName: " demo ", pageUrl: "https://example.com" }), { roomName: "demo" });
@@ -15,12 +15,15 @@ test("what is left as the API's default is not sent, nor what belongs to another
     roomName: "demo",
     trackSid: "TR_1",
   });
-  assert.deepEqual(bodyOf({ ...EMPTY, kind: "participant", roomName: "demo", participantIdentity: "eve", screenShare: true }), {
-    source: "participant",
-    roomName: "demo",
-    participantIdentity: "eve",
-    screenShare: true,
-  });
+  assert.deepEqual(
+    bodyOf({ ...EMPTY, kind: "participant", roomName: "demo", participantIdentity: "eve", screenShare: true }),
+    {
+      source: "participant",
+      roomName: "demo",
+      participantIdentity: "eve",
+      screenShare: true,
+    },
+  );
 });
 
 test("what is needed depends on the kind", () => {

@@ -1,7 +1,7 @@
-import { accessToken, renewedToken, sessionEnded } from "../session.ts";
 import { hearServerTime } from "../clock.ts";
-import { ApiError, errorOf } from "./errors.ts";
+import { accessToken, renewedToken, sessionEnded } from "../session.ts";
 import type { Changed, Deleted, Detail, NewLink, Page, Shared, StartBody, Started } from "./contract.ts";
+import { ApiError, errorOf } from "./errors.ts";
 
 const BASE = "/api/video";
 const TIMEOUT_MILLISECONDS = 35_000;
@@ -92,7 +92,7 @@ async function answered(response: Response): Promise<unknown> {
 async function send(method: string, path: string, token: string | null, options: Options): Promise<Response> {
   const timeout = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
   const headers: Record<string, string> = { ...options.headers };
-  if (token) headers["authorization"] = `Bearer ${token}`;
+  if (token) headers.authorization = `Bearer ${token}`;
   if (options.body !== undefined) headers["content-type"] = "application/json";
   try {
     return await fetch(`${BASE}${path}`, {

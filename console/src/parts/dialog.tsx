@@ -3,7 +3,7 @@ import { useEffect, useId, useRef } from "preact/hooks";
 import { texts } from "../texts.ts";
 import { Icon } from "./icons.tsx";
 
-/** A modal dialog of the browser's own: it keeps the focus inside, ends with Escape, and gives the focus back. */
+/** A modal dialog of the browser's own: it keeps the focus inside, ends with Escape or a click beside it, and gives the focus back. */
 export function Dialog({
   title,
   close,
@@ -30,9 +30,7 @@ export function Dialog({
       class={narrow ? "dialog narrow" : "dialog"}
       aria-labelledby={heading}
       onClose={close}
-      onClick={(event) => {
-        if (event.target === dialog.current) dialog.current?.close();
-      }}
+      closedby="any"
     >
       <div class="dialog-body">
         <header class="dialog-head">

@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
-import { isFinal, isLive } from "../api/contract.ts";
 import type { Recording, Take } from "../api/contract.ts";
+import { isFinal, isLive } from "../api/contract.ts";
 import { now, tick } from "../clock.ts";
 import { clockTime, spokenSpan, timecode } from "../format.ts";
 import { recordedSeconds } from "../takes.ts";

@@ -5,9 +5,9 @@ import { addTranslation, setLanguage } from "media-chrome/dist/utils/i18n.js";
 addTranslation("en", { ...En, "Playback rate {playbackRate}": "Playback rate {playbackRate}x" });
 setLanguage("en");
 
+export { default as MediaControlBar } from "media-chrome/dist/media-control-bar.js";
 /** The elements of media-chrome that the player is made of. The build allows their styles by their hashes. */
 export { MediaController } from "media-chrome/dist/media-controller.js";
-export { default as MediaControlBar } from "media-chrome/dist/media-control-bar.js";
 export { default as MediaFullscreenButton } from "media-chrome/dist/media-fullscreen-button.js";
 export { default as MediaGestureReceiver } from "media-chrome/dist/media-gesture-receiver.js";
 export { default as MediaLiveButton } from "media-chrome/dist/media-live-button.js";

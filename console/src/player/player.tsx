@@ -9,7 +9,7 @@ import type { Seam } from "../takes.ts";
 import { texts } from "../texts.ts";
 import type { PlayerProps } from "./lazy.tsx";
 import { recall, remember } from "./memory.ts";
-import { Source, isPlaylist } from "./source.ts";
+import { isPlaylist, Source } from "./source.ts";
 
 const REMEMBER_SECONDS = 5;
 /** A link that does not work this often, without anything having played in between, is not asked for again by itself. */
@@ -54,6 +54,7 @@ export function Player(props: PlayerProps) {
         aria-label={t.name(props.name)}
         breakpoints="small:480"
       >
+        {/* biome-ignore lint/a11y/useMediaCaption: LiveKit records no captions */}
         <video
           ref={video}
           slot="media"
@@ -62,6 +63,7 @@ export function Player(props: PlayerProps) {
           poster={props.poster ?? undefined}
           tabIndex={-1}
         />
+        {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas takes no focus */}
         <canvas ref={still} class="still" slot="poster" hidden aria-hidden="true" />
         <media-loading-indicator slot="centered-chrome" noautohide />
         <div class="time-line">
@@ -105,7 +107,11 @@ function Seams({ shown }: { shown: readonly ShownSeam[] }) {
   return (
     <div class="seams" aria-hidden="true">
       {shown.map((seam) => (
-        <span key={seam.percent} class={`seam-tick ${seam.kind}`} ref={(tick) => tick?.style.setProperty("--at", `${seam.percent}%`)}>
+        <span
+          key={seam.percent}
+          class={`seam-tick ${seam.kind}`}
+          ref={(tick) => tick?.style.setProperty("--at", `${seam.percent}%`)}
+        >
           <span class="seam-text">{seam.text}</span>
         </span>
       ))}
@@ -212,7 +218,8 @@ class Engine {
         this.#mark();
       },
     });
-    const on = (name: string, listener: () => void) => video.addEventListener(name, listener, { signal: this.#listening.signal });
+    const on = (name: string, listener: () => void) =>
+      video.addEventListener(name, listener, { signal: this.#listening.signal });
     on("timeupdate", () => this.#progressed());
     on("playing", () => this.#playing());
     on("durationchange", () => this.#mark());

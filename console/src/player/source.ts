@@ -63,7 +63,9 @@ export class Source {
     hls.on(Player.Events.LEVEL_UPDATED, (_, { details }) => {
       this.#video.dispatchEvent(new Event("progress"));
       this.#events.joints(
-        details.fragments.filter((fragment, index, all) => index > 0 && fragment.cc !== all[index - 1]?.cc).map(({ start }) => start),
+        details.fragments
+          .filter((fragment, index, all) => index > 0 && fragment.cc !== all[index - 1]?.cc)
+          .map(({ start }) => start),
       );
     });
     hls.loadSource(url);

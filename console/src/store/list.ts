@@ -1,13 +1,13 @@
 import { signal } from "@preact/signals";
-import * as api from "../api/client.ts";
 import type { Query } from "../api/client.ts";
-import { ApiError } from "../api/errors.ts";
-import { isLive } from "../api/contract.ts";
+import * as api from "../api/client.ts";
 import type { Page, Recording } from "../api/contract.ts";
-import { listPath } from "../route.ts";
+import { isLive } from "../api/contract.ts";
+import { ApiError } from "../api/errors.ts";
 import type { Filters } from "../route.ts";
-import { forget, isGone, learn, loadDetail, recordingOf } from "./recordings.ts";
+import { listPath } from "../route.ts";
 import { titleOf } from "../words.ts";
+import { forget, isGone, learn, loadDetail, recordingOf } from "./recordings.ts";
 
 const PAGE = 50;
 /** How many older pages one search looks through before it asks again. */
@@ -62,7 +62,10 @@ export class RecordingList {
         learn(next.recordings);
         this.#wentOn = true;
         const ids = this.loaded.value?.ids ?? [];
-        this.loaded.value = { ids: unique([...ids, ...next.recordings.map(({ id }) => id)]), nextCursor: next.nextCursor };
+        this.loaded.value = {
+          ids: unique([...ids, ...next.recordings.map(({ id }) => id)]),
+          nextCursor: next.nextCursor,
+        };
         if (this.shown().length > before) return;
       }
     } finally {
@@ -112,7 +115,6 @@ export class RecordingList {
     const wentOn = this.#wentOn && page.nextCursor !== null;
     this.loaded.value = { ids, nextCursor: wentOn ? (before?.nextCursor ?? null) : page.nextCursor };
   }
-
 }
 
 let latest: { key: string; list: RecordingList } | undefined;
@@ -148,7 +150,13 @@ export function matches(recording: Recording, filters: Filters): boolean {
   if (filters.kind && recording.source !== filters.kind) return false;
   const sought = filters.q.trim().toLowerCase();
   if (!sought) return true;
-  const texts = [titleOf(recording), recording.roomName, recording.reference ?? "", recording.id, recording.pageUrl ?? ""];
+  const texts = [
+    titleOf(recording),
+    recording.roomName,
+    recording.reference ?? "",
+    recording.id,
+    recording.pageUrl ?? "",
+  ];
   return texts.some((text) => text.toLowerCase().includes(sought));
 }
 

@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import * as api from "../api/client.ts";
-import { ApiError } from "../api/errors.ts";
 import type { Detail, Recording } from "../api/contract.ts";
+import { ApiError } from "../api/errors.ts";
 import { texts } from "../texts.ts";
 import { statusWord, titleOf } from "../words.ts";
 import { say, tell, tellProblem } from "./notices.ts";

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../parts/icons.tsx";
-import { NO_FILTERS, go, listPath } from "../route.ts";
 import type { Filters } from "../route.ts";
+import { go, listPath, NO_FILTERS } from "../route.ts";
 import { texts } from "../texts.ts";
 
 const TYPING_MILLISECONDS = 250;
@@ -16,32 +16,39 @@ export function FilterBar({ filters }: { filters: Filters }) {
   const [open, setOpen] = useState(used > 0);
   const set = (change: Partial<Filters>, replace = false) => go(listPath({ ...filters, ...change }), { replace });
   return (
-    <form class="filter-bar" role="search" onSubmit={(event) => event.preventDefault()}>
-      <Search text={filters.q} set={(q) => set({ q }, true)} />
-      <button
-        type="button"
-        class="button"
-        aria-expanded={open}
-        aria-controls="filters"
-        onClick={() => setOpen(!open)}
-      >
-        <Icon name="filter" />
-        {texts.list.filters}
-        {used > 0 && <span class="count">{used}</span>}
-      </button>
-      <div id="filters" class="filters" hidden={!open}>
-        <Choice label={texts.list.status} value={filters.status} options={texts.statusFilter} set={(status) => set({ status })} />
-        <Choice label={texts.list.kind} value={filters.kind} options={texts.kind} set={(kind) => set({ kind })} />
-        <Field label={texts.list.from} days value={filters.from} set={(from) => set({ from })} />
-        <Field label={texts.list.to} days value={filters.to} set={(to) => set({ to })} />
-        <Field label={texts.list.reference} value={filters.reference} set={(reference) => set({ reference })} />
-        {used > 0 && (
-          <button type="button" class="button quiet" onClick={() => set({ ...NO_FILTERS, q: filters.q })}>
-            {texts.list.clear}
-          </button>
-        )}
-      </div>
-    </form>
+    <search>
+      <form class="filter-bar" onSubmit={(event) => event.preventDefault()}>
+        <Search text={filters.q} set={(q) => set({ q }, true)} />
+        <button
+          type="button"
+          class="button"
+          aria-expanded={open}
+          aria-controls="filters"
+          onClick={() => setOpen(!open)}
+        >
+          <Icon name="filter" />
+          {texts.list.filters}
+          {used > 0 && <span class="count">{used}</span>}
+        </button>
+        <div id="filters" class="filters" hidden={!open}>
+          <Choice
+            label={texts.list.status}
+            value={filters.status}
+            options={texts.statusFilter}
+            set={(status) => set({ status })}
+          />
+          <Choice label={texts.list.kind} value={filters.kind} options={texts.kind} set={(kind) => set({ kind })} />
+          <Field label={texts.list.from} days value={filters.from} set={(from) => set({ from })} />
+          <Field label={texts.list.to} days value={filters.to} set={(to) => set({ to })} />
+          <Field label={texts.list.reference} value={filters.reference} set={(reference) => set({ reference })} />
+          {used > 0 && (
+            <button type="button" class="button quiet" onClick={() => set({ ...NO_FILTERS, q: filters.q })}>
+              {texts.list.clear}
+            </button>
+          )}
+        </div>
+      </form>
+    </search>
   );
 }
 
@@ -108,11 +115,10 @@ function Field({
   value: string;
   set: (value: string) => void;
 }) {
-  const take = (event: { currentTarget: HTMLInputElement }) => set(event.currentTarget.value.trim());
   return (
     <label class="field">
       <span>{label}</span>
-      {days ? <input type="date" value={value} onChange={take} /> : <input type="text" value={value} onChange={take} />}
+      <input type={(days ? "date" : "text") as "text"} value={value} onChange={(event) => set(event.currentTarget.value.trim())} />
     </label>
   );
 }

@@ -37,11 +37,7 @@ export function Frame({ start, children }: { start: () => void; children: Compon
             <strong>{texts.signIn.ended}</strong>
             <p>{texts.signIn.endedHint}</p>
           </div>
-          <button
-            type="button"
-            class="button primary"
-            onClick={() => void signIn(location.pathname + location.search)}
-          >
+          <button type="button" class="button primary" onClick={() => void signIn(location.pathname + location.search)}>
             {texts.signIn.action}
           </button>
         </div>

@@ -14,6 +14,7 @@ export function LicencesView() {
   return (
     <main id="content" class="licences-view">
       <h1 tabIndex={-1}>{texts.licences}</h1>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, which a keyboard must be able to do */}
       <pre tabIndex={0}>{text || texts.loading}</pre>
     </main>
   );

@@ -1,24 +1,24 @@
 import { useEffect, useState } from "preact/hooks";
-import { useArrival } from "../arrival.ts";
-import { isLive } from "../api/contract.ts";
 import type { Recording } from "../api/contract.ts";
+import { isLive } from "../api/contract.ts";
+import { useArrival } from "../arrival.ts";
 import { now, serverTime } from "../clock.ts";
 import { clockTime, dayKey, dayName, fileSize } from "../format.ts";
-import { Recorded, Status } from "../parts/status.tsx";
+import { RequestId } from "../parts/copy.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Poster } from "../parts/poster.tsx";
-import { RequestId } from "../parts/copy.tsx";
+import { Recorded, Status } from "../parts/status.tsx";
 import { problemOf } from "../problems.ts";
-import { go, listPath, recordingPath } from "../route.ts";
 import type { Filters } from "../route.ts";
-import { anyLive, isForbidden, listOf } from "../store/list.ts";
+import { go, listPath, recordingPath } from "../route.ts";
 import type { RecordingList } from "../store/list.ts";
+import { anyLive, isForbidden, listOf } from "../store/list.ts";
 import { say, tellProblem } from "../store/notices.ts";
 import { poll } from "../store/polling.ts";
 import { busy, change, changes, detailOf } from "../store/recordings.ts";
 import { texts } from "../texts.ts";
 import { kindWord, titleOf } from "../words.ts";
-import { FilterBar, anyFilter } from "./filters.tsx";
+import { anyFilter, FilterBar } from "./filters.tsx";
 import { RemoveDialog } from "./remove.tsx";
 
 export function ListView({ filters, start }: { filters: Filters; start: () => void }) {
@@ -72,7 +72,7 @@ export function ListView({ filters, start }: { filters: Filters; start: () => vo
         list.problem.value === null && <Skeleton />
       )}
       {selected !== null && selected.size > 0 && (
-        <div class="selection-bar" role="region" aria-label={texts.list.select}>
+        <section class="selection-bar" aria-label={texts.list.select}>
           <span aria-live="polite">{texts.list.selected(selected.size)}</span>
           <button type="button" class="button quiet" onClick={() => setSelected(null)}>
             {texts.cancel}
@@ -85,14 +85,10 @@ export function ListView({ filters, start }: { filters: Filters; start: () => vo
             <Icon name="trash" />
             {texts.list.deleteSelected}
           </button>
-        </div>
+        </section>
       )}
       {removing && (
-        <RemoveDialog
-          recordings={removing}
-          close={() => setRemoving(null)}
-          done={() => setSelected(null)}
-        />
+        <RemoveDialog recordings={removing} close={() => setRemoving(null)} done={() => setSelected(null)} />
       )}
     </main>
   );
@@ -183,7 +179,11 @@ function Row({
             {title}
           </a>
         </h3>
-        <p class="facts">{facts.map((fact) => <span key={fact}>{fact}</span>)}</p>
+        <p class="facts">
+          {facts.map((fact) => (
+            <span key={fact}>{fact}</span>
+          ))}
+        </p>
       </div>
       <div class="row-state">
         <Status recording={recording} />

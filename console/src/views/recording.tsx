@@ -1,17 +1,17 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useArrival } from "../arrival.ts";
-import { ApiError } from "../api/errors.ts";
-import { isFinal, isLive } from "../api/contract.ts";
 import type { Detail, MediaFile, Recording } from "../api/contract.ts";
+import { isFinal, isLive } from "../api/contract.ts";
+import { ApiError } from "../api/errors.ts";
+import { useArrival } from "../arrival.ts";
 import { now, serverTime } from "../clock.ts";
 import { dateAndTime, fileSize, fromNow, span, timecode } from "../format.ts";
 import { Copy, RequestId } from "../parts/copy.tsx";
 import { Download } from "../parts/download.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Recorded, Status } from "../parts/status.tsx";
-import { LazyPlayer } from "../player/lazy.tsx";
 import type { PlayerHandle } from "../player/lazy.tsx";
+import { LazyPlayer } from "../player/lazy.tsx";
 import { problemOf } from "../problems.ts";
 import { go, recordingPath } from "../route.ts";
 import { poll } from "../store/polling.ts";
@@ -64,11 +64,7 @@ export function RecordingView({ id, at }: { id: string; at: string | null }) {
         {texts.back}
       </a>
       {problem !== null && <Trouble problem={problem} known={detail !== undefined} />}
-      {detail && !lost(problem) ? (
-        <Loaded detail={detail} at={at} />
-      ) : (
-        problem === null && <Waiting />
-      )}
+      {detail && !lost(problem) ? <Loaded detail={detail} at={at} /> : problem === null && <Waiting />}
     </main>
   );
 }
@@ -100,7 +96,11 @@ function Loaded({ detail, at }: { detail: Detail; at: string | null }) {
           <Picture detail={detail} at={at} player={player} seams={joints} />
           <Failure recording={recording} />
           {takes && recorded(takes).length > 1 && (
-            <TakeStrip takes={takes} seams={joints} jump={isFinal(recording.status) && detail.playbackUrl ? (to) => player.current?.seek(to) : null} />
+            <TakeStrip
+              takes={takes}
+              seams={joints}
+              jump={isFinal(recording.status) && detail.playbackUrl ? (to) => player.current?.seek(to) : null}
+            />
           )}
         </div>
         <Facts recording={recording} title={title} />
@@ -254,9 +254,7 @@ function Actions({ detail }: { detail: Detail }) {
           {t.stop}
         </button>
       )}
-      {detail.downloadUrl && (
-        <Download url={detail.downloadUrl} size={recording.fileSize} />
-      )}
+      {detail.downloadUrl && <Download url={detail.downloadUrl} size={recording.fileSize} />}
       {detail.links !== undefined && (
         <button type="button" class="button" onClick={() => setOpen("share")}>
           <Icon name="share" />
@@ -274,7 +272,9 @@ function Actions({ detail }: { detail: Detail }) {
         <Icon name="trash" />
       </button>
       {open === "share" && <ShareDialog detail={detail} close={() => setOpen(null)} />}
-      {open === "remove" && <RemoveDialog recordings={[recording]} close={() => setOpen(null)} done={() => undefined} />}
+      {open === "remove" && (
+        <RemoveDialog recordings={[recording]} close={() => setOpen(null)} done={() => undefined} />
+      )}
     </div>
   );
 }
@@ -289,7 +289,7 @@ function Failure({ recording }: { recording: Recording }) {
   if (recording.status !== "failed" && !lostOne) return null;
   const t = texts.recording;
   const calm = recording.failureCode === "stopped_before_start";
-  const advice = texts.advice[recording.failureCode ?? recording.endReason ?? ""] ?? texts.advice["otherwise"];
+  const advice = texts.advice[recording.failureCode ?? recording.endReason ?? ""] ?? texts.advice.otherwise;
   const support = t.supportText(recording.id, recording.egressId);
   return (
     <section class={calm ? "panel" : "panel problem"} aria-labelledby="failure">

@@ -1,11 +1,11 @@
 import { useState } from "preact/hooks";
-import { isLive } from "../api/contract.ts";
 import type { Recording } from "../api/contract.ts";
-import { Dialog } from "../parts/dialog.tsx";
+import { isLive } from "../api/contract.ts";
 import { RequestId } from "../parts/copy.tsx";
+import { Dialog } from "../parts/dialog.tsx";
 import { problemOf } from "../problems.ts";
-import { remove, removeAll } from "../store/recordings.ts";
 import type { Report } from "../store/recordings.ts";
+import { remove, removeAll } from "../store/recordings.ts";
 import { texts } from "../texts.ts";
 import { titleOf } from "../words.ts";
 
@@ -66,7 +66,11 @@ export function RemoveDialog({
   }
   const said = problem === null ? null : problemOf(problem);
   return (
-    <Dialog title={one ? texts.remove.title(titleOf(first)) : texts.remove.titleMany(recordings.length)} close={close} narrow>
+    <Dialog
+      title={one ? texts.remove.title(titleOf(first)) : texts.remove.titleMany(recordings.length)}
+      close={close}
+      narrow
+    >
       <p>{recordings.some(isLive) ? texts.remove.textLive : texts.remove.text}</p>
       {said && (
         <div class="form-problem" role="alert">

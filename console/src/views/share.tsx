@@ -94,12 +94,7 @@ export function ShareDialog({ detail, close }: { detail: Detail; close: () => vo
           <div class="new-link">
             <p>{t.once}</p>
             <div class="new-link-row">
-              <input
-                readOnly
-                value={made.url}
-                aria-label={t.title}
-                onFocus={(event) => event.currentTarget.select()}
-              />
+              <input readOnly value={made.url} aria-label={t.title} onFocus={(event) => event.currentTarget.select()} />
               <Copy text={made.url} kind="primary" />
             </div>
           </div>

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/client.ts";
-import { useArrival } from "../arrival.ts";
-import { ApiError } from "../api/errors.ts";
-import { isFinal } from "../api/contract.ts";
 import type { Shared } from "../api/contract.ts";
+import { isFinal } from "../api/contract.ts";
+import { ApiError } from "../api/errors.ts";
+import { useArrival } from "../arrival.ts";
 import { dateAndTime, timecode } from "../format.ts";
 import { RequestId } from "../parts/copy.tsx";
 import { Download } from "../parts/download.tsx";

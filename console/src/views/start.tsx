@@ -1,15 +1,15 @@
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
 import * as api from "../api/client.ts";
-import { ApiError } from "../api/errors.ts";
 import type { SourceKind } from "../api/contract.ts";
-import { Dialog } from "../parts/dialog.tsx";
+import { ApiError } from "../api/errors.ts";
 import { RequestId } from "../parts/copy.tsx";
+import { Dialog } from "../parts/dialog.tsx";
 import { Icon, kindIcon } from "../parts/icons.tsx";
 import { problemOf } from "../problems.ts";
 import { go, recordingPath } from "../route.ts";
-import { bodyOf, EMPTY, fieldsOf, missingOf } from "../start.ts";
 import type { Draft } from "../start.ts";
+import { bodyOf, EMPTY, fieldsOf, missingOf } from "../start.ts";
 import { tell } from "../store/notices.ts";
 import { changes } from "../store/recordings.ts";
 import { texts } from "../texts.ts";
@@ -101,7 +101,13 @@ export function StartDialog({ close }: { close: () => void }) {
           <legend>{t.what}</legend>
           {KINDS.map((kind) => (
             <label key={kind} class="kind">
-              <input type="radio" name="kind" value={kind} checked={draft.kind === kind} onChange={() => set({ kind })} />
+              <input
+                type="radio"
+                name="kind"
+                value={kind}
+                checked={draft.kind === kind}
+                onChange={() => set({ kind })}
+              />
               <Icon name={kindIcon(kind)} />
               <span>{texts.kind[kind]}</span>
             </label>
@@ -109,7 +115,11 @@ export function StartDialog({ close }: { close: () => void }) {
           <p class="hint">{texts.kindHint[draft.kind]}</p>
         </fieldset>
         {fields.has("pageUrl") && input("pageUrl", t.pageUrl, undefined, "url")}
-        {input("roomName", draft.kind === "web" ? t.roomNameLabel : t.roomName, draft.kind === "web" ? undefined : t.roomHint)}
+        {input(
+          "roomName",
+          draft.kind === "web" ? t.roomNameLabel : t.roomName,
+          draft.kind === "web" ? undefined : t.roomHint,
+        )}
         {fields.has("participantIdentity") && input("participantIdentity", t.participantIdentity)}
         {fields.has("screenShare") && (
           <label class="check">

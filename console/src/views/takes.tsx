@@ -1,8 +1,8 @@
 import type { Take } from "../api/contract.ts";
 import { clockTime, timecode } from "../format.ts";
 import { Icon } from "../parts/icons.tsx";
-import { recorded } from "../takes.ts";
 import type { Seam } from "../takes.ts";
+import { recorded } from "../takes.ts";
 import { texts } from "../texts.ts";
 
 /** The takes of a recording in order, and between them what each seam is. */
