@@ -99,6 +99,10 @@ test-page: setup console/dist/page.json console/src/api/openapi.d.ts ## Test the
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is needed and was not found: on Debian, apt-get install chromium."; exit 1; }
 	@$(PYTHON) -m pytest --quiet -m page tests/page
 
+.PHONY: picture
+picture: setup console/dist/page.json ## Take the README's picture of the web page anew
+	@PICTURES=docs $(PYTHON) -m pytest --quiet -m page tests/page/test_pictures.py -k readme
+
 .PHONY: deploy-local
 deploy-local: setup ## Run `sam deploy` into an emulated AWS account: releases that come, fail and go
 	@$(PYTHON) -m pytest --quiet tests/infrastructure/test_deploy.py

@@ -1,4 +1,7 @@
-/** Makes of what Vite has built what the function serves: compressed files, the styles that the policy allows, licences. */
+/**
+ * Makes of what Vite has built what the function serves: compressed files, licences, the styles that the policy allows,
+ * and the fields with which the API starts a recording.
+ */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +23,7 @@ interface Package {
 function main(): void {
   writeFileSync(join(DIST, "licences.txt"), licences());
   for (const path of files(DIST)) if (!COMPRESSED_ALREADY.test(path)) compress(path);
-  writeFileSync(join(DIST, "page.json"), `${JSON.stringify({ styles: styleHashes() })}\n`);
+  writeFileSync(join(DIST, "page.json"), `${JSON.stringify({ styles: styleHashes(), startFields: startFields() })}\n`);
   checkFirstView();
 }
 
@@ -44,6 +47,14 @@ function styleHashes(): string[] {
     }
   }
   return [...found].sort();
+}
+
+/** The fields that the API takes to start a recording. */
+function startFields(): string[] {
+  const { components } = JSON.parse(readFileSync(join(ROOT, "../docs/openapi.json"), "utf8")) as {
+    components: { schemas: { StartRequest: { properties: Record<string, unknown> } } };
+  };
+  return Object.keys(components.schemas.StartRequest.properties).sort();
 }
 
 function checkFirstView(): void {

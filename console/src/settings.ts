@@ -5,6 +5,8 @@ export interface Settings {
   clientId: string;
   /** Parameters of the authorize request beside those of the protocol, such as `scope` and `audience`. */
   authorize: Record<string, string>;
+  /** The fields that the deployment's API takes to start a recording. */
+  startFields: string[];
 }
 
 export function settings(): Settings {

@@ -131,6 +131,7 @@ def _page() -> str:
         "authority": os.environ["JWT_ISSUER"],
         "clientId": os.environ["CONSOLE_CLIENT_ID"],
         "authorize": dict(parse_qsl(os.environ["CONSOLE_AUTHORIZE_PARAMETERS"])),
+        "startFields": BUILT["startFields"],
     }
     # In a script element `<` could end it.
     text = json.dumps(settings, separators=(",", ":")).replace("<", "\\u003c")
@@ -142,12 +143,11 @@ def _policy() -> str:
     bucket = _origin(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ["BUCKET_URL"])
     issuer = _origin(os.environ["JWT_ISSUER"])
     token = _origin(os.environ["CONSOLE_TOKEN_ORIGIN"]) if os.environ["CONSOLE_TOKEN_ORIGIN"] else ""
-    styles = json.loads(_read("page.json"))["styles"]
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
-            f"style-src 'self' {' '.join(f"'{each}'" for each in (EMPTY_STYLE, *styles))}",
+            f"style-src 'self' {' '.join(f"'{each}'" for each in (EMPTY_STYLE, *BUILT['styles']))}",
             "font-src 'self'",
             f"img-src 'self' {bucket}",
             f"media-src blob: {bucket}",
@@ -165,6 +165,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+BUILT = json.loads(_read("page.json"))
 FILES = _files()
 ENTRY = _page()
 ENTRY_TAG = f'"{len(ENTRY):x}-{crc32(ENTRY.encode()):08x}"'

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-_SOURCES = ("template.yaml", "requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
+_SOURCES = (
+    "template.yaml",
+    "requirements/Makefile",
+    "requirements/layer.txt",
+    "requirements/migrate.txt",
+    "docs/openapi.json",
+)
 _SOURCE_FOLDERS = ("functions", "layers/recorder", "console", "requirements/licences")
 _NO_SOURCES = {"__pycache__", "node_modules", "dist", "openapi.d.ts"}
 

@@ -93,10 +93,12 @@ def test_the_page_knows_its_deployment(ask: Ask) -> None:
     found = re.search(r'<script type="application/json" id="settings">(.*?)</script>', str(page["body"]))
     assert found
     assert "<" not in found[1]
+    described = json.loads((ROOT / "docs/openapi.json").read_text())
     assert json.loads(found[1]) == {
         "authority": SETTINGS["JWT_ISSUER"],
         "clientId": "page-1",
         "authorize": {"scope": "openid offline_access", "audience": "https://api.example.com/<"},
+        "startFields": sorted(described["components"]["schemas"]["StartRequest"]["properties"]),
     }
 
 

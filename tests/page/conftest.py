@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from local.processes.environments import ROOT
 from local.processes.server import Server
 from local.services.issuer import Issuer
 from tests.page import media
-from tests.page.contract_api import ContractApi
+from tests.page.contract_api import START_FIELDS, ContractApi
 from tests.support.functions import load
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ CHROMIUM: Final = (
 )
 AXE: Final = ROOT / "console/node_modules/axe-core/axe.min.js"
 PATIENCE_SECONDS: Final = 20
+MOST_TABS: Final = 60
+FOCUSED: Final = """
+    (({ariaLabel, labels, textContent}) => (ariaLabel || labels?.[0]?.textContent || textContent).trim())
+    (document.activeElement)
+"""
+FOCUS_IS_SEEN: Final = """
+    [document.activeElement, document.activeElement.closest("label")]
+        .some((each) => each && getComputedStyle(each).outlineStyle !== "none")
+"""
 
 
 @dataclass
@@ -69,6 +79,16 @@ class Visitor:
             assert time.monotonic() < deadline, condition
             self.page.wait_for_timeout(100)
 
+    def tab_to(self, name: str) -> None:
+        """Press Tab until the focus is on something called so, and see that the focus can be seen."""
+        for _ in range(MOST_TABS):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate(FOCUSED) == name:
+                break
+        else:
+            raise AssertionError(f"the keyboard does not reach {name}")
+        assert self.page.evaluate(FOCUS_IS_SEEN), name
+
     def violations(self) -> list[str]:
         """Return what axe finds against WCAG 2.2 AA and good practice."""
         # The policy forbids a script element; the debugger's own evaluation is not held to it.
@@ -84,10 +104,12 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def function_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's function with the page, as `sam build` lays it out."""
+    """The page's function with the page, as `sam build` lays it out, and with all that a start may ask for."""
     folder = tmp_path_factory.mktemp("serve_console")
     make = ["make", "--silent", "--file", "requirements/Makefile", "build-ServeConsole"]
     subprocess.run(make, cwd=ROOT, env={**os.environ, "ARTIFACTS_DIR": str(folder)}, check=True)
+    built = folder / "page/page.json"
+    built.write_text(json.dumps({**json.loads(built.read_text()), "startFields": START_FIELDS}))
     return folder
 
 

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
 MOMENT: Final = 0.6
 """Seconds until what was asked for has happened."""
+START_FIELDS: Final = (
+    *("roomName", "source", "participantIdentity", "screenShare", "audioTrackSid", "videoTrackSid"),
+    *("trackBased", "trackSid", "pageUrl", "layout", "media", "resolution", "orientation", "framerate"),
+    *("codec", "audioCodec", "audioBitrate", "videoBitrate", "maxDuration", "onWorkerLost"),
+    *("title", "reference", "metadata", "outputs"),
+)
+"""What a body may have that starts a recording."""
 LIVE: Final = ("starting", "active", "paused", "resuming", "stopping")
 
 
@@ -125,6 +132,9 @@ class ContractApi:
         self.signed_after = 0.0
         """Links that were signed before are refused, as if they had run out."""
         self.requests: list[str] = []
+        self.starts: list[dict[str, JsonValue]] = []
+        """The bodies that were sent to start recordings."""
+        self.posters_in_lists = False
         self.undeletable: set[str] = set()
         self.list_page = 50
         self.delay_seconds = 0.0
@@ -212,11 +222,13 @@ class ContractApi:
         begin = int(asked.get("cursor", "0"))
         end = begin + min(int(asked.get("limit", "50")), self.list_page)
         following = str(end) if end < len(found) else None
-        page: list[JsonValue] = [{**self._recording(each)} for each in found[begin:end]]
+        page: list[JsonValue] = [{**self._recording(each), **self._listed(each)} for each in found[begin:end]]
         return JSONResponse({"recordings": page, "nextCursor": following})
 
     async def _start(self, request: Request, user: str) -> Response:
         body = await request.json()
+        assert set(body) <= set(START_FIELDS)
+        self.starts.append(body)
         room = str(body.get("roomName", ""))
         if room == "nobody":
             return problem(404, "room_not_found", "LiveKit does not know the room")
@@ -413,13 +425,17 @@ class ContractApi:
             "downloadUrl": self._signed("file.mp4", "&download=1") if done else None,
             "downloadUrlExpiresAt": iso(now + self.link_seconds) if done else None,
             "playbackUrl": self._signed("file.mp4") if done else live if playing else None,
-            "posterUrl": self._signed(f"poster-{len(recording.room) % POSTERS}.jpg")
-            if done or playing
-            else None,
+            "posterUrl": self._poster(recording) if done or playing else None,
             "files": parts,
             "takes": takes,
             "links": links,
         }
+
+    def _listed(self, recording: Recording) -> dict[str, JsonValue]:
+        return {"posterUrl": self._poster(recording)} if self.posters_in_lists else {}
+
+    def _poster(self, recording: Recording) -> str:
+        return self._signed(f"poster-{len(recording.room) % POSTERS}.jpg")
 
     def _recording(self, recording: Recording) -> dict[str, JsonValue]:
         now = time.time()

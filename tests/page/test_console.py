@@ -313,6 +313,108 @@ def test_a_start_that_is_refused_says_why_and_where(site: Site, visitor: Visitor
     expect(page).to_have_url(re.compile(other.id))
 
 
+def test_a_start_has_the_fields_of_its_kind(site: Site, visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.sign_in()
+    page.get_by_role("banner").get_by_role("button", name="Record").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("More options").click()
+    asked = {
+        "Room": {"Room", "Layout", "Sound and picture", "If the worker is lost", "Thumbnails"},
+        "Participant": {"Room", "Participant's identity", "If the worker is lost", "Thumbnails"},
+        "Tracks": {"Room", "Audio track", "Video track", "Thumbnails"},
+        "Single track": {"Room", "Track"},
+        "Web page": {"Address of the page", "Room name, as a label (optional)", "Thumbnails"},
+    }
+    for kind, labels in asked.items():
+        dialog.get_by_role("radio", name=kind, exact=True).check(force=True)
+        for label in set().union(*asked.values()):
+            field = dialog.locator("label:not(.kind)").get_by_text(label, exact=True)
+            field = field.or_(dialog.locator("label.check", has_text=re.compile(f"^{label}$")))
+            expect(field).to_have_count(1 if label in labels else 0)
+    dialog.get_by_role("radio", name="Participant").check(force=True)
+    dialog.get_by_label("Room", exact=True).last.fill("demo")
+    dialog.get_by_label("Participant's identity").fill("eve")
+    dialog.get_by_label("Their shared screen").check()
+    dialog.get_by_label("Picture, kbit/s").fill("2500")
+    dialog.get_by_label("A file to play").uncheck()
+    dialog.get_by_role("button", name="Start recording").click()
+    expect(dialog.get_by_label("A file to play")).to_be_focused()
+    expect(dialog).to_contain_text("Keep the file, the playlist, or both.")
+    dialog.get_by_label("A playlist with segments").check()
+    dialog.get_by_label("Stream it to").fill("rtmps://live.example.com/app/key")
+    dialog.get_by_role("button", name="Start recording").click()
+    expect(page.locator(".status")).to_have_text("Recording")
+    assert site.api.starts == [
+        {
+            "source": "participant",
+            "roomName": "demo",
+            "participantIdentity": "eve",
+            "screenShare": True,
+            "videoBitrate": 2500,
+            "outputs": {"file": False, "hls": True, "streams": ["rtmps://live.example.com/app/key"]},
+        }
+    ]
+
+
+def test_posters_that_the_list_tells_are_not_asked_for_again(site: Site, visitor: Visitor) -> None:
+    site.api.posters_in_lists = True
+    site.api.add("alice", "demo", ago=300)
+    site.api.add("alice", "demo-2", ago=900, seconds=60)
+    visitor.page.clock.install()
+    visitor.sign_in()
+    pictures = visitor.page.locator(".poster img")
+    expect(pictures).to_have_count(2)
+    shown = pictures.first.get_attribute("src")
+    asked = len(site.api.requests)
+    visitor.page.clock.run_for(20_000)
+    visitor.page.wait_for_timeout(100)
+    assert len(site.api.requests) > asked
+    assert not [each for each in site.api.requests if "/recordings/" in each]
+    expect(pictures.first).to_have_attribute("src", shown or "")
+
+
+def test_a_recording_is_made_and_removed_by_the_keyboard_alone(site: Site, visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto(f"{visitor.url}/console")
+    page.get_by_role("button", name="Sign in").wait_for()
+    visitor.tab_to("Sign in")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="alice").press("Enter")
+    page.get_by_role("heading", name="Nothing recorded yet").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Nothing recorded yet").wait_for()
+    visitor.tab_to("Skip to the content")
+    page.keyboard.press("Enter")
+    visitor.tab_to("Record")
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    visitor.tab_to("Room")
+    page.keyboard.press("ArrowRight")
+    visitor.tab_to("Room")
+    page.keyboard.type("demo")
+    visitor.tab_to("Participant's identity")
+    page.keyboard.type("eve")
+    page.keyboard.press("Enter")
+    expect(page.locator(".status")).to_have_text("Recording")
+    visitor.tab_to("Pause")
+    page.keyboard.press("Enter")
+    expect(page.locator(".status")).to_have_text("Paused")
+    visitor.tab_to("Stop")
+    page.keyboard.press("Enter")
+    expect(page.locator(".status")).to_have_text("Ready")
+    visitor.tab_to("Delete")
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Delete")).to_be_focused()
+    page.keyboard.press("Enter")
+    visitor.tab_to("Delete")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Nothing recorded yet").wait_for()
+    assert site.api.starts == [{"source": "participant", "roomName": "demo", "participantIdentity": "eve"}]
+
+
 def test_a_recording_is_renamed(site: Site, visitor: Visitor) -> None:
     recording = seamed(site)
     visitor.sign_in(path=f"/console/recordings/{recording.id}")
@@ -387,6 +489,16 @@ def test_nothing_is_asked_while_the_tab_is_hidden(site: Site, visitor: Visitor) 
 HIDE = """Object.defineProperty(document, 'hidden', {configurable: true, value: true});
 document.dispatchEvent(new Event('visibilitychange'));"""
 SHOW = HIDE.replace("value: true", "value: false")
+
+
+def test_a_violation_of_the_policy_is_heard(visitor: Visitor) -> None:
+    visitor.expected = "Content Security Policy"
+    visitor.sign_in()
+    visitor.page.evaluate("new Image().src = 'https://elsewhere.example.com/'")
+    deadline = time.monotonic() + 20
+    while not visitor.complaints and time.monotonic() < deadline:
+        visitor.page.wait_for_timeout(100)
+    assert "Content Security Policy" in visitor.complaints[0]
 
 
 def test_what_was_asked_for_is_done_also_where_the_page_is_left_at_once(site: Site, visitor: Visitor) -> None:

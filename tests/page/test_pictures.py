@@ -21,7 +21,8 @@ pytestmark = pytest.mark.page
 
 PICTURES: Final = Path(os.environ.get("PICTURES", ROOT / ".local/pictures"))
 WIDTHS: Final = (360, 768, 1280)
-MINUTE: Final = 60
+README_SIZE: Final = (960, 600)
+MOST_README_BYTES: Final = 100_000
 HOUR: Final = 3600
 DAY: Final = 86_400
 
@@ -57,7 +58,7 @@ def furnish(site: Site) -> dict[str, Recording]:
         "parts": add("alice", "webinar", ago=11 * DAY, seconds=TAKE_SECONDS, title="Webinar"),
     }
     paused = found["paused"]
-    paused.end_take(paused.created + 1312, "paused")
+    paused.end_take(paused.created + TAKE_SECONDS, "paused")
     paused.status = "paused"
     live = found["live"]
     live.end_take(live.created + TAKE_SECONDS, "worker_lost")
@@ -136,6 +137,11 @@ def show_start(visitor: Visitor, _: dict[str, Recording]) -> None:
     visitor.page.get_by_text("More options").click()
 
 
+def show_outputs(visitor: Visitor, made: dict[str, Recording]) -> None:
+    show_start(visitor, made)
+    visitor.page.get_by_label("Stream it to").scroll_into_view_if_needed()
+
+
 def show_sharing(visitor: Visitor, made: dict[str, Recording]) -> None:
     show_recording(visitor, made)
     visitor.page.get_by_role("button", name="Share").click()
@@ -168,6 +174,7 @@ VIEWS: Final[dict[str, Callable[[Visitor, dict[str, Recording]], None]]] = {
     "failed": show_failed,
     "parts": show_parts,
     "start": show_start,
+    "outputs": show_outputs,
     "sharing": show_sharing,
     "removing": show_removing,
 }
@@ -212,6 +219,17 @@ def test_each_view_without_an_account_is_too(
     visitor.page.get_by_text("hls.js").first.wait_for()
     found["licences"] = picture(visitor, "licences", width, dark=dark)
     assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_the_readme_has_its_picture(site: Site, visitors: Visitors) -> None:
+    made = furnish(site)
+    visitor = visitors.open(site.url, width=README_SIZE[0], height=README_SIZE[1])
+    visitor.sign_in()
+    show_list(visitor, made)
+    visitor.until("[...document.querySelectorAll('.poster img')].every((each) => each.complete)")
+    path = PICTURES / "console.png"
+    visitor.page.screenshot(path=path)
+    assert path.stat().st_size <= MOST_README_BYTES
 
 
 def picture(visitor: Visitor, name: str, width: int, *, dark: bool) -> list[str]:

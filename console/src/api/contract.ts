@@ -21,6 +21,8 @@ interface Added {
   takeCount: number;
   pauseRequestedAt: string | null;
   streams: { url: string; status?: string; error?: string | null }[] | null;
+  /** Told by lists that have it, so that the page need not ask for each recording of a list. */
+  posterUrl: string | null;
 }
 
 /** A recording; a release that knows more statuses and sources than this page may answer. */
@@ -88,10 +90,16 @@ export interface StartBody {
   resolution?: string;
   orientation?: string;
   framerate?: number;
+  /** kbit/s */
+  videoBitrate?: number;
+  /** kbit/s */
+  audioBitrate?: number;
+  /** Seconds. */
   maxDuration?: number;
   onWorkerLost?: string;
   title?: string;
   reference?: string;
+  outputs?: { file?: boolean; hls?: boolean; thumbnails?: boolean; streams?: string[] };
 }
 
 export type Started = Omit<Schemas["StartedJson"], "status"> & { status: string };

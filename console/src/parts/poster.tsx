@@ -8,14 +8,17 @@ const AT_ONCE = 3;
 const waiting: (() => Promise<void>)[] = [];
 let running = 0;
 
-/** The picture of a recording. Its link is asked for once it comes into view, a few at a time; without one, a tile. */
+/**
+ * The picture of a recording; without one, a tile. Where the list does not tell its link, that is asked for once the
+ * recording comes into view, a few at a time.
+ */
 export function Poster({ recording }: { recording: Recording }) {
   const frame = useRef<HTMLDivElement>(null);
   const [broken, setBroken] = useState<string | null>(null);
-  const url = detailOf(recording.id)?.posterUrl ?? null;
+  const url = useSteady(recording.posterUrl ?? detailOf(recording.id)?.posterUrl ?? null, broken);
   const mayHave = recording.source !== "track" && recording.media !== "audio" && recording.status !== "failed";
   useEffect(() => {
-    if (!mayHave || !frame.current || detailOf(recording.id)) return;
+    if (!mayHave || recording.posterUrl !== undefined || !frame.current || detailOf(recording.id)) return;
     const seen = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       seen.disconnect();
@@ -23,7 +26,7 @@ export function Poster({ recording }: { recording: Recording }) {
     });
     seen.observe(frame.current);
     return () => seen.disconnect();
-  }, [recording.id, recording.status, mayHave]);
+  }, [recording.id, recording.status, recording.posterUrl === undefined, mayHave]);
   return (
     <div class="poster" ref={frame}>
       {url && url !== broken ? (
@@ -33,6 +36,14 @@ export function Poster({ recording }: { recording: Recording }) {
       )}
     </div>
   );
+}
+
+/** Returns the link that was shown first for as long as it names the same picture: each answer signs it anew. */
+function useSteady(url: string | null, broken: string | null): string | null {
+  const shown = useRef(url);
+  const same = url?.split("?")[0] === shown.current?.split("?")[0];
+  if (!same || shown.current === broken) shown.current = url;
+  return shown.current;
 }
 
 function Tile({ recording }: { recording: Recording }) {

@@ -118,7 +118,11 @@ function Field({
   return (
     <label class="field">
       <span>{label}</span>
-      <input type={(days ? "date" : "text") as "text"} value={value} onChange={(event) => set(event.currentTarget.value.trim())} />
+      <input
+        type={(days ? "date" : "text") as "text"}
+        value={value}
+        onChange={(event) => set(event.currentTarget.value.trim())}
+      />
     </label>
   );
 }

@@ -255,7 +255,7 @@ function Actions({ detail }: { detail: Detail }) {
         </button>
       )}
       {detail.downloadUrl && <Download url={detail.downloadUrl} size={recording.fileSize} />}
-      {detail.links !== undefined && (
+      {detail.links !== undefined && (status !== "failed" || detail.links.length > 0) && (
         <button type="button" class="button" onClick={() => setOpen("share")}>
           <Icon name="share" />
           {t.share}
@@ -398,7 +398,8 @@ function Facts({ recording, title }: { recording: Recording; title: string }) {
     if (reason && reason !== "stopped") add(t.endReason, texts.endReason[reason] ?? reason);
   }
   if (recording.source !== "track") add(t.resolution, recording.resolution);
-  if (recording.source === "room_composite") add(t.layout, recording.layout);
+  if (recording.source === "room_composite")
+    add(t.layout, texts.start.layouts[recording.layout ?? ""] ?? recording.layout);
   if (recording.maxDuration && isLive(recording)) add(t.maxDuration, span(recording.maxDuration));
   add(t.reference, recording.reference);
   for (const [name, value] of Object.entries(recording.metadata ?? {})) add(name, value);

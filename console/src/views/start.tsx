@@ -1,20 +1,19 @@
 import type { ComponentChildren } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import * as api from "../api/client.ts";
-import type { SourceKind } from "../api/contract.ts";
 import { ApiError } from "../api/errors.ts";
 import { RequestId } from "../parts/copy.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Icon, kindIcon } from "../parts/icons.tsx";
 import { problemOf } from "../problems.ts";
 import { go, recordingPath } from "../route.ts";
-import type { Draft } from "../start.ts";
-import { bodyOf, EMPTY, fieldsOf, missingOf } from "../start.ts";
+import { settings } from "../settings.ts";
+import type { Draft, Field } from "../start.ts";
+import { bodyOf, EMPTY, fieldCalled, fieldsOf, kindsOf, missingOf } from "../start.ts";
 import { tell } from "../store/notices.ts";
 import { changes } from "../store/recordings.ts";
 import { texts } from "../texts.ts";
 
-const KINDS = Object.keys(texts.kind) as SourceKind[];
 const RESOLUTIONS = { "1080p": "1080p", "720p": "720p", "480p": "480p" };
 const FRAMERATES = { 15: "15", 24: "24", 30: "30", 60: "60" };
 
@@ -24,21 +23,28 @@ export function StartDialog({ close }: { close: () => void }) {
   const [attempt, setAttempt] = useState({ body: "", key: "" });
   const [waits, setWaits] = useState(false);
   const [error, setError] = useState<unknown>(null);
-  const [missing, setMissing] = useState<Partial<Record<keyof Draft, string>>>({});
+  const [missing, setMissing] = useState<Partial<Record<Field, string>>>({});
+  const form = useRef<HTMLFormElement>(null);
+  const known = new Set(settings().startFields);
+  const fields = fieldsOf(draft.kind, known);
   const set = (change: Partial<Draft>) => setDraft({ ...draft, ...change });
-  const problems = { ...fieldProblems(error), ...missing };
+  const problems: Partial<Record<string, string>> = { ...fieldProblems(error), ...missing };
+
+  // The first field with a problem gets the focus, also where it is folded away.
+  useEffect(() => {
+    const first = form.current?.querySelector<HTMLElement>("[aria-invalid='true']");
+    const folded = first?.closest("details");
+    if (folded) folded.open = true;
+    first?.focus();
+  }, [error, missing]);
 
   async function submit(event: Event) {
     event.preventDefault();
     if (waits) return;
-    const lacking = missingOf(draft);
+    const lacking = missingOf(draft, fields);
     setMissing(lacking);
-    const [first] = Object.keys(lacking);
-    if (first) {
-      document.getElementById(`start-${first}`)?.focus();
-      return;
-    }
-    const body = bodyOf(draft);
+    if (Object.keys(lacking).length) return;
+    const body = bodyOf(draft, fields);
     const text = JSON.stringify(body);
     const key = attempt.body === text ? attempt.key : crypto.randomUUID();
     setAttempt({ body: text, key });
@@ -57,9 +63,8 @@ export function StartDialog({ close }: { close: () => void }) {
     }
   }
 
-  const fields = fieldsOf(draft.kind);
-  const input = (name: keyof Draft, label: string, hint?: string, type: "text" | "url" | "number" = "text") => (
-    <Field name={name} label={label} hint={hint} problem={problems[name]}>
+  const input = (name: Field, label: string, hint?: string, type: "text" | "url" | "number" = "text") => (
+    <Labelled name={name} label={label} hint={hint} problem={problems[name]}>
       {(described) => (
         <input
           id={`start-${name}`}
@@ -73,14 +78,15 @@ export function StartDialog({ close }: { close: () => void }) {
           onInput={(event) => set({ [name]: event.currentTarget.value })}
         />
       )}
-    </Field>
+    </Labelled>
   );
-  const choice = (name: keyof Draft, label: string, options: Record<string, string>) => (
-    <Field name={name} label={label} problem={problems[name]}>
+  const choice = (name: Field, label: string, options: Record<string, string>) => (
+    <Labelled name={name} label={label} problem={problems[name]}>
       {(described) => (
         <select
           id={`start-${name}`}
           value={String(draft[name])}
+          aria-invalid={problems[name] !== undefined}
           aria-describedby={described}
           onChange={(event) => set({ [name]: event.currentTarget.value })}
         >
@@ -91,15 +97,26 @@ export function StartDialog({ close }: { close: () => void }) {
           ))}
         </select>
       )}
-    </Field>
+    </Labelled>
+  );
+  const check = (name: "screenShare" | "file" | "hls" | "thumbnails", label: string) => (
+    <label class="check">
+      <input
+        type="checkbox"
+        checked={draft[name]}
+        aria-invalid={problems[name] !== undefined}
+        onChange={(event) => set({ [name]: event.currentTarget.checked })}
+      />
+      {label}
+    </label>
   );
   const t = texts.start;
   return (
     <Dialog title={t.title} close={close}>
-      <form class="start-form" onSubmit={(event) => void submit(event)} noValidate>
+      <form ref={form} class="start-form" onSubmit={(event) => void submit(event)} noValidate>
         <fieldset class="kinds">
           <legend>{t.what}</legend>
-          {KINDS.map((kind) => (
+          {kindsOf(known).map((kind) => (
             <label key={kind} class="kind">
               <input
                 type="radio"
@@ -121,16 +138,7 @@ export function StartDialog({ close }: { close: () => void }) {
           draft.kind === "web" ? undefined : t.roomHint,
         )}
         {fields.has("participantIdentity") && input("participantIdentity", t.participantIdentity)}
-        {fields.has("screenShare") && (
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={draft.screenShare}
-              onChange={(event) => set({ screenShare: event.currentTarget.checked })}
-            />
-            {t.screenShare}
-          </label>
-        )}
+        {fields.has("screenShare") && check("screenShare", t.screenShare)}
         {fields.has("trackSid") && input("trackSid", t.trackSid, t.sidHint)}
         {fields.has("audioTrackSid") && (
           <div class="pair">
@@ -138,7 +146,7 @@ export function StartDialog({ close }: { close: () => void }) {
             {input("videoTrackSid", t.videoTrackSid, t.sidHint)}
           </div>
         )}
-        {input("title", t.recordingTitle)}
+        {fields.has("title") && input("title", t.recordingTitle)}
         <details class="more">
           <summary>{t.more}</summary>
           <div class="pairs">
@@ -147,10 +155,35 @@ export function StartDialog({ close }: { close: () => void }) {
             {fields.has("resolution") && choice("resolution", t.resolution, RESOLUTIONS)}
             {fields.has("orientation") && choice("orientation", t.orientation, t.orientations)}
             {fields.has("framerate") && choice("framerate", t.framerate, FRAMERATES)}
+            {fields.has("videoBitrate") && input("videoBitrate", t.videoBitrate, undefined, "number")}
+            {fields.has("audioBitrate") && input("audioBitrate", t.audioBitrate, undefined, "number")}
             {fields.has("onWorkerLost") && choice("onWorkerLost", t.onWorkerLost, t.onWorkerLosts)}
             {input("maxMinutes", t.maxDuration, undefined, "number")}
-            {input("reference", t.reference)}
+            {fields.has("reference") && input("reference", t.reference)}
           </div>
+          {fields.has("file") && (
+            <fieldset class="outputs">
+              <legend>{t.outputs}</legend>
+              {check("file", t.file)}
+              {check("hls", t.hls)}
+              {check("thumbnails", t.thumbnails)}
+              {problems.file && <p class="field-problem">{problems.file}</p>}
+              <Labelled name="streams" label={t.streams} hint={t.streamsHint} problem={problems.streams}>
+                {(described) => (
+                  <textarea
+                    id="start-streams"
+                    rows={2}
+                    value={draft.streams}
+                    autocomplete="off"
+                    spellcheck={false}
+                    aria-invalid={problems.streams !== undefined}
+                    aria-describedby={described}
+                    onInput={(event) => set({ streams: event.currentTarget.value })}
+                  />
+                )}
+              </Labelled>
+            </fieldset>
+          )}
         </details>
         <Failure error={error} close={close} />
         <div class="dialog-actions">
@@ -167,14 +200,14 @@ export function StartDialog({ close }: { close: () => void }) {
   );
 }
 
-function Field({
+function Labelled({
   name,
   label,
   hint,
   problem,
   children,
 }: {
-  name: string;
+  name: Field;
   label: string;
   hint?: string | undefined;
   problem?: string | undefined;
@@ -218,6 +251,5 @@ function Failure({ error, close }: { error: unknown; close: () => void }) {
 
 function fieldProblems(error: unknown): Partial<Record<string, string>> {
   if (!(error instanceof ApiError)) return {};
-  const known: Record<string, string> = { maxDuration: "maxMinutes" };
-  return Object.fromEntries(error.details.map(({ field, message }) => [known[field] ?? field, message]));
+  return Object.fromEntries(error.details.map(({ field, message }) => [fieldCalled(field), message]));
 }
