@@ -267,7 +267,8 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     project, cache = tmp_path / "project", tmp_path / "cache"
-    for name in ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt"):
+    requirements = ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
+    for name in (*requirements, "docs/openapi.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
     (project / "template.yaml").write_text("Resources: {Broken: {Type: AWS::Serverless::Function}}\n")
