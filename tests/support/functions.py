@@ -56,8 +56,8 @@ def load(path: Path) -> Handler:
     assert spec is not None
     assert spec.loader is not None
     # The runtime has the function's own folder on its path.
-    if str(FUNCTIONS / function) not in sys.path:
-        sys.path.append(str(FUNCTIONS / function))
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
