@@ -387,10 +387,10 @@ def test_t27_paging_through_inserts_and_deletes_shows_each_once(
     assert lasting <= set(seen)
 
 
-@pytest.mark.usefixtures("ends_with_its_worker")
 def test_t28_expired_recordings_are_gone(deploy: Deploy) -> None:
     deployment = deploy(RETENTION_DAYS="1")
     alice = deployment.as_user("alice")
+    alice.defaults["onWorkerLost"] = "end"
     good, bad = completed(deployment, alice), failed(deployment, alice)
     kept = alice.record()
     recording = alice.get(good).recording
