@@ -50,6 +50,7 @@ WRITE_OBJECTS = {
 } | {("s3:ListBucketMultipartUploads", BUCKET)}
 CALL_ASSEMBLER = ("lambda:InvokeFunction", "AssembleRecording.Arn")
 CALL_TAKES = {("lambda:InvokeFunction", "BeginTake.Arn"), CALL_ASSEMBLER}
+WAKE_SWEEP = ("lambda:InvokeFunction", "ReconcileRecordings.Arn:live")
 NETWORK = {
     (f"ec2:{action}", "*")
     for action in (
@@ -63,7 +64,13 @@ NETWORK = {
 }
 # What each function calls, and on what: beside its own logs.
 GRANTS: dict[str, Grants] = {
-    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_EGRESS_SECRET, *CALL_TAKES},
+    "StartRecording": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        READ_EGRESS_SECRET,
+        *CALL_TAKES,
+        WAKE_SWEEP,
+    },
     "ListRecordings": {READ_DATABASE_SECRET},
     "GetRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *READ_OBJECTS, *CALL_TAKES},
     "StopRecording": {
@@ -72,9 +79,16 @@ GRANTS: dict[str, Grants] = {
         READ_EGRESS_SECRET,
         *READ_OBJECTS,
         *CALL_TAKES,
+        WAKE_SWEEP,
     },
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS, *CALL_TAKES},
-    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *READ_OBJECTS, *CALL_TAKES},
+    "ReceiveLivekitWebhook": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        *READ_OBJECTS,
+        *CALL_TAKES,
+        WAKE_SWEEP,
+    },
     "ReconcileRecordings": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
@@ -131,15 +145,23 @@ VARIABLES = {
         *ONE_RECORDING,
         *UPLOAD,
         *BEGINS_TAKES,
+        "SWEEP_FUNCTION",
         "PUBLIC_URL",
         "ROOM_CLAIM",
         "MAX_DURATION_SECONDS",
     },
     "ListRecordings": {"REQUIRED_SCOPE"},
     "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY", "POSTER"},
-    "StopRecording": {*ONE_RECORDING, *UPLOAD, *BEGINS_TAKES, "PUBLIC_URL", "WAIT_CONCURRENCY"},
+    "StopRecording": {
+        *ONE_RECORDING,
+        *UPLOAD,
+        *BEGINS_TAKES,
+        "SWEEP_FUNCTION",
+        "PUBLIC_URL",
+        "WAIT_CONCURRENCY",
+    },
     "DeleteRecording": ONE_RECORDING,
-    "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES},
+    "ReceiveLivekitWebhook": {*LIVEKIT, *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES, "SWEEP_FUNCTION"},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES, *DEADLINES},
     "BeginTake": {
         *OWNERSHIP,

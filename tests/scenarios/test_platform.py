@@ -61,6 +61,7 @@ def test_t36_row_that_somebody_holds_is_left_to_them(deployment: Deployment, ali
     assert set(alice.statuses()) == {"completed"}
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 def test_t36_two_sweeps_at_once_delete_and_fail_once(deployment: Deployment, alice: User) -> None:
     deployment.livekit.world.open_room("other")
     deployment.livekit.world.faults.webhook_lost.always()

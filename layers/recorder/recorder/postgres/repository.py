@@ -206,10 +206,11 @@ where id = any(array(
 ))
 returning {_RECORDING}"""
 
-# As long as it has not begun, `started_at` says when it was asked for. Every live row is due again within a minute.
+# As long as it has not begun, `started_at` says when it was asked for, and pauses make the end later than said here.
+# Every row that records, or is about to, is due again within a minute.
 LIMITED: Final = f"""
 select {_RECORDING} from public.recordings
-where due_at <= :until and status in ('starting', 'active')
+where due_at <= :until and status in ('starting', 'active', 'resuming')
   and started_at + make_interval(secs => max_duration) <= :until
 order by due_at limit :limit"""
 

@@ -308,9 +308,9 @@ class Joiner(Protocol):
 
 
 class Hints(Protocol):
-    """Calls to functions that work on one recording and answer nobody.
+    """Calls to functions that answer nobody.
 
-    A call that is lost costs time only: the sweep makes it again. Errors are logged, never raised.
+    A call that is lost costs time only: the schedule's sweep makes up for it. Errors are logged, never raised.
     """
 
     def begin_take(self, recording_id: UUID) -> None:
@@ -318,6 +318,9 @@ class Hints(Protocol):
 
     def assemble(self, recording_id: UUID) -> None:
         """Have the takes of a recording joined into one file, or what is left of them removed."""
+
+    def sweep(self) -> None:
+        """Have a sweep begin now: it waits for deadlines that come before the schedule's next one."""
 
 
 class Adapters(Protocol):
