@@ -392,7 +392,7 @@ def _without_take(recording: Recording, code: FailureCode, now: datetime) -> Rec
     if recording.status is Status.RESUMING and recording.take_started_at is None:
         return takes.retry_take(recording, now)
     if recording.stop_reason is StopReason.PAUSE:
-        return replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
+        return replace(takes.end_take(recording, TakeEnd.PAUSED, now, code=code), status=Status.PAUSED)
     lost = takes.end_take(recording, TakeEnd.WORKER_LOST, now, code=code)
     if takes.may_go_on(recording, now):
         return takes.go_on(lost)

@@ -15,6 +15,7 @@ from recorder.domain.egress import EgressStatus
 from recorder.domain.outputs import can_have_segments
 from recorder.domain.recording import (
     GIVEN_UP,
+    OWN_VERDICTS,
     BegunBy,
     FailureCode,
     OnWorkerLost,
@@ -431,6 +432,29 @@ def _end_reason(recording: Recording) -> str | None:
 def end_waiting(recording: Recording, now: datetime) -> Recording:
     """End a recording that waits for its next take: the takes so far are the recording."""
     return next_version(recording, finish(replace(recording, attempts=0), now), now)
+
+
+def most_seconds(recording: Recording, take: int) -> float | None:
+    """Return how many seconds an ended take may give to the recording; None where that is all that it recorded.
+
+    A worker that was given up may have lived on, cut off from LiveKit: what it recorded after the next take began is
+    recorded twice, and what it recorded after a pause began is not to be recorded.
+    """
+    position = next((index for index, each in enumerate(recording.takes) if each.take == take), None)
+    if position is None:
+        return None
+    ended, *later = recording.takes[position:]
+    ends = [each.started_at for each in later if each.started_at is not None][:1]
+    if ended.end_reason is TakeEnd.PAUSED:
+        ends.append(ended.stopped_at)
+    if ended.started_at is None or not given_up(ended) or not ends:
+        return None
+    return max(0.0, (min(ends) - ended.started_at).total_seconds())
+
+
+def given_up(take: Take) -> bool:
+    """Tell whether a take was ended by our own verdict, so that its worker may live on, and still upload."""
+    return take.end_reason is TakeEnd.WORKER_LOST or take.failure_code in OWN_VERDICTS
 
 
 def wants_segments(recording: Recording) -> bool:

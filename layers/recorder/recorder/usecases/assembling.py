@@ -139,6 +139,7 @@ class Assembling:
                 take=take,
                 segments=tuple(each for _, each in sorted(segments[take], key=lambda pair: pair[0])),
                 file=files.get(take),
+                most_seconds=takes.most_seconds(recording, take),
             )
             for take in sorted({*segments, *files})
         ]
