@@ -61,7 +61,7 @@ class Played:
             until = self._known_until.setdefault(after.id, before.updated_at)
             if after.status is Status.COMPLETED:
                 self._check_completed(after, until)
-            elif after.late_upload_until is None:
+            elif after.late_upload_until is None and not after.downloadable:
                 self._check_failed(after, until)
 
     def check_removal(self, keys: Sequence[str]) -> None:
