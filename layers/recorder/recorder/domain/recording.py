@@ -322,8 +322,19 @@ class Recording:
         A worker that is configured with a prefix writes into a folder of the same name behind that prefix.
         """
         own = (self.prefix, f"{SEGMENTS_PREFIX}{self.id}/")
-        before, found, _ = (self.storage_key or "").partition(self.prefix)
-        return (*own, *(before + each for each in own)) if found and before else own
+        keys = [self.storage_key, *(take.storage_key for take in self.takes)]
+        places = dict.fromkeys(
+            before for key in keys if key is not None and (before := key.partition(self.prefix)[0]) != key
+        )
+        return (*own, *(place + each for place in places if place for each in own))
+
+    def path_of(self, key: str) -> str:
+        """Return the key of an object in one of the folders without the prefix that a worker has put before it."""
+        for folder in self.folders[:2]:
+            _, found, rest = key.partition(folder)
+            if found:
+                return found + rest
+        return key
 
     @property
     def outside_key(self) -> str | None:

@@ -126,13 +126,14 @@ class Assembling:
         segments: defaultdict[int, list[tuple[int, StoredFile]]] = defaultdict(list)
         files: dict[int, StoredFile] = {}
         for each in self.adapters.storage.objects_of(recording):
-            owner = owner_of(each.key)
+            path = recording.path_of(each.key)
+            owner = owner_of(path)
             if owner is None or not each.size:
                 continue
-            number = _SEGMENT.search(each.key)
-            if each.key.startswith(SEGMENTS_PREFIX) and number is not None:
+            number = _SEGMENT.search(path)
+            if path.startswith(SEGMENTS_PREFIX) and number is not None:
                 segments[owner.take].append((int(number[1]), each))
-            elif file_of(recording, take=owner.take).names(each.key):
+            elif file_of(recording, take=owner.take).names(path):
                 files[owner.take] = each
         return [
             TakeParts(
@@ -163,11 +164,12 @@ def _size(parts: Sequence[TakeParts]) -> int:
 
 def _is_part(key: str, recording: Recording) -> bool:
     """Tell whether an object is what the assembled file was made of, or the upload of another run."""
-    if key.startswith(SEGMENTS_PREFIX):
+    path = recording.path_of(key)
+    if path.startswith(SEGMENTS_PREFIX):
         return True
-    owner = owner_of(key)
+    owner = owner_of(path)
     if owner is None:
         return False
-    own = key.removeprefix(recording.prefix)
+    own = path.removeprefix(recording.prefix)
     of_run = "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
-    return of_run or file_of(recording, take=owner.take).names(key)
+    return of_run or file_of(recording, take=owner.take).names(path)
