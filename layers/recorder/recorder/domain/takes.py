@@ -295,17 +295,16 @@ def _seconds(take: Take) -> float:
 def finish(recording: Recording, now: datetime) -> Recording:
     """Bring a recording to its end, of which no more is recorded: final where nothing has to be waited for.
 
-    One take with a file is the recording. Takes that left several files or only segments are assembled first; takes
-    that left nothing make it fail.
+    Its only take, with a file, is the recording. Otherwise the bucket says what its takes have left: also a take that
+    was lost may have left a file.
     """
     reason = _end_reason(recording)
     stopping = replace(recording, status=Status.STOPPING, end_reason=reason)
     if awaits_reports(stopping):
         return stopping
-    left = [take for take in recording.takes if take.has_file or take.segments]
-    if not left:
+    if not recording.takes:
         return _failed(stopping, now)
-    [only, *others] = left
+    [only, *others] = recording.takes
     if not others and only.has_file:
         return replace(
             stopping,
@@ -434,6 +433,23 @@ def end_waiting(recording: Recording, now: datetime) -> Recording:
     return next_version(recording, finish(replace(recording, attempts=0), now), now)
 
 
+def expect_lost(recording: Recording, until: datetime) -> Recording:
+    """Expect, where a final recording has lost takes, that their workers live on and upload until then.
+
+    What comes then belongs to no file any more, unless the recording has none.
+    """
+    if not any(given_up(take) for take in recording.takes):
+        return recording
+    if recording.status is Status.COMPLETED and recording.storage_key is None:
+        # Each take is a part of its own, and its segments are all that some have.
+        return recording
+    return replace(
+        recording,
+        late_upload_until=recording.late_upload_until or until,
+        parts_kept=recording.status is Status.COMPLETED,
+    )
+
+
 def most_seconds(recording: Recording, take: int) -> float | None:
     """Return how many seconds an ended take may give to the recording; None where that is all that it recorded.
 
@@ -507,7 +523,7 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
 
 
 def parts_removed(recording: Recording, now: datetime) -> Recording | None:
-    """Note that nothing is left of an assembled recording but its file."""
-    if not recording.parts_kept:
+    """Note that nothing is left of an assembled recording but its file; not while more of it may be uploaded."""
+    if not recording.parts_kept or recording.awaits_upload(now):
         return None
     return next_version(recording, replace(recording, parts_kept=False, attempts=0), now)

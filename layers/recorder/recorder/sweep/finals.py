@@ -143,8 +143,6 @@ def _reminders(recording: Recording) -> tuple[object, ...]:
 def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Recording | None, Outcome]:
     """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
     now, storage = context.now, context.adapters.storage
-    if recording.parts_kept and recording.deleted_at is None:
-        context.adapters.hints.assemble(recording.id)
     if recording.refused:
         # Nothing was started, so nothing was stored: what is left is the answer to an idempotency key.
         return recording, Outcome.CLEARED
@@ -154,6 +152,10 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
         if over and context.adapters.repository.remove(recording):
             return None, Outcome.REMOVED
         return recording, Outcome.EMPTIED
+    if recording.parts_kept:
+        if not recording.awaits_upload(now):
+            context.adapters.hints.assemble(recording.id)
+        return recording, Outcome.CLEARED
     if recording.late_upload_until is not None:
         file = storage.find(recording)
         settled = lifecycle.complete_from_file(recording, file, now) or recording

@@ -115,7 +115,7 @@ class Assembling:
     def _remove_parts(self, recording: Recording) -> None:
         """Remove the media that the assembled file holds, and the uploads of other runs."""
         objects = self.adapters.storage.objects_of(recording)
-        kept = {recording.storage_key}
+        kept = {part.key for part in recording.parts}
         parts = [each.key for each in objects if each.key not in kept and _is_part(each.key, recording)]
         if parts:
             self.adapters.storage.remove(parts)
