@@ -16,6 +16,8 @@ USERS: Final = ("alice", "bob", "carol")
 ROOMS: Final = ("demo", "o'brien / ☃")
 WORKERS: Final = ("prefix", "presigned")
 SWEEP_SECONDS: Final = 60.0
+_STORIES: Final = 0.6
+_STORY_SECONDS: Final = 60.0
 
 _QUICK: Final = Policy(
     starting_timeout=timedelta(minutes=2),
@@ -330,6 +332,7 @@ class _Draw:
         steps += [self._trouble() for _ in range(random.choice((0, 1, 2, 3, 5, 8)))]
         steps += self._sweeps()
         steps += [self._some() for _ in range(random.randint(2, 14))]
+        steps += self._takes() if random.random() < _STORIES and self._span >= _STORY_SECONDS else []
         steps += [self._start(USERS[0])]
         [policy] = random.choices(POLICIES, _POLICY_WEIGHTS)
         return History(
@@ -342,6 +345,23 @@ class _Draw:
             worker=random.choice(("", "", *WORKERS)),
             steps=tuple(sorted([*steps, *self._litter()], key=lambda step: step.at)),
         )
+
+    def _takes(self) -> list[Step]:
+        """A recording of several takes, more often than chance alone has one."""
+        random = self._random
+        began = random.uniform(0.0, self._span / 5)
+        user = random.choice(USERS[:2])
+        times = sorted(random.uniform(began + 7.0, self._span) for _ in range(random.randint(2, 7)))
+        steps: list[Step] = [replace(self._start(user), at=began, room=ROOMS[0], track=False, kill_at=None)]
+        ends = (self._pause, self._pause, self._strike, self._strike, self._in_room, self._stop)
+        for time in times:
+            chosen = replace(random.choice(ends)(user), at=time)
+            if isinstance(chosen, InRoom):
+                chosen = replace(chosen, action="refill")
+            steps.append(chosen)
+            if isinstance(chosen, Pause):
+                steps.append(replace(self._resume(user), at=time + random.choice((0.0, 0.3, 3.0, 30.0, 120.0))))
+        return steps
 
     def _litter(self) -> list[Litter]:
         things = (
