@@ -305,7 +305,7 @@ def finish(recording: Recording, now: datetime) -> Recording:
     if not recording.takes:
         return _failed(stopping, now)
     [only, *others] = recording.takes
-    if not others and only.has_file:
+    if not others and only.take == recording.take and only.has_file:
         return replace(
             stopping,
             status=Status.COMPLETED,
