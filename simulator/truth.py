@@ -283,7 +283,7 @@ class Truth:
             "3: expired and still there": row.deleted_at is None and row.expired(now),
             "the file that it names is not there": row.deleted_at is None and missing,
             "completed without a file": lacking and not self._is_backed_up(row),
-            "3: its parts are left": row.parts_kept and row.deleted_at is None,
+            "3: its parts are left": row.parts_kept and row.deleted_at is None and not self._zombie(row),
             "its duration is not its file's": row.deleted_at is None and self._lasts_otherwise(row),
             "2: due and not handled": row.due_at is not None and row.due_at <= now - _SLACK,
         }

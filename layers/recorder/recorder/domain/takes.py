@@ -15,7 +15,6 @@ from recorder.domain.egress import EgressStatus
 from recorder.domain.outputs import can_have_segments
 from recorder.domain.recording import (
     GIVEN_UP,
-    OWN_VERDICTS,
     BegunBy,
     FailureCode,
     OnWorkerLost,
@@ -438,7 +437,7 @@ def expect_lost(recording: Recording, until: datetime) -> Recording:
 
     What comes then belongs to no file any more, unless the recording has none.
     """
-    if not any(given_up(take) for take in recording.takes):
+    if not any(take.given_up for take in recording.takes):
         return recording
     if recording.status is Status.COMPLETED and recording.storage_key is None:
         # Each take is a part of its own, and its segments are all that some have.
@@ -463,14 +462,9 @@ def most_seconds(recording: Recording, take: int) -> float | None:
     ends = [each.started_at for each in later if each.started_at is not None][:1]
     if ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if ended.started_at is None or not given_up(ended) or not ends:
+    if ended.started_at is None or not ended.given_up or not ends:
         return None
     return max(0.0, (min(ends) - ended.started_at).total_seconds())
-
-
-def given_up(take: Take) -> bool:
-    """Tell whether a take was ended by our own verdict, so that its worker may live on, and still upload."""
-    return take.end_reason is TakeEnd.WORKER_LOST or take.failure_code in OWN_VERDICTS
 
 
 def wants_segments(recording: Recording) -> bool:
