@@ -314,7 +314,7 @@ class Truth:
             # What is uploaded after the grace is left in its folder: docs/decisions.md.
             return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
-        kept = row.downloadable and (row.storage_key == key or key == poster_of(row.id).key)
+        kept = key == poster_of(row.id).key or (row.downloadable and row.storage_key == key)
         return kept or any(part.key == key for part in row.parts) or self._is_backed_up(row)
 
     def _zombie(self, row: Recording) -> bool:

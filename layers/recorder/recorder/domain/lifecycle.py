@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
-        Status.STARTING: frozenset({Status.ACTIVE, Status.STOPPING, Status.COMPLETED, Status.FAILED}),
+        # The end may be the first that is heard of a take.
+        Status.STARTING: frozenset(
+            {Status.ACTIVE, Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}
+        ),
         Status.ACTIVE: frozenset(
             {Status.PAUSED, Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}
         ),

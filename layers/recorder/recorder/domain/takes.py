@@ -435,9 +435,11 @@ def end_waiting(recording: Recording, now: datetime) -> Recording:
 def expect_lost(recording: Recording, until: datetime) -> Recording:
     """Expect, where a final recording has lost takes, that their workers live on and upload until then.
 
-    What comes then belongs to no file any more, unless the recording has none.
+    What comes then belongs to no file any more, unless the recording has none. A take of which nothing was heard may
+    have been lost too.
     """
-    if not any(take.given_up for take in recording.takes):
+    unheard = recording.take > max(1, len(recording.takes))
+    if not unheard and not any(take.given_up for take in recording.takes):
         return recording
     if recording.status is Status.COMPLETED and recording.storage_key is None:
         # Each take is a part of its own, and its segments are all that some have.
