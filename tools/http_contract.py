@@ -29,11 +29,11 @@ from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
 
 
 class StopRequest(BaseModel):
-    """What to do with a recording: there is only one thing."""
+    """What to do with a recording."""
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["stop"] = "stop"
+    action: Literal["stop", "pause", "resume"] = "stop"
 
 
 class EgressInfo(TypedDict, total=False):
@@ -124,6 +124,10 @@ _DETAIL: Final = {
     "recording": schemas.recording_json(_COMPLETED),
     "downloadUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
     "downloadUrlExpiresAt": schemas.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
+    "playbackUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
+    "posterUrl": None,
+    "files": [],
+    "takes": schemas.takes_json(_COMPLETED),
 }
 _NEXT: Final = cursor_after(Page(user_id=_COMPLETED.user_id, limit=DEFAULT_LIMIT), _COMPLETED)
 _LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
@@ -251,7 +255,10 @@ _LIST: Final = {
         ),
     ),
 }
-_STOP: Final = _optional(StopRequest, params.Body(openapi_examples=_examples(stop={"action": "stop"})))
+_STOP: Final = _optional(
+    StopRequest,
+    params.Body(openapi_examples=_examples(stop={"action": "stop"}, pause={"action": "pause"})),
+)
 _EVENT: Final = Input(
     Annotated[
         WebhookEvent,
@@ -335,13 +342,19 @@ OPERATIONS: Final = (
         takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
         succeeds={
             HTTPStatus.OK: Success(
-                "The recording stops, or has stopped.",
+                "The recording stops, pauses or resumes, or has done so.",
                 schemas.StoppedJson,
                 schemas.stopped_json(_STOPPING),
                 waited=True,
             )
         },
-        refuses=_WAITING,
+        refuses=(
+            *_WAITING,
+            errors.NotPossibleNowError("a recording can be resumed while it is paused; this one is active"),
+            errors.RoomNotFoundError("requested room does not exist"),
+            errors.EgressRefusedError("no supported codec is compatible with all outputs"),
+            errors.EgressUnavailableError("no response from servers"),
+        ),
     ),
     Operation(
         "delete_recording",

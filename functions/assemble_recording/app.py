@@ -6,12 +6,12 @@ expect_database()
 
 from functools import cache
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from joiner import BucketJoiner
 
 from recorder.telemetry import log
 from recorder.usecases.assembling import Assembling
+from recorder.usecases.calls import recording_of
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,5 +27,5 @@ def lambda_handler(event: dict[str, object], _context: "LambdaContext") -> dict[
     """Work on the recording that `recordingId` names; what cannot be done now, a later invocation does."""
     environment = current()
     assembling = Assembling(environment, _joiner(), environment.policy.assemble_maximum_bytes)
-    assembling.assemble(UUID(str(event["recordingId"])))
+    assembling.assemble(recording_of(event))
     return {}

@@ -6,9 +6,9 @@ expect_database()
 expect_livekit()
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from recorder.telemetry import log
+from recorder.usecases.calls import recording_of
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 @log.logger.inject_lambda_context
 def lambda_handler(event: dict[str, object], _context: "LambdaContext") -> dict[str, object]:
     """Work on the recording that `recordingId` names; what cannot be done now, a later invocation does."""
-    current().takes.go_on(UUID(str(event["recordingId"])), current().api_settings.webhook_url or None)
+    current().takes.go_on(recording_of(event), current().api_settings.webhook_url or None)
     return {}

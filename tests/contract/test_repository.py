@@ -14,7 +14,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from recorder.contract.event import event_json
-from recorder.domain.recording import Recording, Status, StopReason, Unknown
+from recorder.domain.recording import (
+    BegunBy,
+    OnWorkerLost,
+    Recording,
+    Status,
+    StopReason,
+    Take,
+    TakeEnd,
+    Unknown,
+)
 from recorder.domain.sources import Source
 from recorder.errors import RecordingInProgressError
 from recorder.postgres.database import Database
@@ -32,9 +41,9 @@ if TYPE_CHECKING:
 
 MINUTE = timedelta(minutes=1)
 UNKNOWN: tuple[Fields, ...] = (
-    {"status": Unknown("paused")},
+    {"status": Unknown("archived")},
     {"source": Unknown("hologram")},
-    {"stop_reason": Unknown("pause")},
+    {"stop_reason": Unknown("forgotten")},
 )
 
 
@@ -112,6 +121,15 @@ def full() -> Recording:
         stop_requested_at=T0,
         deleted_at=T0,
         late_upload_until=T0,
+        take=2,
+        take_begun_by=BegunBy.RESCUE,
+        take_requested_at=T0,
+        take_started_at=T0,
+        take_ended_at=T0,
+        take_segments=True,
+        on_worker_lost=OnWorkerLost.CONTINUE,
+        pause_requested_at=T0,
+        parts_kept=True,
         recorder_seen_at=T0,
         absent_since=T0,
         handler_silent_since=T0,

@@ -42,6 +42,13 @@ def recording_in_progress(deployment: Deployment) -> Answer:
     return deployment.as_user("alice").start(roomName="demo")
 
 
+def not_possible_now(deployment: Deployment) -> Answer:
+    alice = deployment.as_user("alice")
+    recording_id = alice.record(seconds=10)
+    alice.stop(recording_id)
+    return alice.resume(recording_id)
+
+
 def recording_gone(deployment: Deployment) -> Answer:
     deployment.configure(RETENTION_DAYS="1")
     alice = deployment.as_user("alice")
@@ -96,6 +103,7 @@ CASES: tuple[tuple[Callable[[Deployment], Answer], int], ...] = (
     (recording_not_found, 404),
     (room_not_found, 404),
     (recording_in_progress, 409),
+    (not_possible_now, 409),
     (recording_gone, 410),
     (idempotency_mismatch, 422),
     (unsupported_codec, 422),

@@ -24,11 +24,14 @@ OPTIONAL = {
     "requestContext": {"authentication", "authorizer"},
 }
 OPEN = {"headers", "queryStringParameters", "pathParameters", "claims", "detail", "MessageAttributes"}
-HTTP = sorted(
-    path.stem
-    for path in EVENTS.iterdir()
-    if not path.stem.startswith(("reconcile_recordings", "migrate_database", "check_deployment"))
+NOT_OF_HTTP = (
+    "reconcile_recordings",
+    "begin_take",
+    "assemble_recording",
+    "migrate_database",
+    "check_deployment",
 )
+HTTP = sorted(path.stem for path in EVENTS.iterdir() if not path.stem.startswith(NOT_OF_HTTP))
 
 
 def _generated(*command: str) -> Json:

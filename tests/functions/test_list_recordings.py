@@ -18,6 +18,7 @@ SOME_ID = "6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"
 @pytest.fixture
 def ids(deployment: Deployment, alice: User) -> list[str]:
     """Five of alice's, oldest first: completed and failed in `demo`, then three that run in rooms of their own."""
+    alice.defaults["onWorkerLost"] = "end"
     found = [alice.record(seconds=10)]
     alice.stop(found[0])
     deployment.advance(2)

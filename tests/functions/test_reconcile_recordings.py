@@ -59,4 +59,4 @@ def test_a_sweep_does_the_same_whatever_its_event_says(
     deployment.invoke("reconcile_recordings", told)
 
     assert alice.get(recording_id).recording["status"] == "completed"
-    assert deployment.objects() == [f"recordings/{recording_id}/recording.mp4"]
+    assert deployment.objects() == [f"recordings/{recording_id}/1/recording.mp4"]

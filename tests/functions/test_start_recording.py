@@ -32,7 +32,7 @@ def test_room_is_recorded_as_composite_into_a_folder_of_its_own(deployment: Depl
     }
     request = info(deployment).room_composite
     [output] = request.file_outputs
-    assert output.filepath == f"recordings/{started['recordingId']}/recording.mp4"
+    assert output.filepath == f"recordings/{started['recordingId']}/1/recording.mp4"
     assert output.s3.bucket == deployment.site.name
     [webhook] = request.webhooks
     assert webhook.url == f"https://{deployment.domain}/api/video/livekit/webhook/{started['recordingId']}"
@@ -107,7 +107,7 @@ def test_track_keeps_its_own_codec(deployment: Deployment, alice: User) -> None:
     deployment.advance(5)
 
     recording = alice.get(started["recordingId"]).recording
-    assert recording["storageKey"] == f"recordings/{started['recordingId']}/recording.webm"
+    assert recording["storageKey"] == f"recordings/{started['recordingId']}/1/recording.webm"
     assert (recording["status"], recording["source"]) == ("completed", "track")
     assert (recording["trackSid"], recording["codec"], recording["mimeType"]) == (track, "vp8", "video/webm")
     assert (recording["layout"], recording["resolution"], recording["videoBitrate"]) == (None, None, None)

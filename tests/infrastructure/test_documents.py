@@ -20,7 +20,12 @@ class Recording(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return {"DATABASE_AUTHENTICATION": "password", "DATABASE_TLS": "verify"}.get(name, "1")
+        return {
+            "DATABASE_AUTHENTICATION": "password",
+            "DATABASE_TLS": "verify",
+            "SAFETY_SEGMENTS": "on",
+            "POSTER": "on",
+        }.get(name, "1")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
 LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
+TAKES = ("BeginTake", "AssembleRecording")
+"""Those that the others call, in their newest version."""
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
 """What deployments and operators run, in its newest version."""
-FUNCTIONS = (*LIVE, *DEPLOYERS)
+FUNCTIONS = (*LIVE, *TAKES, *DEPLOYERS)
 
 WORKERS = "arn:aws:iam::123456789012:role/egress"
 
@@ -34,8 +36,17 @@ READ_EGRESS_SECRET = ("secretsmanager:GetSecretValue", "EgressSecret.Id")
 READ_DATABASE_SECRET = ("secretsmanager:GetSecretValue", "database-secret")
 READ_LIVEKIT_SECRET = ("secretsmanager:GetSecretValue", "livekit-secret")
 BUCKET = "arn:aws:s3:::RecordingsBucket"
-READ_OBJECTS = ("s3:GetObject", f"{BUCKET}/recordings/*")
-REMOVE_OBJECTS = {("s3:ListBucket", BUCKET), ("s3:DeleteObject", f"{BUCKET}/recordings/*")}
+FOLDERS = ("recordings/*", "segments/*")
+READ_OBJECTS = {("s3:GetObject", f"{BUCKET}/{folder}") for folder in FOLDERS}
+REMOVE_OBJECTS = {
+    ("s3:ListBucket", BUCKET),
+    *(("s3:DeleteObject", f"{BUCKET}/{folder}") for folder in FOLDERS),
+}
+WRITE_OBJECTS = {
+    (action, f"{BUCKET}/recordings/*") for action in ("s3:PutObject", "s3:AbortMultipartUpload")
+} | {("s3:ListBucketMultipartUploads", BUCKET)}
+CALL_ASSEMBLER = ("lambda:InvokeFunction", "AssembleRecording.Arn")
+CALL_TAKES = {("lambda:InvokeFunction", "BeginTake.Arn"), CALL_ASSEMBLER}
 NETWORK = {
     (f"ec2:{action}", "*")
     for action in (
@@ -49,25 +60,40 @@ NETWORK = {
 }
 # What each function calls, and on what: beside its own logs.
 GRANTS: dict[str, Grants] = {
-    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_EGRESS_SECRET},
+    "StartRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_EGRESS_SECRET, *CALL_TAKES},
     "ListRecordings": {READ_DATABASE_SECRET},
-    "GetRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
-    "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
-    "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS},
-    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
+    "GetRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *READ_OBJECTS, *CALL_TAKES},
+    "StopRecording": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        READ_EGRESS_SECRET,
+        *READ_OBJECTS,
+        *CALL_TAKES,
+    },
+    "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS, *CALL_TAKES},
+    "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *READ_OBJECTS, *CALL_TAKES},
     "ReconcileRecordings": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
-        READ_OBJECTS,
+        *READ_OBJECTS,
         *REMOVE_OBJECTS,
+        *CALL_TAKES,
         ("sqs:SendMessage", "FailedSweeps.Arn"),
     },
+    "BeginTake": {
+        READ_DATABASE_SECRET,
+        READ_LIVEKIT_SECRET,
+        READ_EGRESS_SECRET,
+        *READ_OBJECTS,
+        CALL_ASSEMBLER,
+    },
+    "AssembleRecording": {READ_DATABASE_SECRET, *READ_OBJECTS, *REMOVE_OBJECTS, *WRITE_OBJECTS},
     "MigrateDatabase": {READ_DATABASE_SECRET},
     "CheckDeployment": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
         READ_EGRESS_SECRET,
-        ("s3:GetObject", f"{BUCKET}/recordings/*"),
+        *READ_OBJECTS,
         *REMOVE_OBJECTS,
     },
 }
@@ -84,6 +110,8 @@ DATABASE = {
 }
 OWNERSHIP = {"DEPLOYMENT", "RECORDINGS_BUCKET"}
 WRITES_ROWS = {"RETENTION_DAYS", "UPLOAD_GRACE_SECONDS", "EVENT_BUS_NAME"}
+CALLS_TAKES = {"BEGIN_TAKE_FUNCTION", "ASSEMBLE_FUNCTION", "PAUSE_TIMEOUT_SECONDS"}
+BEGINS_TAKES = {"SAFETY_SEGMENTS", "POSTER"}
 LIVEKIT = {"LIVEKIT_URL", "LIVEKIT_SECRET_ARN"}
 UPLOAD = {
     "EGRESS_S3_ENDPOINT",
@@ -94,15 +122,34 @@ UPLOAD = {
     "EGRESS_TEMPLATE_URL",
 }
 DEADLINES = {"STARTING_TIMEOUT_SECONDS", "STOPPING_TIMEOUT_SECONDS"}
-ONE_RECORDING = {"REQUIRED_SCOPE", *OWNERSHIP, *LIVEKIT, *WRITES_ROWS}
+ONE_RECORDING = {"REQUIRED_SCOPE", *OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES}
 VARIABLES = {
-    "StartRecording": {*ONE_RECORDING, *UPLOAD, "PUBLIC_URL", "ROOM_CLAIM", "MAX_DURATION_SECONDS"},
+    "StartRecording": {
+        *ONE_RECORDING,
+        *UPLOAD,
+        *BEGINS_TAKES,
+        "PUBLIC_URL",
+        "ROOM_CLAIM",
+        "MAX_DURATION_SECONDS",
+    },
     "ListRecordings": {"REQUIRED_SCOPE"},
-    "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
-    "StopRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
+    "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY", "POSTER"},
+    "StopRecording": {*ONE_RECORDING, *UPLOAD, *BEGINS_TAKES, "PUBLIC_URL", "WAIT_CONCURRENCY"},
     "DeleteRecording": ONE_RECORDING,
-    "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
-    "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
+    "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES},
+    "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES, *DEADLINES},
+    "BeginTake": {
+        *OWNERSHIP,
+        *LIVEKIT,
+        *WRITES_ROWS,
+        *UPLOAD,
+        *BEGINS_TAKES,
+        "PUBLIC_URL",
+        "API_URL",
+        "ASSEMBLE_FUNCTION",
+        "RESUME_TIMEOUT_SECONDS",
+    },
+    "AssembleRecording": {*OWNERSHIP, *WRITES_ROWS, "ASSEMBLE_MAX_BYTES"},
     "MigrateDatabase": set[str](),
     "CheckDeployment": {*OWNERSHIP, *LIVEKIT, *UPLOAD, "PUBLIC_URL", "JWT_ISSUER"} - {"EGRESS_TEMPLATE_URL"},
 }
@@ -176,27 +223,26 @@ def test_iam_authentication_replaces_the_database_secret() -> None:
 def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     changed = changes(ExistingBucket="team", AdoptedPrefix="egress/")
 
-    read = {
-        ("s3:GetObject", "arn:aws:s3:::team/recordings/*"),
-        ("s3:GetObject", "arn:aws:s3:::team/egress/*"),
-    }
-    remove = {
-        ("s3:ListBucket", "arn:aws:s3:::team"),
-        ("s3:DeleteObject", "arn:aws:s3:::team/recordings/*"),
-        ("s3:DeleteObject", "arn:aws:s3:::team/egress/*"),
-    }
+    folders = (*FOLDERS, "egress/*")
+    read = {("s3:GetObject", f"arn:aws:s3:::team/{folder}") for folder in folders}
+    remove = {("s3:ListBucket", "arn:aws:s3:::team")}
+    remove |= {("s3:DeleteObject", f"arn:aws:s3:::team/{folder}") for folder in folders}
+    write = {(action, resource.replace(BUCKET, "arn:aws:s3:::team")) for action, resource in WRITE_OBJECTS}
     assert {function: added for function, (added, _) in changed.items()} == {
         "GetRecording": read,
         "StopRecording": read,
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
         "ReconcileRecordings": read | remove,
+        "BeginTake": read,
+        "AssembleRecording": read | remove | write,
         "CheckDeployment": read | remove,
     }
 
 
 @pytest.mark.parametrize(
-    ("prefix", "listed"), [("", ["recordings/*"]), ("egress/", ["recordings/*", "egress/*"])]
+    ("prefix", "listed"),
+    [("", ["recordings/*", "segments/*"]), ("egress/", ["recordings/*", "segments/*", "egress/*"])],
 )
 def test_only_recordings_are_listed(prefix: str, listed: list[str]) -> None:
     policies = dict(evaluated(AdoptedPrefix=prefix).select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
@@ -216,15 +262,23 @@ def test_options_grant_only_what_they_need() -> None:
     )
     decrypt = ({("kms:Decrypt", "key")}, set[tuple[str, str]]())
     assert changes(BucketKeyArn="key") == dict.fromkeys(
-        ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings", "CheckDeployment"),
+        (
+            "GetRecording",
+            "StopRecording",
+            "ReceiveLivekitWebhook",
+            "ReconcileRecordings",
+            "BeginTake",
+            "CheckDeployment",
+        ),
         decrypt,
-    )
+    ) | {"AssembleRecording": ({("kms:Decrypt", "key"), ("kms:GenerateDataKey", "key")}, set())}
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
 
-UPLOAD_BELOW_RECORDINGS = {
-    ("s3:PutObject", f"{BUCKET}/recordings/*"),
-    ("s3:AbortMultipartUpload", f"{BUCKET}/recordings/*"),
+UPLOAD_BELOW_FOLDERS = {
+    (action, f"{BUCKET}/{folder}")
+    for action in ("s3:PutObject", "s3:AbortMultipartUpload")
+    for folder in FOLDERS
 }
 CREATE = {"EgressCredentials": "create"}
 ASSUME_MADE = {"EgressCredentials": "assume-role", "EgressPrincipalArn": WORKERS, "EgressS3ExternalId": "id"}
@@ -245,10 +299,10 @@ WAYS = pytest.mark.parametrize("way", [CREATE, ASSUME_MADE, ASSUME_OWN, GIVEN, W
 def test_workers_may_do_nothing_but_upload() -> None:
     policies = dict(evaluated().select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
 
-    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_RECORDINGS
+    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_FOLDERS
     policies = dict(evaluated(BucketKeyArn="key").select("AWS::IAM::ManagedPolicy", "PolicyDocument"))
     encrypt = {("kms:GenerateDataKey", "key"), ("kms:Decrypt", "key")}
-    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_RECORDINGS | encrypt
+    assert _grants(policies["EgressUpload"]["PolicyDocument"]) == UPLOAD_BELOW_FOLDERS | encrypt
 
 
 def upload_rights(**parameters: str) -> dict[str, Grants]:
@@ -261,13 +315,13 @@ def upload_rights(**parameters: str) -> dict[str, Grants]:
         if "EgressUpload" in cast("list[str]", each["ManagedPolicyArns"])
     ]
     assert all(policies == ["EgressUpload"] for _, policies in attached)
-    rights: dict[str, Grants] = {name: UPLOAD_BELOW_RECORDINGS for name, _ in attached}
+    rights: dict[str, Grants] = {name: UPLOAD_BELOW_FOLDERS for name, _ in attached}
     for _, policy in deployed.select("AWS::S3::BucketPolicy", "PolicyDocument"):
         statements = cast("dict[str, list[dict[str, JsonValue]]]", policy["PolicyDocument"])["Statement"]
         for each in [each for each in statements if each["Effect"] == "Allow"]:
             [principal] = cast("dict[str, str]", each["Principal"]).values()
-            resource = str(each["Resource"]).replace("RecordingsBucket.Arn", BUCKET)
-            rights[principal] = _grants({"Statement": [{**each, "Resource": resource}]})
+            resources = [text.replace("RecordingsBucket.Arn", BUCKET) for text in _texts(each["Resource"])]
+            rights[principal] = _grants({"Statement": [{**each, "Resource": resources}]})
     return rights
 
 
@@ -286,7 +340,7 @@ def test_each_way_allows_one_writer_to_upload_and_tells_livekit_of_it(way: dict[
         expected["assume-role"] = (WORKERS, ("", WORKERS, "id"))
     writer, values = expected[way["EgressCredentials"]]
 
-    assert upload_rights(**way) == {writer: UPLOAD_BELOW_RECORDINGS}
+    assert upload_rights(**way) == {writer: UPLOAD_BELOW_FOLDERS}
     assert tuple(told[name] for name in variables) == values
 
 
@@ -314,7 +368,7 @@ def test_the_role_is_assumed_by_the_workers_alone_and_with_its_external_id() -> 
     assert trust(EgressCredentials="assume-role", EgressPrincipalArn=WORKERS) == [by_workers]
 
 
-def test_the_keys_that_the_stack_makes_are_read_by_the_start_and_the_doctor_alone() -> None:
+def test_the_keys_that_the_stack_makes_are_read_by_those_that_start_egress_and_the_doctor_alone() -> None:
     [(_, secret)] = evaluated().select("AWS::SecretsManager::Secret", "SecretString", "KmsKeyId")
 
     assert json.loads(str(secret["SecretString"])) == {
@@ -322,7 +376,7 @@ def test_the_keys_that_the_stack_makes_are_read_by_the_start_and_the_doctor_alon
         "secret": "EgressKey.SecretAccessKey",
     }
     readers = [name for name, granted in grants().items() if READ_EGRESS_SECRET in granted]
-    assert sorted(readers) == ["CheckDeployment", "StartRecording"]
+    assert sorted(readers) == ["BeginTake", "CheckDeployment", "StartRecording", "StopRecording"]
     taken = ({("secretsmanager:GetSecretValue", "egress-secret")}, {READ_EGRESS_SECRET})
     assert changes(**GIVEN) == dict.fromkeys(readers, taken)
     for way in (ASSUME_MADE, ASSUME_OWN, WORKER):
@@ -371,7 +425,7 @@ def test_each_function_is_told_exactly_what_it_reads() -> None:
         for name, properties in evaluated().select("AWS::Lambda::Function", "Environment")
     }
 
-    for name in LIVE:
+    for name in (*LIVE, *TAKES):
         # Nobody reads it: with it, Lambda sees that there is something to publish.
         told[name].remove("CONFIGURATION")
     assert told == {name: EVERYWHERE | DATABASE | VARIABLES[name] for name in FUNCTIONS}
@@ -444,7 +498,7 @@ def test_no_function_gets_new_code_before_the_migration(rollout: str) -> None:
 
     assert functions == set(FUNCTIONS)
     assert waits_for("Migration", everything) & functions == {"MigrateDatabase"}
-    for function in LIVE:
+    for function in (*LIVE, *TAKES):
         assert "Migration" in waits_for(function, everything)
 
 
@@ -572,7 +626,7 @@ def test_snapshots_are_an_option_of_what_takes_traffic() -> None:
 
     assert applied == {
         **{name: {"ApplyOn": "PublishedVersions"} for name in LIVE},
-        **{name: {"ApplyOn": "None"} for name in DEPLOYERS},
+        **{name: {"ApplyOn": "None"} for name in (*TAKES, *DEPLOYERS)},
     }
 
 
@@ -696,9 +750,9 @@ def test_the_stacks_bucket_is_private_encrypted_and_unversioned() -> None:
         "RestrictPublicBuckets": True,
     }
     assert "SSEAlgorithm" in json.dumps(bucket["BucketEncryption"])
-    assert [each["AbortIncompleteMultipartUpload"] for each in lifecycle["Rules"]] == [
-        {"DaysAfterInitiation": 2}
-    ]
+    unfinished, segments = lifecycle["Rules"]
+    assert unfinished["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    assert (segments["Prefix"], segments["ExpirationInDays"]) == ("segments/", 7)
     assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
     # What is deleted must be gone.

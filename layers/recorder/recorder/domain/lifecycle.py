@@ -261,14 +261,19 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
 
 
 def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status, now: datetime) -> Recording:
+    told = snapshot.file.started_at
+    began_at = recording.take_started_at or (
+        _believed(told, takes.asked_at(recording), now) if told else None
+    )
     if status is Status.ACTIVE:
-        told = snapshot.file.started_at or snapshot.started_at
+        told = told or snapshot.started_at
         return takes.take_started(recording, _believed(told, takes.asked_at(recording), now))
     if status not in FINAL:
         return replace(recording, status=status)
     ended = replace(
         recording,
         status=status,
+        take_started_at=began_at,
         stopped_at=_believed(snapshot.ended_at, recording.started_at or recording.created_at, now),
         end_reason=_end_reason(recording, snapshot),
         absent_since=None,
