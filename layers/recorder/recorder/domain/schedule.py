@@ -85,8 +85,8 @@ def _due_final(before: Recording | None, after: Recording, policy: Policy, now: 
     late = after.late_upload_until
     if after.parts_kept and after.deleted_at is None and late is None:
         return now + policy.sweep_interval
-    if late is not None and before is not None and before.live:
-        # It has just ended: what is on its way arrives soon or, but rarely, late.
+    if late is not None and ((before is not None and before.live) or after.may_come_back(now)):
+        # It has just ended: what is on its way arrives soon or, but rarely, late. What may come back has to be stopped.
         return min(now + policy.sweep_interval, max(late, now))
     deleted = after.deleted_at is not None and not after.refused
     if _is_news(before, after) or (deleted and late is None):

@@ -149,7 +149,9 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
             return None, Outcome.REMOVED
         return recording, Outcome.EMPTIED
     if recording.parts_kept:
-        context.adapters.hints.assemble(recording.id)
+        # More of them may come until no lost worker can come back; one that is listed for ever is not waited for.
+        if recording.attempts or not recording.may_come_back(now):
+            context.adapters.hints.assemble(recording.id)
         return recording, Outcome.CLEARED
     if recording.late_upload_until is not None:
         file = storage.find(recording)
