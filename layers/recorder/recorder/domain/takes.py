@@ -365,8 +365,12 @@ def reopening(recording: Recording) -> bool:
 
 def give_up_reports(recording: Recording, now: datetime) -> Recording:
     """Expect no more reports of ended takes; what their folders hold counts."""
-    given_up = replace(recording, takes=tuple(replace(take, reported=True) for take in recording.takes))
-    return next_version(recording, finish(given_up, now), now)
+    code = FailureCode.STOP_TIMEOUT
+    given_up = tuple(
+        take if take.reported else replace(take, reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
+        for take in recording.takes
+    )
+    return next_version(recording, finish(replace(recording, takes=given_up), now), now)
 
 
 def complete_assembled(
