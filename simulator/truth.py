@@ -333,12 +333,12 @@ def _ns(at: datetime) -> int:
 def _unknowable(found: Egress, row: Recording | None) -> bool:
     """Whether LiveKit has forgotten it, and the product cannot know that it runs.
 
-    Nobody can stop an egress whose id nobody was told. One that was listed when it was found dead is looked at ever
-    more seldom.
+    Nobody can stop an egress whose id nobody was told, or whose take is over. One that was listed when it was found
+    dead is looked at ever more seldom, and none any more once the grace of its upload is over.
     """
-    told = row is not None and row.egress_id == found.id
-    seldom = row is not None and not row.live and row.attempts > 0
-    return found.record is None and (not told or seldom)
+    told = row is not None and row.egress_id == found.id and not (row.live and row.between_takes)
+    over = row is not None and not row.live and (row.attempts > 0 or row.late_upload_until is None)
+    return found.record is None and (not told or over)
 
 
 def _records(row: Recording, egress_id: str) -> bool:
