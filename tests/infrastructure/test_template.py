@@ -271,7 +271,12 @@ def test_options_grant_only_what_they_need() -> None:
             "CheckDeployment",
         ),
         decrypt,
-    ) | {"AssembleRecording": ({("kms:Decrypt", "key"), ("kms:GenerateDataKey", "key")}, set())}
+    ) | {
+        "AssembleRecording": (
+            {("kms:Decrypt", "key"), ("kms:GenerateDataKey", "key")},
+            set[tuple[str, str]](),
+        )
+    }
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
 
 
@@ -320,7 +325,9 @@ def upload_rights(**parameters: str) -> dict[str, Grants]:
         statements = cast("dict[str, list[dict[str, JsonValue]]]", policy["PolicyDocument"])["Statement"]
         for each in [each for each in statements if each["Effect"] == "Allow"]:
             [principal] = cast("dict[str, str]", each["Principal"]).values()
-            resources = [text.replace("RecordingsBucket.Arn", BUCKET) for text in _texts(each["Resource"])]
+            resources: list[JsonValue] = [
+                text.replace("RecordingsBucket.Arn", BUCKET) for text in _texts(each["Resource"])
+            ]
             rights[principal] = _grants({"Statement": [{**each, "Resource": resources}]})
     return rights
 

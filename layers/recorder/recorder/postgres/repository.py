@@ -130,7 +130,7 @@ _RECORDING: Final = f"""json_build_array({_json_array(_FIELDS)}, case when take 
 
 # The types of the columns of `recording_takes`, by the types of the fields of Take.
 _SQL_TYPES: Final = {
-    "int": "integer",
+    "int": "bigint",
     "float": "double precision",
     "datetime": "timestamptz",
     "bool": "boolean",

@@ -119,6 +119,7 @@ class Assembling:
         parts = [each.key for each in objects if each.key not in kept and _is_part(each.key, recording)]
         if parts:
             self.adapters.storage.remove(parts)
+        self.joiner.forget_uploads(recording.prefix)
         self._ledger.change(recording, lambda row: takes.parts_removed(row, self._now))
 
     def _parts(self, recording: Recording) -> list[TakeParts]:

@@ -302,6 +302,12 @@ class Joiner(Protocol):
         fails. Neither leaves anything behind.
         """
 
+    def forget_uploads(self, folder: str) -> None:
+        """Abort the uploads into a folder itself that were begun and not ended: those of runs that were killed.
+
+        Raises StorageUnavailableError.
+        """
+
 
 class Hints(Protocol):
     """Calls to functions that work on one recording and answer nobody.
