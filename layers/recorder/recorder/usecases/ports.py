@@ -278,6 +278,8 @@ class TakeParts:
     take: int
     segments: tuple[StoredFile, ...] = ()
     file: StoredFile | None = None
+    most_seconds: float | None = None
+    """What it recorded later than so many seconds after its beginning is left out: another take has it, or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
