@@ -103,8 +103,14 @@ class Truth:
             require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
 
     def check_stop(self, egress_id: str) -> None:
-        """Check that the egress of a live recording is not stopped unless somebody wished it."""
+        """Check that the egress of a live recording is not stopped unless somebody wished it.
+
+        One that gave no sign of life for `unseen_grace` is stopped before it is given up. It may go on after the
+        sweep has asked its room and its handler.
+        """
         for found in self.running():
+            if _went_on_since(found, self._world._environment.now() - _ASKING_NS):
+                continue
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
             owned = row is not None and row.live and row.egress_id == found.id
             wished = row is not None and row.stop_requested_at is not None
@@ -117,7 +123,7 @@ class Truth:
             return
         for found in self.running():
             own = self._livekit.ours[found.id]
-            if found.went_on_at is not None and _ns(failed.updated_at) < found.went_on_at + _ASKING_NS:
+            if _went_on_since(found, _ns(failed.updated_at) - _ASKING_NS):
                 continue
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
@@ -269,6 +275,10 @@ class Truth:
             not found.alive and found.id in ours and ours[found.id].recording_id == row.id
             for found in self._world._records.unended()
         )
+
+
+def _went_on_since(found: Egress, since_ns: int) -> bool:
+    return found.went_on_at is not None and found.went_on_at > since_ns
 
 
 def _ns(at: datetime) -> int:
