@@ -38,6 +38,7 @@ class Played:
         bucket: MemoryStorage,
         ours: Mapping[str, Own],
         rows: Mapping[UUID, Recording],
+        *,
         backed_up: set[str],
         litter: set[str],
         history: History,

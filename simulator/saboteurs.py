@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
 from recorder.domain import lifecycle, takes, verdict
-from recorder.domain.recording import Status, TakeEnd
+from recorder.domain.recording import Status, TakeEnd, next_version
 from recorder.domain.verdict import Handler, Judgement, Step
 from recorder.errors import (
     DatabaseBusyError,
@@ -306,7 +306,7 @@ def _a_wish_is_a_pause(recording: Recording, now: datetime) -> Recording | None:
     if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
         return None
     paused = replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
-    return lifecycle.next_version(recording, paused, now)
+    return next_version(recording, paused, now)
 
 
 @contextmanager

@@ -223,8 +223,11 @@ class Egress(Protocol):
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
         """Return those of these rooms that exist. Raises EgressUnansweredError."""
 
-    def recorders(self, room_name: str) -> frozenset[str]:
-        """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""
+    def recorders(self, room_names: Iterable[str], *, seconds: float) -> Mapping[str, frozenset[str]]:
+        """Return the ids of the egress that take part in each of these rooms, asked at the same time.
+
+        Rooms of which LiveKit says nothing within `seconds` are left out.
+        """
 
 
 class Storage(Protocol):
