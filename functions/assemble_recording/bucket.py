@@ -70,12 +70,13 @@ class Bucket:
 
         Those in folders below it are of somebody else.
         """
-        query = {"delimiter": "/", "prefix": folder, "uploads": ""}
+        query = {"prefix": folder, "uploads": ""}
         for _ in range(_MOST_PAGES):
             page = _xml(self.call("GET", "", query))
             for each in page.iterfind("{*}Upload"):
-                upload = {"uploadId": each.findtext("{*}UploadId", "")}
-                self.call("DELETE", each.findtext("{*}Key", ""), upload)
+                key = each.findtext("{*}Key", "")
+                if "/" not in key.removeprefix(folder):
+                    self.call("DELETE", key, {"uploadId": each.findtext("{*}UploadId", "")})
             if page.findtext("{*}IsTruncated") != "true":
                 return
             query["key-marker"] = page.findtext("{*}NextKeyMarker", "")

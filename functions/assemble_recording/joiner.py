@@ -31,6 +31,7 @@ class BucketJoiner:
         return cls(Bucket(name, settings))
 
     def join(self, takes: Sequence[TakeParts], key: str) -> Joined:
+        """Join and verify; see the port. A damaged part or a failed check is a failed run."""
         try:
             upload = self._bucket.upload(key, _MIME_TYPE)
             joined = join(plan(self._bucket, [_take(each) for each in takes]), self._bucket, upload)
@@ -45,6 +46,7 @@ class BucketJoiner:
         return Joined(size=verified.size, seconds=verified.seconds, take_seconds=seconds)
 
     def forget_uploads(self, folder: str) -> None:
+        """Abort what was begun and not ended; see the port."""
         try:
             self._bucket.abort_uploads(folder)
         except errors.AwsError as error:

@@ -94,9 +94,10 @@ def test_t86_no_upload_stays_open(recordings: Recordings) -> None:
 
 
 def test_t86_uploads_of_killed_runs_are_forgotten(recordings: Recordings) -> None:
-    for key in (recordings.result, recordings.result, f"{recordings.result}.other"):
+    folder = recordings.result.rpartition("/")[0]
+    for key in (recordings.result, recordings.result, f"{folder}/1/recording.mp4"):
         recordings.objects.upload(key, "video/mp4").create()
 
-    recordings.objects.abort_uploads(recordings.result.rpartition("/")[0] + "/")
+    recordings.objects.abort_uploads(f"{folder}/")
 
-    assert recordings.uploads() == [f"{recordings.result}.other"]
+    assert recordings.uploads() == [f"{folder}/1/recording.mp4"]

@@ -199,7 +199,8 @@ class ApiSettings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read PUBLIC_URL, API_URL, REQUIRED_SCOPE and ROOM_CLAIM."""
         public_url = _text(environ, "PUBLIC_URL", "").rstrip("/")
-        own_url = public_url or _text(environ, "API_URL", "").rstrip("/")
+        api_url = _text(environ, "API_URL", "").rstrip("/")
+        own_url = public_url or api_url
         return cls(
             public_url=public_url,
             webhook_url=f"{own_url}{WEBHOOK_PATH}" if own_url else "",
@@ -253,17 +254,19 @@ class DoctorSettings:
 
 @dataclass(frozen=True, slots=True)
 class HintSettings:
-    """The functions that go on with a recording; an empty name leaves it to the sweep."""
+    """The functions that other functions call; an empty name leaves it to the schedule's sweep."""
 
     begin_take: str
     assemble: str
+    sweep: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read BEGIN_TAKE_FUNCTION and ASSEMBLE_FUNCTION."""
+        """Read BEGIN_TAKE_FUNCTION, ASSEMBLE_FUNCTION and SWEEP_FUNCTION."""
         return cls(
             begin_take=_text(environ, "BEGIN_TAKE_FUNCTION", ""),
             assemble=_text(environ, "ASSEMBLE_FUNCTION", ""),
+            sweep=_text(environ, "SWEEP_FUNCTION", ""),
         )
 
 

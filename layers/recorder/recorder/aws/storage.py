@@ -91,7 +91,7 @@ class S3Storage:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
         with _errors():
             file = media_among((each for place in places for each in self._list(place)), recording)
-            if file is None or (file.key.endswith(PLAYLIST) and not self._ended(file.key)):
+            if file is None or self._grows(file.key, recording):
                 return None
             try:
                 media = self._media(file.key)
@@ -108,9 +108,10 @@ class S3Storage:
                 keys.append(recording.outside_key)
             self.remove(keys)
 
-    def _ended(self, key: str) -> bool:
-        # It is there from the first segment on.
-        return ENDED in (self.read_text(key) or "")
+    def _grows(self, key: str, recording: Recording) -> bool:
+        # A playlist is there from the first segment on. That of a lost take never ends, and may be the recording.
+        unended = key.endswith(PLAYLIST) and not recording.downloadable
+        return unended and ENDED not in (self.read_text(key) or "")
 
     def _media(self, key: str) -> Media | None:
         if key.endswith(PLAYLIST):

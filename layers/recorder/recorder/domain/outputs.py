@@ -216,13 +216,14 @@ def kept_in(objects: Iterable[StoredFile], recording: Recording) -> Mapping[int,
     """Return what these objects are of the outputs that are kept beside the file, by take."""
     found: defaultdict[int, Kept] = defaultdict(Kept)
     for each in objects:
-        owner = owner_of(each.key)
+        path = recording.path_of(each.key)
+        owner = owner_of(path)
         if owner is None or not each.size:
             continue
         kept, hls = found[owner.take], segments_of(recording, owner.take)
-        if f"/{owner.take}/{_THUMBNAILS}" in each.key:
+        if f"/{owner.take}/{_THUMBNAILS}" in path:
             found[owner.take] = replace(kept, thumbnails=(kept.thumbnails or 0) + 1)
-        elif recording.hls_seconds is not None and each.key.startswith(hls.prefix):
+        elif recording.hls_seconds is not None and path.startswith(hls.prefix):
             found[owner.take] = replace(kept, hls_size=(kept.hls_size or 0) + each.size)
     return found
 
@@ -248,17 +249,21 @@ def playlists_of(recording: Recording) -> tuple[StoredPart, ...]:
 def media_among(objects: Iterable[StoredFile], recording: Recording) -> StoredFile | None:
     """Return the file of a recording among these objects.
 
-    It is the one that LiveKit has named, else the one that was asked for. An empty object is a folder's marker or an
-    upload that never was, and everything else beside it (a manifest, images, segments) is no media.
+    It is the one that LiveKit has named, else the one that was asked for: of a recording that has failed, that of any
+    take. An empty object is a folder's marker or an upload that never was, and everything else beside it (a manifest,
+    images, segments) is no media.
     """
     primary, named = primary_of(recording), None
+    ended = () if recording.live else recording.takes
+    asked = [primary, *(primary_of(recording, take=each.take) for each in ended)]
     # The release before had one take, whose file lies in the recording's folder itself.
     before = File(path=f"{recording.prefix}{file_of(recording).path.rpartition('/')[2]}")
     objects = tuple(objects)
     for each in objects:
         if each.size and each.key == recording.storage_key:
             return _with_beside(each, objects, recording)
-        if each.size and (primary.names(each.key) or (recording.take == 1 and before.names(each.key))):
+        known = any(one.names(each.key) for one in asked)
+        if each.size and (known or (recording.take == 1 and before.names(each.key))):
             named = named or each
     return None if named is None else _with_beside(named, objects, recording)
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from recorder.domain import takes
 from recorder.domain.outputs import shown_address
 from recorder.domain.recording import Recording, Status
+
+UNSCHEDULED: Final = timedelta(minutes=2)
+"""So soon a deadline may come before a sweep of the schedule waits for it: a minute until that one, and as much more
+as a sweep or a start takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
     if not after.live and after.stream_urls:
         # No take is to come: keys are kept no longer than they are needed.
         after = replace(after, stream_urls=tuple(map(shown_address, after.stream_urls)))
+    if before is not None and before.live and not after.live:
+        after = takes.expect_lost(after, now + policy.upload_grace)
     if not after.live and after.deleted_at is not None and after.egress_id is not None:
         after = _keep_deleted_row(after, policy, now)
     return replace(after, due_at=_due_at(before, after, policy, now))
@@ -84,11 +91,11 @@ def _due_at(before: Recording | None, after: Recording, policy: Policy, now: dat
 
 
 def _due_final(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
-    if after.parts_kept and after.deleted_at is None:
-        return now + policy.sweep_interval
     late = after.late_upload_until
-    if late is not None and before is not None and before.live:
-        # It has just ended: what is on its way arrives soon or, but rarely, late.
+    if after.parts_kept and after.deleted_at is None and late is None:
+        return now + policy.sweep_interval
+    if late is not None and ((before is not None and before.live) or after.may_come_back(now)):
+        # It has just ended: what is on its way arrives soon or, but rarely, late. What may come back has to be stopped.
         return min(now + policy.sweep_interval, max(late, now))
     deleted = after.deleted_at is not None and not after.refused
     if _is_news(before, after) or (deleted and late is None):
@@ -136,6 +143,24 @@ def max_duration_ends_at(recording: Recording) -> datetime | None:
         return None
     before = takes.recorded_seconds(replace(recording, take_started_at=None), began)
     return began + timedelta(seconds=max(0.0, recording.max_duration - before))
+
+
+def earliest_end(recording: Recording, now: datetime) -> datetime | None:
+    """Return when the recording reaches its longest duration at the earliest, if it has one.
+
+    One that records reaches it then; one that is about to record cannot reach it before.
+    """
+    if recording.status is Status.ACTIVE:
+        return max_duration_ends_at(recording)
+    if recording.max_duration is None:
+        return None
+    return now + timedelta(seconds=max(0.0, recording.max_duration - takes.recorded_seconds(recording, now)))
+
+
+def ends_before_a_sweep(recording: Recording, now: datetime) -> bool:
+    """Tell whether it may reach its longest duration before the schedule's next sweep waits for that."""
+    ends_at = earliest_end(recording, now)
+    return recording.live and ends_at is not None and ends_at < now + UNSCHEDULED
 
 
 def backoff(attempts: int) -> timedelta:
