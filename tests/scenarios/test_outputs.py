@@ -44,7 +44,8 @@ def begun(deployment: Deployment, user: User, seconds: float = 20, **options: ob
 
 def stopped(deployment: Deployment, user: User, recording_id: str) -> dict[str, object]:
     user.stop(recording_id)
-    deployment.sweeps(1)
+    deployment.advance(10)
+    deployment.sweep()
     recording = user.get(recording_id).recording
     assert recording["status"] == "completed", recording
     return recording
@@ -222,7 +223,9 @@ def test_t92_a_stream_that_fails_shows_and_harms_nothing(
     assert not [text for text in everything if "KEY_38f2c1" in text]
 
 
-def test_t92_a_receiver_that_dies_is_told_as_lost(deployment: Deployment, alice: User) -> None:
+def test_t92_a_receiver_that_dies_is_told_as_lost(deploy: Deploy) -> None:
+    deployment = deploy()
+    alice = deployment.as_user("alice")
     recording_id = begun(deployment, alice, outputs={"streams": [STREAM]})
     [push] = deployment.livekit.pushes
     deployment.livekit.world.stream_lost(push.id, "gone")

@@ -212,6 +212,19 @@ class Context:
             if room in recorders or room not in recorded
         }
 
+    def alive(self, rooms: Mapping[str, str]) -> frozenset[str]:
+        """Return those egress, given with their rooms, that are known to live.
+
+        A room shows it; of a web page, which has no room (""), its handler answers.
+        """
+        shown = self.shown(rooms)
+        handlers = self.ask_handlers(egress_id for egress_id, room in rooms.items() if not room)
+        return frozenset(
+            egress_id
+            for egress_id in rooms
+            if shown.get(egress_id, False) or handlers.get(egress_id) is Handler.ANSWERS
+        )
+
     def ask_handlers(self, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
         """Call handlers of egress that their rooms deny; takes at most half of the time that is left."""
         wanted = set(egress_ids)

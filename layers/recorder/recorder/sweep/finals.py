@@ -61,15 +61,15 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
 
 
 def _returned(context: Context, recordings: Sequence[Recording]) -> dict[UUID, Sequence[str]]:
-    """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
+    """Return the egress that we gave up, and that live although LiveKit does not list them."""
     given_up = {each.id: each.may_come_back(context.now) for each in recordings}
-    shown = context.shown(
+    alive = context.alive(
         {egress_id: each.room or "" for each in recordings for egress_id in given_up[each.id]}
     )
     return {
         recording_id: returned
         for recording_id, egress_ids in given_up.items()
-        if (returned := [egress_id for egress_id in sorted(egress_ids) if shown.get(egress_id, False)])
+        if (returned := [egress_id for egress_id in sorted(egress_ids) if egress_id in alive])
     }
 
 

@@ -153,8 +153,7 @@ def _evidence_of_rooms(
     evidence = {
         recording.id: Evidence(listed=status, presence=Presence.ROOMLESS)
         for recording, status in standing
-        # A handler that has not begun gives no answer for as long as the page takes to load.
-        if recording.room is None and recording.egress_id is not None and status is not EgressStatus.STARTING
+        if recording.room is None and recording.egress_id is not None and _has_handler(recording, status)
     }
     asked = [
         (recording, status)
@@ -172,6 +171,11 @@ def _evidence_of_rooms(
         )
         for recording, status in asked
     }
+
+
+def _has_handler(recording: Recording, status: EgressStatus | None) -> bool:
+    """Tell whether a page's handler is to be called: before the page is loaded it gives no answer."""
+    return status is not EgressStatus.STARTING or recording.stop_requested_at is not None
 
 
 def _needing_names(
