@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 HEAVY_USER: Final = "heavy"
 ROOM: Final = "room-3"
 """One of the ten rooms of each user."""
+REFERENCE: Final = "reference-1"
+"""One of the references of each user: a tenth of the recordings has one of seven."""
 
 # Of a hundred recordings ninety are completed, eight failed and two live. Some have an idempotency key, some expire,
 # a few are tombstones; what is live or a tombstone is due, a second after it was made.
@@ -17,16 +19,18 @@ _RECORDINGS: Final = """
 insert into recordings (
     id, user_id, room_name, source, status, created_at, updated_at, status_at, started_at, room_sid, egress_id,
     storage_key, file_size, duration, target, idempotency_key, idempotency_fingerprint, deleted_at, expires_at,
-    recorder_seen_at, refreshed_at, due_at
+    recorder_seen_at, refreshed_at, due_at, reference
 )
-select id, user_id, room_name, 'room_composite', status, at, at, at, at, 'RM_' || n, 'EG_' || n,
+select id, user_id, room_name, case when m % 10 = 4 then 'track' else 'room_composite' end, status,
+    at, at, at, at, 'RM_' || n, 'EG_' || n,
     'recordings/' || id || '/recording.mp4', 1000000, 60, 'room:' || n,
     case when n % 50 = 0 then 'key-' || n end, case when n % 50 = 0 then 'print' end,
     case when deleted then at end, case when n % 20 = 3 then at + interval '10 years' end,
     case when live then at end, case when live then at end,
-    case when live or deleted then at + interval '1 second' end
+    case when live or deleted then at + interval '1 second' end,
+    case when m % 10 = 5 then 'reference-' || m / 10 % 7 end
 from (
-    select n, id, user_id, room_name, status, at, n % 1000 = 7 as deleted,
+    select n, n / cast(:heavy_every as integer) as m, id, user_id, room_name, status, at, n % 1000 = 7 as deleted,
         status in ('starting', 'active', 'stopping') as live
     from (
         select n, cast(lpad(to_hex(n), 32, '0') as uuid) as id,

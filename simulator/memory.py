@@ -206,6 +206,8 @@ def _listed(row: Recording, page: Page, now: datetime) -> bool:
         and not row.expired(now)
         and page.room_name in {None, row.room_name}
         and page.status in {None, row.status}
+        and page.source in {None, row.source}
+        and page.reference in {None, row.reference}
         and (page.created_from is None or row.created_at >= page.created_from)
         and (page.created_to is None or row.created_at < page.created_to)
         and (page.after is None or (position > page.after if page.oldest_first else position < page.after))

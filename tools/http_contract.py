@@ -13,27 +13,18 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi import params
 from aws_lambda_powertools.event_handler.openapi.models import Example
-from pydantic import BaseModel, ConfigDict
 
 from recorder import errors
 from recorder.api.endpoint import MAXIMUM_KEY_LENGTH
 from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
 from recorder.contract import answers as schemas
-from recorder.contract.requests import StartRequest
+from recorder.contract.requests import PatchRequest, StartRequest
 from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
 from recorder.usecases.ports import Page
 from recorder.usecases.recordings import LINK_SECONDS
 from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
-
-
-class StopRequest(BaseModel):
-    """What to do with a recording: there is only one thing."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    action: Literal["stop"] = "stop"
 
 
 class EgressInfo(TypedDict, total=False):
@@ -177,6 +168,12 @@ _START: Final = {
                 openapi_examples=_examples(
                     room={"roomName": "demo"},
                     talk={"roomName": "demo", "layout": "speaker", "resolution": "720p", "maxDuration": 7200},
+                    described={
+                        "roomName": "demo",
+                        "title": "Weekly",
+                        "reference": "meeting-7",
+                        "metadata": {"team": "north"},
+                    },
                     track={
                         "roomName": "demo",
                         "trackBased": True,
@@ -210,6 +207,20 @@ _LIST: Final = {
         Status,
         params.Query(
             description="Only recordings in this status.", openapi_examples=_examples(completed="completed")
+        ),
+    ),
+    "source": _optional(
+        Source,
+        params.Query(
+            description="Only recordings of this kind.", openapi_examples=_examples(track=Source.TRACK.value)
+        ),
+    ),
+    "reference": _optional(
+        str,
+        params.Query(
+            description="Only recordings with this `reference`.",
+            pattern=PRINTABLE,
+            openapi_examples=_examples(meeting="meeting-7"),
         ),
     ),
     "from_": _optional(
@@ -251,7 +262,16 @@ _LIST: Final = {
         ),
     ),
 }
-_STOP: Final = _optional(StopRequest, params.Body(openapi_examples=_examples(stop={"action": "stop"})))
+_PATCH: Final = _optional(
+    PatchRequest.__value__,
+    params.Body(
+        openapi_examples=_examples(
+            stop={"action": "stop"},
+            describe={"title": "Weekly", "reference": "meeting-7", "metadata": {"team": "north"}},
+            clear={"title": None},
+        )
+    ),
+)
 _EVENT: Final = Input(
     Annotated[
         WebhookEvent,
@@ -332,10 +352,10 @@ OPERATIONS: Final = (
         "stop_recording",
         "PATCH",
         "/api/video/recordings/{id}",
-        takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
+        takes={"id": _ID, "prefer": _PREFER, "body": _PATCH},
         succeeds={
             HTTPStatus.OK: Success(
-                "The recording stops, or has stopped.",
+                "The recording stops, or has stopped, or has its new description.",
                 schemas.StoppedJson,
                 schemas.stopped_json(_STOPPING),
                 waited=True,

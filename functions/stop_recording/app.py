@@ -1,4 +1,4 @@
-"""PATCH /api/video/recordings/{id}: stop a recording."""
+"""PATCH /api/video/recordings/{id}: stop a recording, or change its description."""
 
 from recorder.bootstrap import current, expect_database, expect_livekit
 
@@ -6,35 +6,37 @@ expect_database()
 expect_livekit()
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
 from recorder.contract.answers import stopped_json
-from recorder.errors import InvalidRequestError
-from recorder.untrusted import json_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @endpoint
 def lambda_handler(request: Request) -> Answer:
-    """Answer `stopping` until the file exists; `Prefer: wait=N` waits for the final status."""
+    """Answer `stopping` until the file exists; `Prefer: wait=N` waits for the final status.
+
+    A description may be changed in every status, and no event tells of it.
+    """
     request.query()
-    _check_action(request.body)
-    waited = current().recordings.stop_and_wait(
-        request.recording_id, user_id=request.user_id, wait=request.wait
-    )
+    recordings, recording_id, user_id = current().recordings, request.recording_id, request.user_id
+    description = _description(request.body)
+    if description is not None:
+        described = recordings.describe(recording_id, description, user_id=user_id)
+        return answer(HTTPStatus.OK, stopped_json(described))
+    waited = recordings.stop_and_wait(recording_id, user_id=user_id, wait=request.wait)
     return answer(HTTPStatus.OK, stopped_json(waited.recording), **request.wait_granted(waited))
 
 
-def _check_action(body: bytes) -> None:
+def _description(body: bytes) -> "Mapping[str, object] | None":
+    """Return the description's new values; None where the body asks for the stop."""
     if not body.strip():
-        return
-    try:
-        wish = json_value(body)
-    except ValueError:
-        raise InvalidRequestError(("body", "is not JSON")) from None
-    if not isinstance(wish, dict):
-        raise InvalidRequestError(("body", "must be an object"))
-    for field in wish:
-        if field != "action":
-            raise InvalidRequestError((str(field), "is not a field of this request"))
-    if wish.get("action", "stop") != "stop":
-        raise InvalidRequestError(("action", "must be stop"))
+        return None
+    # A stop without a body, the usual one, does not pay for pydantic.
+    from recorder.contract.requests import DescribeRequest, parse_patch  # noqa: PLC0415
+
+    wish = parse_patch(body)
+    return wish.given if isinstance(wish, DescribeRequest) else None

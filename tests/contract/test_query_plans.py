@@ -13,11 +13,12 @@ from uuid import UUID, uuid4
 import pytest
 from pg8000 import native
 
-from bench.rows import HEAVY_USER, ROOM, fill, fill_outbox
+from bench.rows import HEAVY_USER, REFERENCE, ROOM, fill, fill_outbox
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 from recorder.contract.event import event_json
 from recorder.domain.recording import Status
+from recorder.domain.sources import Source
 from recorder.postgres import repository
 from recorder.postgres.database import Database
 from recorder.postgres.repository import Repository
@@ -179,6 +180,63 @@ def test_a_page_is_read_in_order_from_its_index(
         ]
         if given
     )
+
+
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest first", "oldest first"])
+@pytest.mark.parametrize("after", [None, (MIDDLE, AN_ID)], ids=["first page", "next page"])
+@pytest.mark.parametrize(
+    ("source", "reference", "index"),
+    [
+        (Source.TRACK, None, "recordings_by_user_and_source"),
+        (None, REFERENCE, "recordings_by_user_and_reference"),
+        (Source.ROOM_COMPOSITE, REFERENCE, "recordings_by_user_and_reference"),
+    ],
+)
+def test_a_page_of_a_kind_or_reference_is_read_in_order_from_its_index(
+    explained: Explained,
+    source: Source | None,
+    reference: str | None,
+    index: str,
+    *,
+    oldest_first: bool,
+    after: tuple[datetime, UUID] | None,
+) -> None:
+    page = Page(
+        user_id=HEAVY_USER,
+        limit=LIMIT,
+        oldest_first=oldest_first,
+        source=source,
+        reference=reference,
+        after=after,
+    )
+
+    assert len(explained.repository.page(page, NOW)) == LIMIT
+
+    nodes = explained.nodes()
+    assert kinds(nodes) == {"Limit", "Index Scan"}
+    assert indexes(nodes) == {index}
+    decided = conditions(nodes)
+    assert ("reference" if reference else "source") in decided
+    assert ("ROW(created_at, id)" in decided) == (after is not None)
+
+
+def test_the_usual_kind_is_read_in_order_from_either_index(explained: Explained) -> None:
+    page = Page(user_id=HEAVY_USER, limit=LIMIT, source=Source.ROOM_COMPOSITE)
+
+    assert len(explained.repository.page(page, NOW)) == LIMIT
+
+    nodes = explained.nodes()
+    assert kinds(nodes) == {"Limit", "Index Scan"}
+    assert indexes(nodes) <= {"recordings_by_user", "recordings_by_user_and_source"}
+
+
+@pytest.mark.parametrize("source", [Source.WEB, Source.PARTICIPANT])
+def test_a_kind_that_a_user_has_none_of_visits_nothing(explained: Explained, source: Source) -> None:
+    assert explained.repository.page(Page(user_id=HEAVY_USER, limit=LIMIT, source=source), NOW) == []
+
+    nodes = explained.nodes()
+    assert "source" in conditions(nodes)
+    assert all(cast("int", node["Plan Rows"]) < LIMIT for node in nodes)
 
 
 @pytest.mark.parametrize("room_name", [None, ROOM])

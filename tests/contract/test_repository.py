@@ -92,6 +92,9 @@ def full() -> Recording:
         audio_bitrate=128,
         video_bitrate=4500,
         track_sid="TR_1",
+        title="Weekly ☃",
+        reference="meeting/7",
+        metadata={"b": 'x "y"', "a": "\\ ☃"},
         room_sid="RM_1",
         egress_id="EG_1",
         started_at=T0 + timedelta(microseconds=1),
@@ -284,12 +287,23 @@ class TestPage:
 
     def test_filters(self, recordings: Recordings) -> None:
         other = inserted(
-            recordings, recording(room_name="other", status=Status.FAILED, created_at=T0 + MINUTE)
+            recordings,
+            recording(
+                room_name="other",
+                status=Status.FAILED,
+                created_at=T0 + MINUTE,
+                source=Source.TRACK,
+                reference="a",
+            ),
         )
         demo = inserted(recordings, recording())
         wanted = Page(user_id="alice", limit=9)
         assert self.listed(recordings, replace(wanted, room_name="demo")) == [demo.id]
         assert self.listed(recordings, replace(wanted, status=Status.FAILED)) == [other.id]
+        assert self.listed(recordings, replace(wanted, source=Source.TRACK)) == [other.id]
+        assert self.listed(recordings, replace(wanted, source=Source.WEB)) == []
+        assert self.listed(recordings, replace(wanted, reference="a")) == [other.id]
+        assert self.listed(recordings, replace(wanted, reference="A")) == []
         assert self.listed(recordings, replace(wanted, created_from=T0 + MINUTE)) == [other.id]
         assert self.listed(recordings, replace(wanted, created_to=T0 + MINUTE)) == [demo.id]
 

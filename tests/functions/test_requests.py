@@ -225,10 +225,12 @@ def test_idempotency_key_out_of_bounds_is_named(deployment: Deployment, alice: U
 SUCCESSES = {
     "start_recording_room": 201,
     "start_recording_every_option": 201,
+    "start_recording_described": 201,
     "start_recording_unknown_field": 400,
     "start_recording_no_subject": 401,
     "list_recordings_first_page": 200,
     "list_recordings_of_a_room": 200,
+    "list_recordings_of_a_reference": 200,
     "list_recordings_bad_limit": 400,
     "list_recordings_no_subject": 401,
     # Nobody has the recording of which the others speak.
@@ -239,6 +241,8 @@ SUCCESSES = {
     "stop_recording_no_body": 404,
     "stop_recording_action": 404,
     "stop_recording_unknown_action": 400,
+    "stop_recording_describe": 404,
+    "stop_recording_describe_and_stop": 400,
     "stop_recording_no_subject": 401,
     "delete_recording_one": 404,
     "delete_recording_unknown_parameter": 400,
@@ -270,12 +274,13 @@ def test_event_files_of_one_recording_work_on_it(deployment: Deployment) -> None
         "get_recording_completed",
         "stop_recording_no_body",
         "stop_recording_action",
+        "stop_recording_describe",
         "delete_recording_one",
     ):
         answer = cast("dict[str, object]", deployment.invoke(function_of(name), event(name)))
         statuses.append(answer["statusCode"])
         deployment.advance(10)
-    assert statuses == [200] * 4
+    assert statuses == [200] * 5
 
 
 def test_every_event_file_is_one_of_a_function_and_tested() -> None:

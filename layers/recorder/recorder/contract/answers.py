@@ -65,6 +65,12 @@ class RecordingJson(TypedDict):
     """The kind of recording; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
+    title: str | None
+    """The owner's title for it."""
+    reference: str | None
+    """The caller's own id of it, by which lists can be filtered."""
+    metadata: dict[str, str] | None
+    """The caller's own pairs."""
     audioCodec: str | None
     """Audio codec of a room composite."""
     audioBitrate: int | None
@@ -107,7 +113,7 @@ class StartedJson(TypedDict):
 
 
 class StoppedJson(TypedDict):
-    """The answer of Stop."""
+    """The answer of PATCH."""
 
     recordingId: Id
     """The recording's id."""
@@ -207,6 +213,9 @@ def recording_json(recording: Recording) -> RecordingJson:
         "updatedAt": _time(recording.updated_at),
         "source": recording.source,
         "trackSid": recording.track_sid,
+        "title": recording.title,
+        "reference": recording.reference,
+        "metadata": None if recording.metadata is None else dict(recording.metadata),
         "audioCodec": recording.audio_codec,
         "audioBitrate": recording.audio_bitrate,
         "videoBitrate": recording.video_bitrate,
@@ -226,7 +235,7 @@ def started_json(recording_id: UUID, egress_id: str | None) -> StartedJson:
 
 
 def stopped_json(recording: Recording) -> StoppedJson:
-    """Return the answer of Stop."""
+    """Return the answer of PATCH."""
     return {
         "recordingId": str(recording.id),
         "egressId": recording.egress_id,

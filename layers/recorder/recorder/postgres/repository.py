@@ -58,6 +58,12 @@ def _member(kind: type[StrEnum]) -> Callable[[str], StrEnum | Unknown]:
     return lambda text: members.get(text) or Unknown(text)
 
 
+def _pairs(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError(value)
+    return cast("dict[str, str]", value)
+
+
 # How the value of a column is read, by the type of the field of the same name; None: as JSON has it.
 _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "str": None,
@@ -65,6 +71,7 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "float": _fraction,
     "datetime": _time,
     "UUID": UUID,
+    "Mapping[str, str]": _pairs,
     "Source | Unknown": _member(Source),
     "Status | Unknown": _member(Status),
     "StopReason | Unknown": _member(StopReason),
@@ -137,6 +144,8 @@ where user_id = :user_id and deleted_at is null
   and (expires_at is null or expires_at > :now)
   and (cast(:room_name as text) is null or room_name = :room_name)
   and (cast(:status as text) is null or status = :status)
+  and (cast(:source as text) is null or source = :source)
+  and (cast(:reference as text) is null or reference = :reference)
   and (cast(:created_from as timestamptz) is null or created_at >= :created_from)
   and (cast(:created_to as timestamptz) is null or created_at < :created_to)"""
 LIST_NEWEST_FIRST: Final = f"""{_LIST}
@@ -255,6 +264,8 @@ class Repository:
                 now=now,
                 room_name=page.room_name,
                 status=page.status,
+                source=page.source,
+                reference=page.reference,
                 created_from=page.created_from,
                 created_to=page.created_to,
                 after_at=after[0],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recorder.domain.outputs import Output
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
-    from recorder.domain.sources import Kind
+    from recorder.domain.sources import Kind, Source
     from recorder.domain.verdict import Handler
     from recorder.errors import RecorderError
 
@@ -37,6 +37,8 @@ class Page:
     oldest_first: bool = False
     room_name: str | None = None
     status: Status | None = None
+    source: Source | None = None
+    reference: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     after: tuple[datetime, UUID] | None = None

@@ -1,4 +1,4 @@
-"""The use cases: start, stop, get, list, delete.
+"""The use cases: start, stop, get, list, describe, delete.
 
 The handlers call these, and so may any other Lambda code of the team: `from recorder import recordings`.
 """
@@ -86,7 +86,7 @@ class Listing:
 
 
 class RecordingService:
-    """Start, stop, get, list and delete recordings.
+    """Start, stop, get, list, describe and delete recordings.
 
     Every method may raise DatabaseUnavailableError; those that take a `user_id` raise RecordingNotFoundError where
     the recording is absent, deleted or somebody else's.
@@ -214,6 +214,16 @@ class RecordingService:
             lambda current: not current.live,
         )
 
+    def describe(self, recording_id: UUID, given: Mapping[str, object], *, user_id: str) -> Recording:
+        """Change title, reference or metadata, in any status; `given` names those to change, None clears one.
+
+        No event tells of it: the next one carries it.
+        """
+        return self._ledger.change(
+            self._own(recording_id, user_id),
+            lambda current: lifecycle.describe(current, given, self._adapters.clock.now()),
+        )
+
     def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
@@ -269,6 +279,9 @@ class RecordingService:
             target=kind.target,
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
+            title=request.title,
+            reference=request.reference,
+            metadata=request.metadata,
             **kind.columns,
         )
         return schedule.reschedule(None, recording, self._adapters.policy, now)
