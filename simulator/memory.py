@@ -87,6 +87,12 @@ class MemoryRepository:
         self._emit(before, after)
         return True
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        return frozenset(after.id for before, after in changes if self.save(before, after))
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        return {each: row for each in recording_ids if (row := self.get(each)) is not None}
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         row = self.rows.get(recording_id)
         if row is not None:

@@ -15,10 +15,10 @@ from aws_lambda_powertools.event_handler.openapi import params
 from aws_lambda_powertools.event_handler.openapi.models import Example
 
 from recorder import errors
-from recorder.api.endpoint import MAXIMUM_KEY_LENGTH
+from recorder.api.endpoint import MAXIMUM_KEY_LENGTH, code_of
 from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
 from recorder.contract import answers as schemas
-from recorder.contract.requests import PatchRequest, StartRequest
+from recorder.contract.requests import DeleteRequest, PatchRequest, StartRequest
 from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
@@ -272,6 +272,9 @@ _PATCH: Final = _optional(
         )
     ),
 )
+_DELETE: Final = Input(
+    Annotated[DeleteRequest, params.Body(openapi_examples=_examples(some={"ids": [str(_STOPPING.id)]}))]
+)
 _EVENT: Final = Input(
     Annotated[
         WebhookEvent,
@@ -374,6 +377,22 @@ OPERATIONS: Final = (
             errors.InvalidRequestError(("force", "is not a parameter of this call")),
             errors.StorageUnavailableError("the storage is not available"),
         ),
+    ),
+    Operation(
+        "delete_recordings",
+        "POST",
+        "/api/video/recordings/delete",
+        takes={"body": _DELETE},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "Each of them is gone, or has its reason not to be.",
+                schemas.DeletedManyJson,
+                schemas.deleted_many_json(
+                    {_STOPPING.id: None, UUID(int=0): errors.RecordingNotFoundError()}, code_of
+                ),
+            )
+        },
+        refuses=(*_USERS, errors.InvalidRequestError(("ids", "List should have at least 1 item"))),
     ),
     Operation(
         "receive_livekit_webhook",

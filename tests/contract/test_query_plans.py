@@ -303,6 +303,15 @@ def save(recordings: Repository) -> None:
     assert recordings.save(before, replace(before, status=Status.FAILED, updated_at=NOW, version=1))
 
 
+def save_all(recordings: Repository) -> None:
+    found = recordings.get_all(THOUSAND[:100]).values()
+    changes = [
+        (before, replace(before, status=Status.FAILED, updated_at=NOW, version=before.version + 1))
+        for before in found
+    ]
+    assert len(recordings.save_all(changes)) == 100
+
+
 def remove(recordings: Repository) -> None:
     buried = recordings.get(AN_ID)
     assert buried is not None
@@ -319,7 +328,8 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "SAVE": (save, {"recordings_pkey"}),
     "REMOVE": (remove, {"recordings_pkey"}),
     "REFRESHED": (lambda recordings: recordings.refreshed(AN_ID, NOW), {"recordings_pkey"}),
-    "OWNERS": (lambda recordings: recordings.owners(THOUSAND), {"recordings_pkey"}),
+    "GET_ALL": (lambda recordings: recordings.get_all(THOUSAND), {"recordings_pkey"}),
+    "SAVE_ALL": (save_all, {"recordings_pkey"}),
     "LIMITED": (lambda recordings: recordings.limited(NOW, 1000), {"recordings_due"}),
     "MAKE_DUE": (lambda recordings: recordings.make_due(THOUSAND, NOW), {"recordings_pkey"}),
     "DELETE_EVENTS": (lambda recordings: recordings.delete_events(range(1, 101)), {"recording_events_pkey"}),

@@ -20,6 +20,7 @@ ENDPOINTS = {
     "get_recording_completed": None,
     "stop_recording_no_body": None,
     "delete_recording_one": None,
+    "delete_recordings_some": b'{"ids":["6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"]}',
 }
 
 
@@ -247,6 +248,9 @@ SUCCESSES = {
     "delete_recording_one": 404,
     "delete_recording_unknown_parameter": 400,
     "delete_recording_no_subject": 401,
+    "delete_recordings_some": 200,
+    "delete_recordings_no_ids": 400,
+    "delete_recordings_no_subject": 401,
 }
 
 
@@ -294,6 +298,7 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "get_recording",
         "stop_recording",
         "delete_recording",
+        "delete_recordings",
         "receive_livekit_webhook",
         "reconcile_recordings",
         "migrate_database",

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
+ENDPOINTS = (
+    "StartRecording",
+    "ListRecordings",
+    "GetRecording",
+    "StopRecording",
+    "DeleteRecording",
+    "DeleteRecordings",
+)
 LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
 """What deployments and operators run, in its newest version."""
@@ -54,6 +61,7 @@ GRANTS: dict[str, Grants] = {
     "GetRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS},
+    "DeleteRecordings": {READ_DATABASE_SECRET},
     "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "ReconcileRecordings": {
         READ_DATABASE_SECRET,
@@ -101,6 +109,7 @@ VARIABLES = {
     "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
     "StopRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
     "DeleteRecording": ONE_RECORDING,
+    "DeleteRecordings": {"REQUIRED_SCOPE", *WRITES_ROWS},
     "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
     "MigrateDatabase": set[str](),

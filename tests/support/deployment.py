@@ -123,6 +123,10 @@ class User:
         """DELETE."""
         return self.send("delete_recording_one", recording_id=recording_id)
 
+    def delete_all(self, *recording_ids: str) -> Answer:
+        """POST ids to be deleted."""
+        return self.send("delete_recordings_some", body=json.dumps({"ids": recording_ids}).encode())
+
     def send(
         self,
         name: str,

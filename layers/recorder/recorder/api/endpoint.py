@@ -274,6 +274,11 @@ def error_answer(error: Exception, request: Request) -> Answer:
     return answer(status, cast("Mapping[str, object]", body), **retry)
 
 
+def code_of(error: Exception) -> str:
+    """Return the code under which an error is answered."""
+    return _status_and_code(error)[1]
+
+
 def _status_and_code(error: Exception) -> tuple[HTTPStatus, str]:
     for kind, status, code in ERRORS:
         if isinstance(error, kind):

@@ -12,6 +12,7 @@ from recorder.domain.recording import Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -167,6 +168,26 @@ class DeletedJson(TypedDict):
     """Addresses of files that stay: LiveKit's worker put them into a storage that is not this deployment's."""
 
 
+class NotDeletedJson(TypedDict):
+    """A recording that was not deleted."""
+
+    id: Id
+    """The id that was asked for."""
+    code: str
+    """The error for a program: as a single deletion would answer it."""
+    error: str
+    """The error for a person."""
+
+
+class DeletedManyJson(TypedDict):
+    """The answer of the deletion of several."""
+
+    deleted: list[Id]
+    """The recordings that are gone for their owner; files and egress follow within a minute or two."""
+    failed: list[NotDeletedJson]
+    """The recordings that are not."""
+
+
 class ErrorDetailJson(TypedDict):
     """One thing wrong with a request."""
 
@@ -248,6 +269,20 @@ def stopped_json(recording: Recording) -> StoppedJson:
 def deleted_json(left: str | None) -> DeletedJson:
     """Return the answer of Delete; `left` is the address of a file that stays."""
     return {"success": True} if left is None else {"success": True, "notDeleted": [left]}
+
+
+def deleted_many_json(
+    outcomes: Mapping[UUID, Exception | None], code_of: Callable[[Exception], str]
+) -> DeletedManyJson:
+    """Return the answer of the deletion of several, of which each has an error or none."""
+    return {
+        "deleted": [str(recording_id) for recording_id, error in outcomes.items() if error is None],
+        "failed": [
+            {"id": str(recording_id), "code": code_of(error), "error": str(error)}
+            for recording_id, error in outcomes.items()
+            if error is not None
+        ],
+    }
 
 
 def time_json(time: datetime | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     model_validator,
 )
@@ -40,6 +42,7 @@ LAYOUTS: Final = tuple(
 NAME: Final = rf"^[^{CONTROL_CHARACTERS}]*[^{CONTROL_CHARACTERS} ][^{CONTROL_CHARACTERS}]*$"
 """The names that `_name` accepts, for the OpenAPI document."""
 DESCRIPTION_LENGTH: Final = 200
+MAXIMUM_DELETED: Final = 100
 METADATA_PAIRS: Final = 16
 METADATA_KEY_LENGTH: Final = 64
 METADATA_VALUE_LENGTH: Final = 512
@@ -269,6 +272,21 @@ class DescribeRequest(Description):
     def given(self) -> Mapping[str, object]:
         """The values of the fields that the caller named."""
         return self.model_dump(exclude_unset=True)
+
+
+class DeleteRequest(BaseModel):
+    """Recordings that are to be deleted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    ids: Annotated[
+        list[Annotated[UUID, Strict(False)]],
+        Field(
+            min_length=1,
+            max_length=MAXIMUM_DELETED,
+            description="Ids of recordings; one that comes twice is one.",
+        ),
+    ]
 
 
 type PatchRequest = ActionRequest | DescribeRequest

@@ -101,6 +101,15 @@ class Recordings(Protocol):
     def save(self, before: Recording, after: Recording) -> bool:
         """Write a change and its event if the row is still `before`; False means that another writer was faster."""
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        """Write several changes, each given as before and after, and their events, in one statement.
+
+        Returns the ids of the rows that were still as before; the others are left to the writers that were faster.
+        """
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        """Return recordings of any user, deleted or not; those that are not there are missing from the answer."""
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         """Note that LiveKit was asked of a recording and had nothing new to say."""
 

@@ -25,6 +25,7 @@ from recorder.errors import (
     EgressUnansweredError,
     EgressUnavailableError,
     IdempotencyMismatchError,
+    RecordingContendedError,
     RecordingGoneError,
     RecordingInProgressError,
     RecordingNotFoundError,
@@ -38,13 +39,14 @@ from recorder.usecases.ledger import Ledger
 from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from recorder.contract.requests import StartRequest
     from recorder.domain.egress import EgressSnapshot
     from recorder.domain.sources import Kind
+    from recorder.errors import RecorderError
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
@@ -244,6 +246,28 @@ class RecordingService:
             log.warning(Code.FILE_ELSEWHERE, recording_id=recording_id, egress_id=deleted.egress_id)
         return deleted.elsewhere
 
+    def delete_all(
+        self, recording_ids: Iterable[UUID], *, user_id: str
+    ) -> Mapping[UUID, RecorderError | None]:
+        """Remove several recordings: they are invisible at once, all by one statement, and the sweep does the rest.
+
+        Returns for each id, once and in the given order, the error that `delete` would raise, or None.
+        """
+        outcomes: dict[UUID, RecorderError | None] = dict.fromkeys(recording_ids)
+        known = self._adapters.repository.get_all([*outcomes])
+        wanted: list[Recording] = []
+        for recording_id in outcomes:
+            try:
+                wanted.append(self._ledger.owned(known.get(recording_id), user_id))
+            except (RecordingNotFoundError, RecordingGoneError) as error:
+                outcomes[recording_id] = error
+        for recording_id in self._ledger.delete_all(wanted):
+            outcomes[recording_id] = RecordingContendedError()
+        for recording in wanted:
+            if outcomes[recording.id] is None and recording.elsewhere is not None:
+                log.warning(Code.FILE_ELSEWHERE, recording_id=recording.id, egress_id=recording.egress_id)
+        return outcomes
+
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
         try:
@@ -287,12 +311,7 @@ class RecordingService:
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
-        recording = self._adapters.repository.get(recording_id)
-        if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
-            raise RecordingNotFoundError
-        if recording.expired(self._adapters.clock.now()):
-            raise RecordingGoneError
-        return recording
+        return self._ledger.own(recording_id, user_id)
 
     def _refreshed(self, recording: Recording) -> Recording:
         now = self._adapters.clock.now()
