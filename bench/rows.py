@@ -51,6 +51,13 @@ from (select gen_random_uuid() as recording_id from generate_series(1, cast(:rec
     generate_series(0, 2) as sequence"""
 
 
+_LINKS: Final = """
+insert into recording_links (id, recording_id, token_hash, expires_at, may_download, created_at)
+select cast(lpad(to_hex(n), 32, '0') as uuid), cast(lpad(to_hex(n / 2 + 1), 32, '0') as uuid),
+    sha256(cast(n::text as bytea)), timestamptz '2026-07-01 00:00:00Z', false, timestamptz '2026-05-01 00:00:00Z'
+from generate_series(1, cast(:links as integer)) as n"""
+
+
 def fill(connection: Connection, rows: int, *, heavy_every: int, users: int) -> None:
     """Fill an empty table `recordings`: each so manieth row is the heavy user's, the others are spread over `users`."""
     indexes = connection.run(
@@ -63,6 +70,12 @@ def fill(connection: Connection, rows: int, *, heavy_every: int, users: int) -> 
     for _, definition in indexes or ():
         connection.run(str(definition))
     connection.run("vacuum analyze recordings")
+
+
+def fill_links(connection: Connection, links: int) -> None:
+    """Add so many links, two to each of the first recordings."""
+    connection.run(_LINKS, links=links)
+    connection.run("vacuum analyze recording_links")
 
 
 def fill_outbox(connection: Connection, recordings: int) -> None:

@@ -251,8 +251,8 @@ class MemoryStorage:
     def put(self, key: str, size: int, at: datetime, duration: float | None = None) -> None:
         self.objects[key] = StoredFile(key=key, size=size, modified_at=at, duration=duration)
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
         return f"memory:{key}?{file_name}&{mime_type}&{seconds}", seconds
 

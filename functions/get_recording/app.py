@@ -7,7 +7,7 @@ expect_database()
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.contract.answers import recording_json, time_json
+from recorder.contract.answers import link_json, recording_json, time_json
 
 
 @endpoint
@@ -22,6 +22,8 @@ def lambda_handler(request: Request) -> Answer:
         HTTPStatus.OK,
         {
             "recording": recording_json(waited.recording),
+            "links": [link_json(link) for link in current().sharing.links_of(waited.recording)],
+            "playbackUrl": download.playback_url,
             "downloadUrl": download.url,
             "downloadUrlExpiresAt": time_json(download.expires_at),
         },

@@ -13,14 +13,16 @@ from uuid import UUID, uuid4
 import pytest
 from pg8000 import native
 
-from bench.rows import HEAVY_USER, REFERENCE, ROOM, fill, fill_outbox
+from bench.rows import HEAVY_USER, REFERENCE, ROOM, fill, fill_links, fill_outbox
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 from recorder.contract.event import event_json
 from recorder.domain.recording import Status
+from recorder.domain.shares import ShareLink
 from recorder.domain.sources import Source
-from recorder.postgres import repository
+from recorder.postgres import links, repository
 from recorder.postgres.database import Database
+from recorder.postgres.links import PostgresLinks
 from recorder.postgres.repository import Repository
 from recorder.usecases.ports import Page
 from tests.support.database import connect
@@ -74,7 +76,9 @@ class Explained:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = Explaining(connection)
-        self.repository = Repository(Database(lambda: self._connection), event_json=event_json)
+        database = Database(lambda: self._connection)
+        self.repository = Repository(database, event_json=event_json)
+        self.links = PostgresLinks(database)
 
     def nodes(self) -> list[Plan]:
         """Return all nodes of the last statement's plan; none reads a whole table."""
@@ -115,6 +119,7 @@ def at_size(stack: Stack) -> Iterator[Connection]:
     with native.Connection(USER, LOOPBACK, name, postgres.port, postgres.password) as connection:
         fill(connection, ROWS, heavy_every=10, users=2_003)
         fill_outbox(connection, 20_000)
+        fill_links(connection, 50_000)
     with closing(connect(postgres, name)) as connection:
         yield connection
     postgres.drop_database(name)
@@ -347,6 +352,34 @@ def test_what_needs_no_order_finds_its_rows_by_key(explained: Explained, name: s
     nodes = explained.nodes()
     assert "Sort" not in kinds(nodes)
     assert indexes(nodes) == expected
+
+
+LINK = ShareLink(id=UUID(int=5), recording_id=AN_ID, expires_at=LATER, may_download=False)
+OF_LINKS: Mapping[str, tuple[Callable[[PostgresLinks], object], set[str]]] = {
+    "INSERT": (
+        lambda links: links.insert(LINK, b"hash", NOW, most=100),
+        {"recordings_pkey", "recording_links_pkey", "recording_links_by_recording"},
+    ),
+    "OF_RECORDING": (lambda links: links.of_recording(AN_ID, NOW), {"recording_links_by_recording"}),
+    "FIND": (lambda links: links.find(b"7", NOW), {"recording_links_token_hash_key", "recordings_pkey"}),
+    "REMOVE": (lambda links: links.remove(UUID(int=7), AN_ID), {"recording_links_pkey"}),
+}
+
+
+@pytest.mark.parametrize("name", OF_LINKS)
+def test_links_are_found_by_key(explained: Explained, name: str) -> None:
+    run, expected = OF_LINKS[name]
+    run(explained.links)
+    assert explained.last == native.to_statement(getattr(links, name))[0]
+    assert indexes(explained.nodes()) == expected
+
+
+def test_no_statement_of_links_is_left_out() -> None:
+    constants = {name for name in vars(links) if name.isupper() and not name.startswith("_")} - {
+        "TYPE_CHECKING",
+        "UTC",
+    }
+    assert constants == OF_LINKS.keys()
 
 
 def test_no_statement_is_left_out() -> None:

@@ -145,7 +145,7 @@ def test_without_them_nothing_is_signed(runtime: Runtime) -> None:
     assert "wrong" not in str(caught.value)
     storage = S3Storage("b", settings)
     with pytest.raises(StorageUnavailableError):
-        storage.download_url("key", file_name="a.mp4", mime_type=None, seconds=60)
+        storage.link("key", file_name="a.mp4", mime_type=None, seconds=60)
 
 
 def test_keys_of_its_own_are_used_where_there_are_any(runtime: Runtime) -> None:

@@ -200,7 +200,7 @@ def test_finds_and_deletes_the_file_of_a_row_that_was_taken_over(bucket: Bucket)
 def test_a_link_opens_the_file_under_its_name(bucket: Bucket) -> None:
     wanted = recording()
     bucket.put(f"{wanted.prefix}recording.mp4", 5)
-    url, _ = bucket.storage.download_url(
+    url, _ = bucket.storage.link(
         f"{wanted.prefix}recording.mp4", file_name='a "b" ☃.mp4', mime_type="video/mp4", seconds=60
     )
     with urlopen(url) as answer:

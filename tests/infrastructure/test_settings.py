@@ -45,6 +45,12 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
     assert status() == "completed"
     tell("GetRecording")
     assert alice.get(recording_id).json["downloadUrl"]
+    tell("CreateLink")
+    link = alice.share(recording_id)
+    tell("OpenLink")
+    assert deployment.open_link(link["url"]).json["playbackUrl"]
+    tell("DeleteLink")
+    assert alice.revoke(recording_id, link["linkId"]).status == 200
     tell("DeleteRecordings")
     assert alice.delete_all(other).json["deleted"] == [other]
     tell("ReconcileRecordings")

@@ -27,8 +27,10 @@ ENDPOINTS = (
     "StopRecording",
     "DeleteRecording",
     "DeleteRecordings",
+    "CreateLink",
+    "DeleteLink",
 )
-LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
+LIVE = (*ENDPOINTS, "OpenLink", "ReceiveLivekitWebhook", "ReconcileRecordings")
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
 """What deployments and operators run, in its newest version."""
 FUNCTIONS = (*LIVE, *DEPLOYERS)
@@ -62,6 +64,9 @@ GRANTS: dict[str, Grants] = {
     "StopRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS},
     "DeleteRecordings": {READ_DATABASE_SECRET},
+    "CreateLink": {READ_DATABASE_SECRET},
+    "DeleteLink": {READ_DATABASE_SECRET},
+    "OpenLink": {READ_DATABASE_SECRET, READ_OBJECTS},
     "ReceiveLivekitWebhook": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, READ_OBJECTS},
     "ReconcileRecordings": {
         READ_DATABASE_SECRET,
@@ -110,6 +115,9 @@ VARIABLES = {
     "StopRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY"},
     "DeleteRecording": ONE_RECORDING,
     "DeleteRecordings": {"REQUIRED_SCOPE", *WRITES_ROWS},
+    "CreateLink": {"REQUIRED_SCOPE", "PUBLIC_URL"},
+    "DeleteLink": {"REQUIRED_SCOPE"},
+    "OpenLink": OWNERSHIP,
     "ReceiveLivekitWebhook": {"LIVEKIT_SECRET_ARN", *OWNERSHIP, *WRITES_ROWS},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *DEADLINES},
     "MigrateDatabase": set[str](),
@@ -196,6 +204,7 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     }
     assert {function: added for function, (added, _) in changed.items()} == {
         "GetRecording": read,
+        "OpenLink": read,
         "StopRecording": read,
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
@@ -225,7 +234,14 @@ def test_options_grant_only_what_they_need() -> None:
     )
     decrypt = ({("kms:Decrypt", "key")}, set[tuple[str, str]]())
     assert changes(BucketKeyArn="key") == dict.fromkeys(
-        ("GetRecording", "StopRecording", "ReceiveLivekitWebhook", "ReconcileRecordings", "CheckDeployment"),
+        (
+            "GetRecording",
+            "StopRecording",
+            "OpenLink",
+            "ReceiveLivekitWebhook",
+            "ReconcileRecordings",
+            "CheckDeployment",
+        ),
         decrypt,
     )
     assert changes(SecretsKeyArn="key") == dict.fromkeys(FUNCTIONS, ({("kms:Decrypt", "key")}, set()))
@@ -398,7 +414,7 @@ def test_scopes_are_those_of_the_operation() -> None:
     scopes = {
         function: function.removesuffix("Recordings").removesuffix("Recording") for function in ENDPOINTS
     }
-    scopes["GetRecording"] = "Read"
+    scopes |= {"GetRecording": "Read", "CreateLink": "Share", "DeleteLink": "Share"}
     parameters = {f"ScopeTo{verb}": f"recordings:{verb}" for verb in scopes.values()}
 
     functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", "Environment"))
@@ -600,7 +616,9 @@ APIS = pytest.mark.parametrize("parameters", [{}, DOMAIN, ORIGINS, {**DOMAIN, **
 
 
 @APIS
-def test_every_route_is_guarded_unless_livekit_signs_its_requests(parameters: dict[str, str]) -> None:
+def test_every_route_is_guarded_unless_livekit_signs_its_requests_or_a_link_opens_it(
+    parameters: dict[str, str],
+) -> None:
     authorizers = dict(
         evaluated(**parameters).select(
             "AWS::ApiGatewayV2::Authorizer", "AuthorizerType", "IdentitySource", "JwtConfiguration"
@@ -617,7 +635,8 @@ def test_every_route_is_guarded_unless_livekit_signs_its_requests(parameters: di
     }
     assert guards
     for (_, path), authorizer in guards.items():
-        assert authorizer == (None if path.startswith("/api/video/livekit/webhook") else "Jwt"), path
+        open_ = path.startswith("/api/video/livekit/webhook") or path == "/api/video/shared"
+        assert authorizer == (None if open_ else "Jwt"), path
 
 
 @APIS
@@ -668,11 +687,22 @@ def test_browsers_are_let_in_by_origin() -> None:
 
 
 def test_the_api_is_throttled() -> None:
-    [(_, stage)] = evaluated(RequestsPerSecond="7", RequestBurst="9").select(
-        "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings"
+    throttles = {
+        "RequestsPerSecond": "7",
+        "RequestBurst": "9",
+        "LinkRequestsPerSecond": "2",
+        "LinkRequestBurst": "3",
+    }
+    [(_, stage)] = evaluated(**throttles).select(
+        "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings", "RouteSettings"
     )
 
     assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
+    # Viewers with a link have no account, and must not take the requests of those who have one.
+    assert stage["RouteSettings"] == {
+        "POST /api/video/shared": {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"}
+    }
+    assert "OpenLinkRoute" in resources()["ApiStage"].depends_on()
 
 
 def test_a_custom_domain_is_the_only_address() -> None:

@@ -52,7 +52,7 @@ def test_a_service_is_called_where_botocore_calls_it(service: str, region: str) 
 @pytest.mark.parametrize("region", REGIONS)
 def test_links_lead_where_botocore_leads(region: str) -> None:
     storage = S3Storage("bucket", replace(SETTINGS, region=region))
-    url, _ = storage.download_url("key", file_name="a.mp4", mime_type=None, seconds=60)
+    url, _ = storage.link("key", file_name="a.mp4", mime_type=None, seconds=60)
     s3 = urlsplit(boto3.client("s3", region).meta.endpoint_url)
 
     # botocore knows the region where S3 began by an older name too.

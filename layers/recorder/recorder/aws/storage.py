@@ -52,10 +52,11 @@ class S3Storage:
         """Close the connection to S3; the next call opens a new one."""
         self._client.close()
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
-        parameters = {"response-content-disposition": content_disposition(file_name)}
+        disposition = "inline" if file_name is None else content_disposition(file_name)
+        parameters = {"response-content-disposition": disposition}
         if mime_type:
             parameters["response-content-type"] = mime_type
         try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from recorder.domain.recording import Recording
+    from recorder.domain.shares import Shared, ShareLink
 
 type Id = str
 """A UUID."""
@@ -128,15 +129,65 @@ class StoppedJson(TypedDict):
     """Seconds, once the file is there."""
 
 
+class LinkJson(TypedDict):
+    """A link by which somebody without an account may watch a recording."""
+
+    linkId: Id
+    """The link's id."""
+    expiresAt: Time
+    """When it ends."""
+    mayDownload: bool
+    """Whether it gives the file for saving too."""
+
+
+class NewLinkJson(TypedDict):
+    """The answer to a new link."""
+
+    linkId: Id
+    """The link's id, by which it is revoked."""
+    url: str
+    """The address to pass on: it is shown this once, and the token behind `#` is all that opens it."""
+    expiresAt: Time
+    """When it ends."""
+
+
+class SharedJson(TypedDict):
+    """A recording as its link shows it."""
+
+    title: str | None
+    """The owner's title for it."""
+    roomName: str
+    """The recorded room's name."""
+    startedAt: Time | None
+    """When the recording began; until it has, when it was asked for."""
+    duration: float | None
+    """Seconds, once the file is there."""
+    status: Status | str
+    """`completed` and `failed` are final, every other status is live."""
+    playbackUrl: str | None
+    """A presigned link that plays the file in a browser, and ends with the link at the latest; null until there is a
+    file."""
+    downloadUrl: NotRequired[str | None]
+    """The same for saving it, where the link allows that."""
+    posterUrl: str | None
+    """A link to a picture of the recording; null where there is none."""
+    expiresAt: Time
+    """When the link ends, or the recording's retention."""
+
+
 class RecordingDetailJson(TypedDict):
-    """One recording with a link to its file."""
+    """One recording with links to its file."""
 
     recording: RecordingJson
     """The recording as it is now."""
     downloadUrl: str | None
     """A presigned link that needs no token; null until there is a file."""
+    links: list[LinkJson]
+    """The links to it that have not expired, without their secret, oldest first."""
+    playbackUrl: str | None
+    """A presigned link that plays the file in a browser; null until there is a file."""
     downloadUrlExpiresAt: Time | None
-    """When the link ends at the latest, an hour after this answer.
+    """When both presigned links end at the latest, an hour after this answer.
 
     It ends sooner where the keys that signed it do, of which AWS does not always tell the end. S3 then answers 403:
     ask for the recording again.
@@ -264,6 +315,34 @@ def stopped_json(recording: Recording) -> StoppedJson:
         "fileUrl": recording.file_url,
         "duration": recording.duration,
     }
+
+
+def link_json(link: ShareLink) -> LinkJson:
+    """Return a link without its secret."""
+    return {"linkId": str(link.id), "expiresAt": _time(link.expires_at), "mayDownload": link.may_download}
+
+
+def new_link_json(link: ShareLink, url: str) -> NewLinkJson:
+    """Return the answer to a new link."""
+    return {"linkId": str(link.id), "url": url, "expiresAt": _time(link.expires_at)}
+
+
+def shared_json(shared: Shared) -> SharedJson:
+    """Return a recording as its link shows it."""
+    recording = shared.recording
+    found: SharedJson = {
+        "title": recording.title,
+        "roomName": recording.room_name,
+        "startedAt": time_json(recording.started_at),
+        "duration": recording.duration,
+        "status": recording.status,
+        "playbackUrl": shared.playback_url,
+        "posterUrl": None,
+        "expiresAt": _time(shared.expires_at),
+    }
+    if shared.may_download:
+        found["downloadUrl"] = shared.download_url
+    return found
 
 
 def deleted_json(left: str | None) -> DeletedJson:

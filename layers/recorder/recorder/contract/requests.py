@@ -289,6 +289,21 @@ class DeleteRequest(BaseModel):
     ]
 
 
+class LinkRequest(BaseModel):
+    """A link by which somebody without an account may watch a recording."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
+    )
+
+    expires_in: Annotated[
+        int,
+        Field(ge=60, le=90 * 24 * 60 * 60, description="Seconds for which it is good; a week unless given."),
+        _WHOLE,
+    ] = 7 * 24 * 60 * 60
+    may_download: Annotated[bool, Field(description="Whether it gives the file for saving too.")] = False
+
+
 type PatchRequest = ActionRequest | DescribeRequest
 """The body of PATCH."""
 

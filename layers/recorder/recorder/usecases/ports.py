@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recorder.domain.outputs import Output
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
+    from recorder.domain.shares import ShareLink
     from recorder.domain.sources import Kind, Source
     from recorder.domain.verdict import Handler
     from recorder.errors import RecorderError
@@ -169,6 +170,25 @@ class Waits(Protocol):
         """Give back the connection to the tables; the next statement opens a new one."""
 
 
+class Links(Protocol):
+    """The links to recordings, each found by the hash of its token. Methods raise DatabaseUnavailableError."""
+
+    def insert(self, link: ShareLink, token_hash: bytes, now: datetime, *, most: int) -> bool:
+        """Store a link; False where the recording has `most` links that have not expired, or is deleted.
+
+        Requests at the same moment may pass the bound by their number.
+        """
+
+    def of_recording(self, recording_id: UUID, now: datetime) -> Sequence[ShareLink]:
+        """Return a recording's links that have not expired, oldest first."""
+
+    def find(self, token_hash: bytes, now: datetime) -> ShareLink | None:
+        """Return the link with this hash; None where it, or its recording, has expired or is gone."""
+
+    def remove(self, link_id: UUID, recording_id: UUID) -> bool:
+        """Remove a link of this recording; False where there is none."""
+
+
 class Listing(Protocol):
     """LiveKit's listing of single egress."""
 
@@ -231,10 +251,10 @@ class Egress(Protocol):
 class Storage(Protocol):
     """The bucket. Every method raises StorageUnavailableError."""
 
-    def download_url(
-        self, key: str, *, file_name: str, mime_type: str | None, seconds: int
+    def link(
+        self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
     ) -> tuple[str, int]:
-        """Return a link to an object that a browser saves under `file_name`; Range requests work.
+        """Return a link to an object that a browser saves under `file_name`, or plays without one; Range requests work.
 
         The second value is for how many seconds the link is good: at most those given.
         """

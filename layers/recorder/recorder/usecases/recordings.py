@@ -36,6 +36,7 @@ from recorder.errors import (
 )
 from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
+from recorder.usecases.playback import LINK_SECONDS, Playback
 from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
-LINK_SECONDS: Final = 3600
 _STOP_WITHIN: Final = timedelta(seconds=15)
 """How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
@@ -72,11 +72,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """A recording and, where there is a file, a link to it and when that ends."""
+    """A recording and, where there is a file, a link that saves it, one that plays it, and when both end."""
 
     recording: Recording
     url: str | None
     expires_at: datetime | None
+    playback_url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,7 @@ class RecordingService:
     def __init__(self, adapters: Adapters) -> None:
         self._adapters = adapters
         self._ledger = Ledger(adapters)
+        self._playback = Playback(adapters)
         self._waiting = Waiting(adapters)
 
     def start(
@@ -177,12 +179,13 @@ class RecordingService:
         """Return a link to the recording's file that is good for one hour, or for as long as what signed it."""
         key, file_name = recording.storage_key, recording.file_name
         if not recording.downloadable or key is None:
-            return Download(recording=recording, url=None, expires_at=None)
-        url, seconds = self._adapters.storage.download_url(
+            return Download(recording=recording, url=None, expires_at=None, playback_url=None)
+        url, seconds = self._adapters.storage.link(
             key, file_name=file_name or str(recording.id), mime_type=recording.mime_type, seconds=LINK_SECONDS
         )
         expires_at = self._adapters.clock.now() + timedelta(seconds=seconds)
-        return Download(recording=recording, url=url, expires_at=expires_at)
+        playback_url = self._playback.playback_url(recording, expires_at)
+        return Download(recording=recording, url=url, expires_at=expires_at, playback_url=playback_url)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
