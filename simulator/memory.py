@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from recorder.contract.event import event_json
 from recorder.domain.events import Event, event_of
 from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, Status, StoredFile
-from recorder.domain.schedule import max_duration_ends_at
 from recorder.domain.takes import lost_egress
 from recorder.errors import CannotJoinError, RecordingInProgressError, StorageUnavailableError
 from recorder.usecases.ports import Backlog, Joined, Media, Owner, StoredEvent
@@ -132,11 +131,12 @@ class MemoryRepository:
         found = [
             (row.due_at, row)
             for row in self.rows.values()
-            if row.status in {Status.STARTING, Status.ACTIVE}
+            if row.status in {Status.STARTING, Status.ACTIVE, Status.RESUMING}
             and row.due_at is not None
             and row.due_at <= until
-            and (ends_at := max_duration_ends_at(row)) is not None
-            and ends_at <= until
+            and row.max_duration is not None
+            and row.started_at is not None
+            and row.started_at + timedelta(seconds=row.max_duration) <= until
         ]
         return [row for _, row in sorted(found, key=lambda each: each[0])][:limit]
 

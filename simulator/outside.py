@@ -136,7 +136,9 @@ class Outside:
         if not self._away:
             self._away = True
             self._world.stop_server()
-            self._kernel.after(step.seconds, partial(self.server_back, () if step.all_back else IDENTITIES[:1]))
+            self._kernel.after(
+                step.seconds, partial(self.server_back, () if step.all_back else IDENTITIES[:1])
+            )
 
     def server_back(self, gone: Collection[str] = ()) -> None:
         if self._away:

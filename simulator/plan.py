@@ -360,7 +360,9 @@ class _Draw:
                 chosen = replace(chosen, action="refill")
             steps.append(chosen)
             if isinstance(chosen, Pause):
-                steps.append(replace(self._resume(user), at=time + random.choice((0.0, 0.3, 3.0, 30.0, 120.0))))
+                steps.append(
+                    replace(self._resume(user), at=time + random.choice((0.0, 0.3, 3.0, 30.0, 120.0)))
+                )
         return steps
 
     def _litter(self) -> list[Litter]:

@@ -38,6 +38,7 @@ class Played:
         bucket: MemoryStorage,
         ours: Mapping[str, Own],
         rows: Mapping[UUID, Recording],
+        *,
         backed_up: set[str],
         litter: set[str],
         history: History,
@@ -55,7 +56,11 @@ class Played:
 
     def changed(self, before: Recording, after: Recording) -> None:
         """Take note of a change, and check what it says of the recording's seconds."""
-        if after.id not in self._known_until and after.status is Status.STOPPING and after.attempts > before.attempts:
+        if (
+            after.id not in self._known_until
+            and after.status is Status.STOPPING
+            and after.attempts > before.attempts
+        ):
             self._known_until[after.id] = after.updated_at
         if before.live and not after.live and after.deleted_at is None and not self._is_doubtful(after):
             until = self._known_until.setdefault(after.id, before.updated_at)
@@ -76,7 +81,9 @@ class Played:
                 others = [each for each in self._content_of(row) if each != key]
                 left = [row.storage_key or ""] if row.status is Status.COMPLETED else others
                 gone = self._unplayed(row, [key], self._played(left))
-                require(holds=not gone, otherwise=f"8: {key} goes, and its seconds are not in the file: {gone}")
+                require(
+                    holds=not gone, otherwise=f"8: {key} goes, and its seconds are not in the file: {gone}"
+                )
 
     def unsettled(self) -> str | None:
         """Say which recording plays something else in the end than when it was completed."""
@@ -106,7 +113,9 @@ class Played:
 
     def _check_failed(self, row: Recording, until: datetime) -> None:
         kept = [key for key in self._content_of(row) if self._bucket.objects[key].modified_at <= until]
-        require(holds=not kept, otherwise=f"8: {row.id} failed by {row.failure_code}, and has {len(kept)} objects")
+        require(
+            holds=not kept, otherwise=f"8: {row.id} failed by {row.failure_code}, and has {len(kept)} objects"
+        )
 
     def _content_of(self, row: Recording) -> list[str]:
         """Give the keys of what lies in the folders of a recording and plays."""

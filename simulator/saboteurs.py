@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
 from recorder.domain import lifecycle, takes, verdict
-from recorder.domain.recording import Status, TakeEnd
+from recorder.domain.recording import Status, TakeEnd, next_version
 from recorder.domain.verdict import Handler, Judgement, Step
 from recorder.errors import (
     DatabaseBusyError,
@@ -244,9 +244,7 @@ def _a_conflict_counts_as_written(self: Ledger, before: Recording, after: Record
         return after
 
 
-def _takes_begin_beside_each_other(
-    self: Takes, recording: Recording, begun_by: BegunBy
-) -> Recording | None:
+def _takes_begin_beside_each_other(self: Takes, recording: Recording, begun_by: BegunBy) -> Recording | None:
     def rule(row: Recording) -> Recording | None:
         free = replace(row, take_ended_at=row.take_ended_at or self._now)
         return takes.begin_take(free, begun_by, self._now, segments=takes.wants_segments(row))
@@ -308,7 +306,7 @@ def _a_wish_is_a_pause(recording: Recording, now: datetime) -> Recording | None:
     if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
         return None
     paused = replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
-    return lifecycle.next_version(recording, paused, now)
+    return next_version(recording, paused, now)
 
 
 @contextmanager
@@ -366,9 +364,7 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "parts are removed before the file is verified": partial(_instead, Assembling, "_join", _parts_go_first),
     "takes are joined out of order": partial(_instead, Assembling, "_parts", _the_last_take_comes_first),
     "a take is joined twice": partial(_instead, Assembling, "_parts", _the_last_take_comes_twice),
-    "a pause frees the target": partial(
-        _instead, MemoryRepository, "_in_the_way", _a_pause_frees_the_target
-    ),
+    "a pause frees the target": partial(_instead, MemoryRepository, "_in_the_way", _a_pause_frees_the_target),
     "the dead of live recordings are not stopped": partial(
         _instead, orphans, "_settle_ended", _the_dead_of_live_recordings_are_left
     ),

@@ -74,7 +74,9 @@ class Truth:
         self._rows = rows
         self._objects = bucket.objects
         self._policy = history.policy
-        self._played = Played(bucket, livekit.ours, rows, self.backed_up, self.litter, history)
+        self._played = Played(
+            bucket, livekit.ours, rows, backed_up=self.backed_up, litter=self.litter, history=history
+        )
         self.check_removal = self._played.check_removal
         self._asked: set[tuple[UUID, int]] = set()
         """The takes that LiveKit was asked for."""
@@ -114,13 +116,21 @@ class Truth:
             own = self._livekit.ours[found.id]
             row = self._rows.get(own.recording_id)
             back = found.went_on_at is not None and now_ns < found.went_on_at + _RETURNING_NS
-            free = (row is not None and not row.live) or _unknowable(found, row) or back or self._is_lost(found)
+            free = (
+                (row is not None and not row.live) or _unknowable(found, row) or back or self._is_lost(found)
+            )
             twice = own.target == new.target and not own.doubled and not free
             require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
 
     def check_stop(self, egress_id: str) -> None:
-        """Check that the egress of a live recording is not stopped unless somebody wished it."""
+        """Check that the egress of a live recording is not stopped unless somebody wished it.
+
+        One that gave no sign of life for `unseen_grace` is stopped before it is given up. It may go on after the
+        sweep has asked its room and its handler.
+        """
         for found in self.running():
+            if _went_on_since(found, self._world._environment.now() - _ASKING_NS):
+                continue
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
             owned = row is not None and _records(row, found.id)
             wished = row is not None and row.stop_requested_at is not None
@@ -136,15 +146,13 @@ class Truth:
     def _check_end_of_take(self, before: Recording, after: Recording) -> None:
         for found in self.running():
             own = self._livekit.ours[found.id]
-            excused = own.doubled or _unknowable(found, after) or self._went_on_lately(found, after)
+            went_on = _went_on_since(found, _ns(after.updated_at) - _ASKING_NS)
+            excused = own.doubled or _unknowable(found, after) or went_on
             mine = found.id == before.egress_id and not excused
             require(holds=not mine, otherwise=f"1: {after.status} after its take, and {found.id} runs")
 
-    def _went_on_lately(self, found: Egress, row: Recording) -> bool:
-        return found.went_on_at is not None and _ns(row.updated_at) < found.went_on_at + _ASKING_NS
-
     def _is_lost(self, found: Egress) -> bool:
-        """Whether it ran all the time, and the product was told otherwise: a room that hid it, a record that is gone."""
+        """Tell whether it ran all the time, and the product was told otherwise."""
         row = self._rows.get(self._livekit.ours[found.id].recording_id)
         return row is not None and any(_lost(take) and take.egress_id == found.id for take in row.takes)
 
@@ -154,7 +162,7 @@ class Truth:
             return
         for found in self.running():
             own = self._livekit.ours[found.id]
-            if self._went_on_lately(found, failed):
+            if _went_on_since(found, _ns(failed.updated_at) - _ASKING_NS):
                 continue
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
@@ -216,7 +224,8 @@ class Truth:
             Status.STARTING: policy.starting_timeout,
             Status.PAUSED: policy.pause_timeout,
             Status.RESUMING: policy.resume_timeout + starting,
-            Status.STOPPING: policy.stopping_timeout + (policy.assembling_timeout if row.takes else timedelta()),
+            Status.STOPPING: policy.stopping_timeout
+            + (policy.assembling_timeout if row.takes else timedelta()),
         }.get(Status(row.status))
 
     def _check_alive(self) -> None:
@@ -324,6 +333,10 @@ class Truth:
             not found.alive and found.id in ours and ours[found.id].recording_id == row.id
             for found in self._world._records.unended()
         )
+
+
+def _went_on_since(found: Egress, since_ns: int) -> bool:
+    return found.went_on_at is not None and found.went_on_at > since_ns
 
 
 def _ns(at: datetime) -> int:

@@ -47,7 +47,9 @@ class LambdaApi:
             event = _EVENT.validate_json(await request.body() or b"{}")
         except ValidationError:
             return _error(400, "InvalidRequestContentException", "The payload is not JSON.")
-        task = asyncio.create_task(self._once(request.path_params["name"], event))
+        # A qualifier names a version or an alias: here each function has one of both.
+        name, _, _ = request.path_params["name"].partition(":")
+        task = asyncio.create_task(self._once(name, event))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return Response(status_code=202)

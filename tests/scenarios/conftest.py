@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Deploy
-    from tests.support.deployment import Deployment
+    from tests.support.deployment import Deployment, User
 
 
 @pytest.fixture
@@ -19,3 +19,9 @@ def deployment(deploy: Deploy) -> Iterator[Deployment]:
     made = deploy()
     yield made
     invariants.check(made)
+
+
+@pytest.fixture
+def ends_with_its_worker(alice: User) -> None:
+    """Have what Alice records end where its worker is lost, instead of going on with another take."""
+    alice.defaults["onWorkerLost"] = "end"

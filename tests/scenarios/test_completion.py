@@ -22,7 +22,7 @@ HOUR = 3600
 
 
 def _file_of(recording_id: str, extension: str = "mp4") -> str:
-    return f"recordings/{recording_id}/recording.{extension}"
+    return f"recordings/{recording_id}/1/recording.{extension}"
 
 
 def test_t07_lost_ended_webhook_is_made_up_for_by_the_sweep(deployment: Deployment, alice: User) -> None:
@@ -60,6 +60,7 @@ def test_t08_egress_forgotten_by_livekit_is_completed_by_its_file(
     assert httpx.get(answer["downloadUrl"]).content == MEDIA
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("seen", [True, False], ids=["recorder_was_seen", "recorder_was_never_seen"])
 def test_t08_egress_forgotten_by_livekit_without_a_file_fails(
     deployment: Deployment, alice: User, *, seen: bool
@@ -80,6 +81,7 @@ def test_t08_egress_forgotten_by_livekit_without_a_file_fails(
     assert alice.start(roomName="demo").status == 201
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 def test_t08_bucket_that_cannot_be_asked_decides_nothing(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(sweep=True)
     deployment.livekit.world.faults.webhook_lost.always()
@@ -294,6 +296,7 @@ PLAIN_REASONS = {
 }
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("end", PLAIN_REASONS)
 def test_t12_failed_or_aborted_webhook_frees_the_target(
     deployment: Deployment, alice: User, end: str

@@ -39,6 +39,8 @@ def test_t55_maximum_duration_is_kept_to_within_two_seconds(
 def test_t55_sweep_keeps_the_deadlines_of_what_begins_and_of_several_at_once(
     deployment: Deployment, alice: User
 ) -> None:
+    # One sweep keeps them all, and not one that each start wakes.
+    deployment.hints.lost = True
     wishes = {"a": 20, "b": 20, "c": 41}
     ids = {}
     for room, wish in wishes.items():
@@ -55,6 +57,30 @@ def test_t55_sweep_keeps_the_deadlines_of_what_begins_and_of_several_at_once(
     deployment.sweeps(1)
     # What is told waits no longer than that.
     assert {event["type"] for event in _last_events(deployment)} == {"RecordingCompleted"}
+
+
+@pytest.mark.parametrize("wish", [3, 10, 30, 90])
+def test_t55_duration_of_some_seconds_is_kept_where_no_sweep_is_running(
+    deployment: Deployment, alice: User, wish: int
+) -> None:
+    # The schedule's sweep has just ended, with nothing to wait for.
+    deployment.sweep()
+    recording_id = alice.start(roomName="demo", maxDuration=wish)["recordingId"]
+    deployment.livekit.at(60, deployment.sweep)
+    deployment.advance(wish + 15)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["endReason"]) == ("completed", "max_duration")
+    assert wish <= cast("float", recording["duration"]) <= wish + 2
+
+
+def test_t55_start_wakes_no_sweep_for_a_deadline_that_the_schedule_keeps(
+    deployment: Deployment, alice: User
+) -> None:
+    alice.start(roomName="demo", maxDuration=600)
+    deployment.livekit.world.open_room("other")
+    alice.start(roomName="other")
+    deployment.advance(50)
+    assert "Egress.ListEgress" not in deployment.livekit.calls
 
 
 def test_t55_sweep_does_not_wait_where_nothing_ends_soon(deployment: Deployment, alice: User) -> None:

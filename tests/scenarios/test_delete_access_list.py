@@ -158,7 +158,7 @@ def test_t22_object_that_comes_after_all_is_swept(deployment: Deployment, alice:
     deployment.livekit.kill_host(recording_id)
     assert alice.delete(recording_id).status == 200
     deployment.sweeps(3)
-    deployment.put_object(f"recordings/{recording_id}/recording.mp4")
+    deployment.put_object(f"recordings/{recording_id}/1/recording.mp4")
     deployment.advance(2 * 3600)
     deployment.sweeps(1)
     assert deployment.objects() == []
@@ -190,7 +190,7 @@ def test_t23_delete_removes_everything_in_the_folder_and_nothing_else(
 
     assert alice.delete(recording_id).status == 200
 
-    assert deployment.objects() == [f"recordings/{other}/recording.mp4"]
+    assert deployment.objects() == [f"recordings/{other}/1/recording.mp4"]
     assert alice.get(recording_id).status == 404
     assert httpx.get(alice.get(other)["downloadUrl"]).content == MEDIA
 
@@ -255,6 +255,7 @@ def failed_with_a_file(deployment: Deployment, user: User) -> str:
     return recording_id
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("status", STATUSES)
 def test_t24_every_status_can_be_deleted(deployment: Deployment, alice: User, status: str) -> None:
     recording_id = STATUSES[status](deployment, alice)
@@ -389,6 +390,7 @@ def test_t27_paging_through_inserts_and_deletes_shows_each_once(
 def test_t28_expired_recordings_are_gone(deploy: Deploy) -> None:
     deployment = deploy(RETENTION_DAYS="1")
     alice = deployment.as_user("alice")
+    alice.defaults["onWorkerLost"] = "end"
     good, bad = completed(deployment, alice), failed(deployment, alice)
     kept = alice.record()
     recording = alice.get(good).recording

@@ -52,6 +52,7 @@ def test_every_change_is_told_in_order(deployment: Deployment, alice: User) -> N
     assert deployment.rows("select id from recording_events") == []
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 def test_failure_is_told_with_its_reason(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record()
     deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))

@@ -55,18 +55,19 @@ STRANGERS = {
     "poster": ("poster.jpg", b"picture"),
     "manifest": ("EG_1.json", b"{}"),
     "thumbnail": ("thumbnails/image_00000.jpeg", b"picture"),
-    "segment": ("1/hls/segment_00000.ts", b"segment"),
+    "segment": ("hls/segment_00000.ts", b"segment"),
     "partial_upload": ("recording.mp4.part", b"half"),
     "empty_file": ("recording.mp4", b""),
-    "media_of_another_output": ("1/hls/recording.mp4", b"media"),
+    "media_of_another_output": ("hls/recording.mp4", b"media"),
 }
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_t50_strange_object_completes_nothing(deployment: Deployment, alice: User, stranger: str) -> None:
     recording_id = alice.record(sweep=True)
     name, content = STRANGERS[stranger]
-    deployment.put_object(f"recordings/{recording_id}/{name}", content)
+    deployment.put_object(f"recordings/{recording_id}/1/{name}", content)
     _lose(deployment, "are_lost")
     deployment.livekit.kill_host(recording_id)
     deployment.livekit.world.lose_records()
@@ -87,7 +88,7 @@ def test_t50_file_is_found_among_strange_objects(
     recording_id = _start(deployment, alice, track)
     deployment.sweep()
     name, content = STRANGERS[stranger]
-    deployment.put_object(f"recordings/{recording_id}/{name}", content)
+    deployment.put_object(f"recordings/{recording_id}/1/{name}", content)
     _lose(deployment, "are_lost")
     deployment.livekit.stop(recording_id)
     deployment.advance(DAY)
@@ -96,7 +97,7 @@ def test_t50_file_is_found_among_strange_objects(
 
     answer = alice.get(recording_id)
     assert answer.recording["status"] == "completed"
-    assert str(answer.recording["storageKey"]).startswith(f"recordings/{recording_id}/recording.")
+    assert str(answer.recording["storageKey"]).startswith(f"recordings/{recording_id}/1/recording.")
     assert httpx.get(answer["downloadUrl"]).content == MEDIA
 
 
@@ -115,7 +116,7 @@ def test_t62_file_behind_a_workers_prefix_is_linked_and_deleted(
     assert answer.recording["status"] == "completed"
     [key] = deployment.objects()
     assert answer.recording["storageKey"] == key
-    assert key == f"{prefix.strip('/')}/recordings/{recording_id}/recording.mp4"
+    assert key == f"{prefix.strip('/')}/recordings/{recording_id}/1/recording.mp4"
     assert httpx.get(answer["downloadUrl"]).content == MEDIA
 
     deployment.put_object(key.replace("recording.mp4", "poster.jpg"))
@@ -129,7 +130,7 @@ def test_t62_key_is_read_from_the_location_however_the_bucket_stands_in_it(
 ) -> None:
     recording_id = alice.record()
     bucket = deployment.site.name
-    key = f"a b/{bucket}/recordings/{recording_id}/recording.mp4"
+    key = f"a b/{bucket}/recordings/{recording_id}/1/recording.mp4"
     deployment.put_object(key, MEDIA)
     path = key.replace(" ", "%20")
     location = {
@@ -149,7 +150,7 @@ def test_t62_bucket_decides_where_the_location_says_nothing(
     deployment: Deployment, alice: User, location: str
 ) -> None:
     recording_id = alice.record()
-    key = f"recordings/{recording_id}/recording.mp4"
+    key = f"recordings/{recording_id}/1/recording.mp4"
     deployment.put_object(key, MEDIA)
 
     _report_end(deployment, recording_id, location=location)
@@ -221,10 +222,11 @@ END_REASONS = {
 }
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("details", END_REASONS)
 def test_t64_reason_of_the_end_is_told(deployment: Deployment, alice: User, logs: Logs, details: str) -> None:
     recording_id = alice.record()
-    deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.put_object(f"recordings/{recording_id}/1/recording.mp4", MEDIA)
 
     _report_end(deployment, recording_id, details=details)
 
@@ -247,6 +249,7 @@ ERRORS = {
 }
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("error", ERRORS)
 def test_t64_reason_of_a_failure_is_told_in_plain_words(
     deployment: Deployment, alice: User, logs: Logs, error: str
@@ -266,6 +269,7 @@ def test_t64_reason_of_a_failure_is_told_in_plain_words(
     assert "live/canary" not in logs.text
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 def test_t64_stop_of_a_worker_at_its_limit_is_told(deployment: Deployment, alice: User) -> None:
     deployment.livekit.world.faults.worker_ends_it.next()
     recording_id = alice.record()
@@ -289,7 +293,7 @@ def test_t65_file_in_a_backup_storage_is_told_of(
     assert (recording["status"], recording["failureCode"]) == ("completed", "stored_elsewhere")
     assert "bucket" in str(recording["failureReason"])
     assert (recording["storageKey"], recording["fileSize"]) == (None, len(MEDIA))
-    where = f"https://backup.invalid/backup/recordings/{recording_id}/recording.mp4"
+    where = f"https://backup.invalid/backup/recordings/{recording_id}/1/recording.mp4"
     assert recording["fileUrl"] == where
     assert alice.get(recording_id).json["downloadUrl"] is None
     assert alice.start(roomName="demo").status == 201
@@ -303,7 +307,7 @@ def test_t65_file_that_reached_our_bucket_beside_a_backup_has_its_link(
     deployment: Deployment, alice: User
 ) -> None:
     recording_id = alice.record()
-    key = f"recordings/{recording_id}/recording.mp4"
+    key = f"recordings/{recording_id}/1/recording.mp4"
     deployment.put_object(key, MEDIA)
 
     location = f"https://s3.example.com/{deployment.site.name}/{key}"
@@ -390,7 +394,7 @@ def _report_end(
     row = deployment.row(recording_id)
     assert row is not None
     result = {
-        "filename": f"recordings/{recording_id}/recording.mp4",
+        "filename": f"recordings/{recording_id}/1/recording.mp4",
         "size": str(len(MEDIA)),
         "duration": "5000000000",
         "location": location,

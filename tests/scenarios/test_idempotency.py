@@ -77,6 +77,7 @@ def test_refusal_that_a_second_try_may_lift_is_not_repeated(deployment: Deployme
     assert deployment.livekit.calls.count(START) == 2
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 @pytest.mark.parametrize("end", ["completed", "failed"])
 def test_answer_is_the_same_after_the_recording_has_ended(
     deployment: Deployment, alice: User, end: str

@@ -59,6 +59,7 @@ def test_each_sees_and_settles_its_own(pair: Pair) -> None:
 def test_one_room_can_be_recorded_by_each(pair: Pair) -> None:
     first, second = pair
     alice, bob = first.as_user("alice"), second.as_user("bob")
+    alice.defaults["onWorkerLost"] = "end"
     ours, theirs = alice.record("demo"), bob.record("demo")
     _sweep_both(pair, 2)
     first.livekit.kill_host(ours)

@@ -288,7 +288,7 @@ def test_t31_strange_room_name_is_stored_as_it_is_and_stays_out_of_the_key(
     assert answer.recording["roomName"] == room_name
     assert answer.recording["status"] == "completed"
     assert deployment.objects() == [answer.recording["storageKey"]]
-    assert answer.recording["storageKey"] == f"recordings/{started['recordingId']}/recording.mp4"
+    assert answer.recording["storageKey"] == f"recordings/{started['recordingId']}/1/recording.mp4"
 
 
 @pytest.mark.parametrize("room_name", ["", " ", "x" * 513, "a\nb", "a\0b", "a\x1b[31mb"])

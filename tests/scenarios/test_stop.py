@@ -266,6 +266,7 @@ def test_t20_egress_that_outlives_our_verdict_is_asked_again_until_it_ends(
     assert livekit.world.unended() == {}
 
 
+@pytest.mark.usefixtures("ends_with_its_worker")
 def test_t20_record_of_a_dead_worker_is_not_taken_for_an_egress_that_bills(
     deployment: Deployment, alice: User, logs: Logs
 ) -> None:

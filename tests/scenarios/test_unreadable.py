@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from tests.support.logs import Logs
 
 LATER: Final = {
-    "paused": "status = 'paused'",
-    "resuming": "status = 'resuming'",
+    "status": "status = 'archiving'",
     "kind": "source = 'hologram'",
-    "stop reason": "stop_reason = 'pause'",
+    "stop reason": "stop_reason = 'handover'",
 }
 """What only a later release stores; each is valid there."""
 UNREADABLE: Final = {
@@ -141,7 +140,7 @@ def test_t47_recording_of_a_later_release_can_be_stopped_and_deleted(
     # What is left of it the later release removes.
     deployment.execute_unseen(
         """update recordings set source = 'room_composite', stop_reason = 'deleted', due_at = '2020-01-01',
-           status = case when status in ('paused', 'resuming') then 'stopping' else status end""",
+           status = case when status = 'archiving' then 'stopping' else status end""",
     )
 
 

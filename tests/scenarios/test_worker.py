@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.support.deployment import Deployment, User
     from tests.support.logs import Logs
 
+# `test_takes.py` is about recordings that outlive their workers.
+pytestmark = pytest.mark.usefixtures("ends_with_its_worker")
+
 GATEWAY_SECONDS = 29
 REFUSALS = {
     "slow": TwirpAnswer(TwirpError("deadline_exceeded", "request timed out", 408), 15 * SECOND),
@@ -137,11 +140,11 @@ def test_t39_file_of_a_worker_that_was_lost_is_looked_for(
     recording_id = alice.record(sweep=True)
     deployment.livekit.kill_host(recording_id)
     if where == "before":
-        deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+        deployment.put_object(f"recordings/{recording_id}/1/recording.mp4", MEDIA)
     deployment.sweeps(3)
     if where == "after":
         assert alice.get(recording_id).json["downloadUrl"] is None
-        deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+        deployment.put_object(f"recordings/{recording_id}/1/recording.mp4", MEDIA)
         deployment.advance(3600)
         deployment.sweeps(1)
 
@@ -181,6 +184,28 @@ def test_t39_rooms_are_asked_in_one_call_however_many_there_are(deployment: Depl
     calls = len(deployment.livekit.calls)
     deployment.sweep()
     assert deployment.livekit.calls[calls:] == ["Egress.ListEgress", "RoomService.ListRooms"]
+
+
+def test_t39_rooms_that_have_to_say_who_records_are_asked_together(
+    deployment: Deployment, alice: User
+) -> None:
+    livekit = deployment.livekit
+    for number in range(12):
+        livekit.world.open_room(f"room {number}")
+        alice.start(roomName=f"room {number}")
+    deployment.advance(61)
+    deployment.sweep()
+    deployment.advance(11 * 60)
+    livekit.world.participants_after = 2 * SECOND
+    asked = []
+    for _ in range(2):
+        calls = len(livekit.calls)
+        deployment.sweep()
+        asked.append(livekit.calls[calls:].count("RoomService.ListParticipants"))
+        deployment.advance(61)
+    # One after the other, most of them would have no time.
+    assert asked == [12, 0]
+    assert set(alice.statuses()) == {"active"}
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["rooms_show", "rooms_hide"])
@@ -381,7 +406,7 @@ def test_t41_handler_that_dies_leaves_its_reason_and_the_known_name(
     deployment.advance(60)
     deployment.sweep()
     known = alice.get(recording_id).recording["storageKey"]
-    assert known == f"recordings/{recording_id}/recording.webm"
+    assert known == f"recordings/{recording_id}/1/recording.webm"
     if webhooks == "are_lost":
         deployment.livekit.world.faults.webhook_lost.always()
 
@@ -399,7 +424,7 @@ def test_t41_handler_that_dies_leaves_its_reason_and_the_known_name(
 def test_t41_what_a_dead_handler_had_uploaded_is_found(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record()
     deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
-    deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.put_object(f"recordings/{recording_id}/1/recording.mp4", MEDIA)
     deployment.advance(1)
     deployment.sweeps(2)
     answer = alice.get(recording_id)
@@ -414,7 +439,7 @@ def test_t41_what_a_dead_handler_had_uploaded_is_swept_with_its_recording(
     deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
     deployment.advance(1)
     alice.delete(recording_id)
-    deployment.put_object(f"recordings/{recording_id}/recording.mp4", MEDIA)
+    deployment.put_object(f"recordings/{recording_id}/1/recording.mp4", MEDIA)
     deployment.advance(2 * 3600)
     deployment.sweeps(2)
     assert deployment.objects() == []

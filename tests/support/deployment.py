@@ -174,7 +174,8 @@ class User:
 class QueuedHints:
     """Remembers the calls of functions to functions; `Deployment` makes them when a function has returned."""
 
-    def __init__(self) -> None:
+    def __init__(self, sweep: Callable[[], None]) -> None:
+        self._sweep = sweep
         self.calls: list[tuple[str, UUID]] = []
         self.lost = False
         """Whether no call arrives."""
@@ -184,6 +185,10 @@ class QueuedHints:
 
     def assemble(self, recording_id: UUID) -> None:
         self._call("assemble_recording", recording_id)
+
+    def sweep(self) -> None:
+        if not self.lost:
+            self._sweep()
 
     def _call(self, function: str, recording_id: UUID) -> None:
         if not self.lost:
@@ -202,7 +207,8 @@ class Deployment:
         self.settings = site.settings
         self._monkeypatch = monkeypatch
         self._lock = threading.Lock()
-        self.hints = QueuedHints()
+        # A sweep may wait for deadlines: it runs beside, while time passes.
+        self.hints = QueuedHints(lambda: livekit.at(0.2, self.sweep))
         self._own: list[bootstrap.Environment] = []
         self._idle = site.warm
         if settings:

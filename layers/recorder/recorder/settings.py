@@ -218,17 +218,19 @@ class DoctorSettings:
 
 @dataclass(frozen=True, slots=True)
 class HintSettings:
-    """The functions that go on with a recording; an empty name leaves it to the sweep."""
+    """The functions that other functions call; an empty name leaves it to the schedule's sweep."""
 
     begin_take: str
     assemble: str
+    sweep: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read BEGIN_TAKE_FUNCTION and ASSEMBLE_FUNCTION."""
+        """Read BEGIN_TAKE_FUNCTION, ASSEMBLE_FUNCTION and SWEEP_FUNCTION."""
         return cls(
             begin_take=_text(environ, "BEGIN_TAKE_FUNCTION", ""),
             assemble=_text(environ, "ASSEMBLE_FUNCTION", ""),
+            sweep=_text(environ, "SWEEP_FUNCTION", ""),
         )
 
 

@@ -191,11 +191,11 @@ def _end_take(
         return None
     ended = takes.end_take(recording, end, now, snapshot)
     if end is TakeEnd.PAUSED:
-        return replace(ended, status=Status.PAUSED)
+        return takes.wait(ended, Status.PAUSED, now)
     lost = end in {TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED} and takes.may_go_on(recording, now)
     reopened = people is not False and asks_for_people(recording, snapshot, now)
     if lost or (reopened and people):
-        return takes.go_on(ended)
+        return takes.wait(ended, Status.RESUMING, now)
     if reopened:
         return replace(ended, status=Status.STOPPING)
     parts = recording.takes or (recording.take_segments and not snapshot.has_file and ended.takes)
@@ -409,10 +409,10 @@ def _without_take(recording: Recording, code: FailureCode, now: datetime) -> Rec
     if recording.status is Status.RESUMING and recording.take_started_at is None:
         return takes.retry_take(recording, now)
     if recording.stop_reason is StopReason.PAUSE:
-        return replace(takes.end_take(recording, TakeEnd.PAUSED, now, code=code), status=Status.PAUSED)
+        return takes.wait(takes.end_take(recording, TakeEnd.PAUSED, now, code=code), Status.PAUSED, now)
     lost = takes.end_take(recording, TakeEnd.WORKER_LOST, now, code=code)
     if takes.may_go_on(recording, now):
-        return takes.go_on(lost)
+        return takes.wait(lost, Status.RESUMING, now)
     recorded = recording.take_started_at is not None
     if recording.takes or (recording.take_segments and recorded):
         return takes.finish(lost, now)

@@ -367,7 +367,7 @@ class Recording:
         return self.stop_reason is StopReason.STILL_RUNNING and self.late_upload_until is not None
 
     def may_come_back(self, now: datetime) -> frozenset[str]:
-        """The egress of a final recording that we gave up: they may go on recording although LiveKit lists none."""
+        """Return the egress of a final recording that we gave up: they may record although LiveKit lists none."""
         if self.live or not self.awaits_upload(now):
             return frozenset()
         last = {self.egress_id} if self.failure_code in OWN_VERDICTS else set[str | None]()

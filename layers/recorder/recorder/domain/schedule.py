@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from recorder.domain import takes
 from recorder.domain.recording import Recording, Status
+
+UNSCHEDULED: Final = timedelta(minutes=2)
+"""So soon a deadline may come before a sweep of the schedule waits for it: a minute until that one, and as much more
+as a sweep or a start takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,24 @@ def max_duration_ends_at(recording: Recording) -> datetime | None:
         return None
     before = takes.recorded_seconds(replace(recording, take_started_at=None), began)
     return began + timedelta(seconds=max(0.0, recording.max_duration - before))
+
+
+def earliest_end(recording: Recording, now: datetime) -> datetime | None:
+    """Return when the recording reaches its longest duration at the earliest, if it has one.
+
+    One that records reaches it then; one that is about to record cannot reach it before.
+    """
+    if recording.status is Status.ACTIVE:
+        return max_duration_ends_at(recording)
+    if recording.max_duration is None:
+        return None
+    return now + timedelta(seconds=max(0.0, recording.max_duration - takes.recorded_seconds(recording, now)))
+
+
+def ends_before_a_sweep(recording: Recording, now: datetime) -> bool:
+    """Tell whether it may reach its longest duration before the schedule's next sweep waits for that."""
+    ends_at = earliest_end(recording, now)
+    return recording.live and ends_at is not None and ends_at < now + UNSCHEDULED
 
 
 def backoff(attempts: int) -> timedelta:

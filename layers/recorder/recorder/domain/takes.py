@@ -190,9 +190,14 @@ def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetim
 # The next take.
 
 
-def go_on(recording: Recording) -> Recording:
-    """Have a recording whose take has ended wait for its next take, which `begin_take` begins."""
-    return replace(recording, status=Status.RESUMING)
+def wait(recording: Recording, status: Status, now: datetime) -> Recording:
+    """Have a recording whose take has ended wait for its next one, which a user begins, or else `begin_take`.
+
+    Where no number is left for another take, the recording ends.
+    """
+    if recording.take < MAXIMUM_TAKES:
+        return replace(recording, status=status)
+    return finish(replace(recording, stop_reason=StopReason.TAKE_LIMIT, stop_requested_at=now), now)
 
 
 def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segments: bool) -> Recording | None:
@@ -229,8 +234,8 @@ def retry_take(recording: Recording, now: datetime) -> Recording:
     """Take back a take whose egress ended before it recorded: a pause goes on, a rescue is tried again."""
     ended = replace(recording, take_ended_at=now)
     if recording.take_begun_by is BegunBy.RESUME:
-        return replace(ended, status=Status.PAUSED, attempts=0)
-    return replace(ended, attempts=recording.attempts + 1)
+        return wait(replace(ended, attempts=0), Status.PAUSED, now)
+    return wait(replace(ended, attempts=recording.attempts + 1), Status.RESUMING, now)
 
 
 def refuse_take(recording: Recording, take: int, now: datetime) -> Recording | None:
@@ -367,7 +372,9 @@ def give_up_reports(recording: Recording, now: datetime) -> Recording:
     """Expect no more reports of ended takes; what their folders hold counts."""
     code = FailureCode.STOP_TIMEOUT
     given_up = tuple(
-        take if take.reported else replace(take, reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
+        take
+        if take.reported
+        else replace(take, reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
         for take in recording.takes
     )
     return next_version(recording, finish(replace(recording, takes=given_up), now), now)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from recorder.domain.lifecycle import request_stop
 from recorder.domain.recording import Status, StopReason
-from recorder.domain.schedule import max_duration_ends_at
+from recorder.domain.schedule import earliest_end, max_duration_ends_at
 from recorder.sweep import live
 from recorder.sweep.context import BATCH, Outcome
 
@@ -32,8 +32,11 @@ def keep(context: Context) -> bool:
     stopped: set[UUID] = set()
     while context.now < until and context.seconds_left > 0:
         # One that cannot be stopped is left to the next sweep.
+        limited = context.adapters.repository.limited(until, BATCH)
         waiting = [
-            each for each in context.adapters.repository.limited(until, BATCH) if each.id not in stopped
+            each
+            for each in limited
+            if each.id not in stopped and (earliest_end(each, context.now) or until) < until
         ]
         if not waiting:
             break
@@ -42,7 +45,7 @@ def keep(context: Context) -> bool:
             stopped.update(each.id for each in over)
             _stop(context, over)
             continue
-        live.look_up(context, [each for each in waiting if each.status is Status.STARTING])
+        live.look_up(context, [each for each in waiting if each.status is not Status.ACTIVE])
         pause = min(_seconds_until_end(context, each) for each in waiting)
         context.adapters.clock.sleep(max(0.0, min(pause, _LOOK_SECONDS)))
     return bool(stopped)

@@ -25,7 +25,9 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
 
     Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
     """
-    listed = {recording.id: _running(recording, context.listing) for recording in recordings}
+    listed: dict[UUID, Sequence[str]] = {
+        recording.id: _running(recording, context.listing) for recording in recordings
+    }
     running = listed | _returned(context, [each for each in recordings if not listed[each.id]])
     rooms = {
         egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
@@ -58,7 +60,7 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
     return [each.egress_id for each in listed if each.status is not EgressStatus.ENDING]
 
 
-def _returned(context: Context, recordings: Sequence[Recording]) -> Mapping[UUID, list[str]]:
+def _returned(context: Context, recordings: Sequence[Recording]) -> dict[UUID, Sequence[str]]:
     """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
     given_up = {each.id: each.may_come_back(context.now) for each in recordings}
     shown = context.shown(

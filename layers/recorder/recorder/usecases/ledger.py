@@ -88,6 +88,14 @@ class Ledger:
             self._adapters.hints.begin_take(after.id)
         elif takes.to_be_assembled(after) and not takes.to_be_assembled(before):
             self._adapters.hints.assemble(after.id)
+        rescued = after.status is Status.ACTIVE and after.take_begun_by is BegunBy.RESCUE
+        if rescued and before.status is not Status.ACTIVE:
+            self.hint_deadline(after)
+
+    def hint_deadline(self, recording: Recording) -> None:
+        """Wake the sweep for a recording that may reach its longest duration before a scheduled one waits for it."""
+        if schedule.ends_before_a_sweep(recording, self._adapters.clock.now()):
+            self._adapters.hints.sweep()
 
     def _people(self, recording: Recording, snapshot: EgressSnapshot) -> bool | None:
         """Ask whether the room has people, where that decides what an end means; None also without an answer."""

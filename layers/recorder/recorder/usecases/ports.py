@@ -223,8 +223,11 @@ class Egress(Protocol):
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
         """Return those of these rooms that exist. Raises EgressUnansweredError."""
 
-    def recorders(self, room_name: str) -> frozenset[str]:
-        """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""
+    def recorders(self, room_names: Iterable[str], *, seconds: float) -> Mapping[str, frozenset[str]]:
+        """Return the ids of the egress that take part in each of these rooms, asked at the same time.
+
+        Rooms of which LiveKit says nothing within `seconds` are left out.
+        """
 
 
 class Storage(Protocol):
@@ -310,9 +313,9 @@ class Joiner(Protocol):
 
 
 class Hints(Protocol):
-    """Calls to functions that work on one recording and answer nobody.
+    """Calls to functions that answer nobody.
 
-    A call that is lost costs time only: the sweep makes it again. Errors are logged, never raised.
+    A call that is lost costs time only: the schedule's sweep makes up for it. Errors are logged, never raised.
     """
 
     def begin_take(self, recording_id: UUID) -> None:
@@ -320,6 +323,9 @@ class Hints(Protocol):
 
     def assemble(self, recording_id: UUID) -> None:
         """Have the takes of a recording joined into one file, or what is left of them removed."""
+
+    def sweep(self) -> None:
+        """Have a sweep begin now: it waits for deadlines that come before the schedule's next one."""
 
 
 class Adapters(Protocol):

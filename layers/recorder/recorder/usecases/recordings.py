@@ -140,6 +140,7 @@ class RecordingService:
         if started.live and started.stop_requested_at is not None and in_time:
             # Somebody wished the end before there was an egress to stop.
             self._stop_egress(started)
+        self._ledger.hint_deadline(started)
         count("RecordingsStarted", source=str(recording.source))
         log.info(Code.STARTED, recording_id=recording.id, egress_id=snapshot.egress_id)
         return Started(recording_id=recording.id, egress_id=snapshot.egress_id)

@@ -136,7 +136,9 @@ class Takes:
             return begun
         log.info(Code.TAKE_BEGUN, recording_id=begun.id, take=begun.take, egress_id=snapshot.egress_id)
         count("TakesBegun", begun_by=begun.take_begun_by)
-        return self._ledger.apply(begun, snapshot)
+        started = self._ledger.apply(begun, snapshot)
+        self._ledger.hint_deadline(started)
+        return started
 
     def _finish(self, recording: Recording) -> None:
         self._ledger.change(recording, lambda row: takes.end_waiting(row, self._now) if _waits(row) else None)
