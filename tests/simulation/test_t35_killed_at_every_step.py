@@ -50,8 +50,8 @@ class Scene:
     def start(self, *, longest: int | None = None) -> None:
         self.recording_id = self.alice.start(roomName=ROOM, maxDuration=longest)["recordingId"]
 
-    def record(self, *, sweep: bool = False) -> None:
-        self.recording_id = self.alice.record(sweep=sweep)
+    def record(self, *, seconds: float = 60, sweep: bool = False) -> None:
+        self.recording_id = self.alice.record(seconds=seconds, sweep=sweep)
 
     def lose_webhooks(self) -> None:
         self.livekit.world.faults.webhook_lost.always()
@@ -115,10 +115,20 @@ def end_forgotten(scene: Scene) -> None:
     scene.livekit.world.lose_records()
 
 
+def only_worker_lost(scene: Scene) -> None:
+    scene.record(sweep=True)
+    scene.change("on_worker_lost = 'end'")
+    lose_worker(scene)
+
+
 def worker_lost(scene: Scene) -> None:
     scene.record(sweep=True)
+    lose_worker(scene)
+
+
+def lose_worker(scene: Scene) -> None:
     scene.livekit.kill_host(scene.recording_id)
-    scene.deployment.sweeps(2)
+    scene.deployment.sweeps(1)
     scene.deployment.advance(60)
 
 
@@ -198,9 +208,11 @@ def waiting_for_a_take(scene: Scene) -> None:
 def two_takes(scene: Scene) -> None:
     # Those are media that can be joined.
     scene.deployment.configure(SAFETY_SEGMENTS="on")
-    paused(scene)
+    scene.record(seconds=8)
+    scene.alice.pause(scene.recording_id)
+    scene.deployment.advance(5)
     scene.alice.resume(scene.recording_id)
-    scene.deployment.advance(20)
+    scene.deployment.advance(8)
     scene.deployment.hints.lost = True
     scene.alice.stop(scene.recording_id)
     scene.deployment.advance(5)
@@ -260,7 +272,8 @@ CASES: dict[str, tuple[Part, Part, str]] = {
     "sweep after a start's lost answer": (answer_lost, sweep, "ListRooms"),
     "sweep after a lost end": (end_lost, sweep, "ListEgress"),
     "sweep after an end that LiveKit forgot": (end_forgotten, sweep, "GET /site"),
-    "sweep after a worker's death": (worker_lost, sweep, "GET /site"),
+    "sweep after a worker's death": (only_worker_lost, sweep, "GET /site"),
+    "sweep that goes on after a worker's death": (worker_lost, sweep, "StartRoomCompositeEgress"),
     "sweep after the longest duration": (too_long, sweep, "StopEgress"),
     "sweep over an orphan": (orphan, sweep, "with written as ( insert"),
     "sweep over a second egress": (second_egress, sweep, "StopEgress"),
