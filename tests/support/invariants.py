@@ -81,7 +81,11 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
         and file.upload.bucket == deployment.site.name
         and file.filepath.startswith("recordings/")
     }
-    live = [row for row in rows if row["status"] not in FINAL and row["egress_id"] is not None]
+    live = [
+        row
+        for row in rows
+        if row["status"] not in FINAL and row["egress_id"] is not None and row["take_ended_at"] is None
+    ]
     owned = [row["egress_id"] for row in live]
     wanted = {row["egress_id"] for row in live if row["stop_requested_at"] is None}
     assert len(owned) == len(set(owned)), "an egress belongs to two recordings"

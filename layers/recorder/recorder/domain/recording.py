@@ -202,7 +202,13 @@ class Take:
     @property
     def given_up(self) -> bool:
         """Whether it was ended by our own verdict, so that its worker may live on, and still upload."""
-        return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in OWN_VERDICTS
+        return self.lost or self.failure_code in OWN_VERDICTS
+
+    @property
+    def lost(self) -> bool:
+        """Whether its worker was lost: nobody told it to end, or it may not have heard."""
+        lost = {FailureCode.WORKER_LOST, FailureCode.EGRESS_LOST}
+        return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in lost
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -475,7 +475,7 @@ def most_seconds(recording: Recording, take: int) -> float | None:
     ends = [each.started_at for each in later if each.started_at is not None][:1]
     if ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if ended.started_at is None or not ended.given_up or not ends:
+    if ended.started_at is None or not ended.lost or not ends:
         return None
     return max(0.0, (min(ends) - ended.started_at).total_seconds())
 
