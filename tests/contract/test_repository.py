@@ -20,8 +20,6 @@ from recorder.domain.recording import (
     Recording,
     Status,
     StopReason,
-    Take,
-    TakeEnd,
     Unknown,
 )
 from recorder.domain.sources import Source

@@ -92,8 +92,8 @@ class Site:
 
     def objects(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
-        found = self.aws.s3.list_objects_v2(Bucket=self.name)
-        return [each["Key"] for each in found.get("Contents", [])]
+        pages = self.aws.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def close(self) -> None:
         if self._database is not None:
