@@ -21,8 +21,6 @@ from bench.warm import warm_requests
 from local.processes.children import LocalStackError
 from local.processes.environments import ROOT
 
-RESULT = ROOT / "docs" / "performance.json"
-
 
 def main() -> int:
     """Do what the command line says and return the exit code."""
@@ -62,10 +60,10 @@ def _measure(laboratory: Laboratory, rows: int, swept: int, times: int) -> None:
     )
     figures = list(measured)
     _print(report.table(figures))
-    report.write(RESULT, rows, figures)
+    report.write(rows, figures)
     missed = [figure.name for figure in figures if not figure.met]
     _print(f"\nMissed: {'; '.join(missed)}" if missed else "\nEvery goal is met.")
-    _print(f"The same as JSON: {RESULT.relative_to(ROOT)}")
+    _print(f"The same as JSON: {report.RESULT.relative_to(ROOT)}")
 
 
 def _print(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Final, Self
@@ -82,6 +83,8 @@ class InstantLiveKit:
         self.active = b""
         """The serialised ListEgressResponse with the egress that are active."""
         self.calls: Counter[str] = Counter()
+        self.participants_after = 0.0
+        """After how many seconds a list of participants is answered."""
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
 
     @property
@@ -107,6 +110,8 @@ class InstantLiveKit:
         request.ParseFromString(body)
         if isinstance(request, ListEgressRequest) and request.active:
             return self.active
+        if isinstance(request, ListParticipantsRequest):
+            time.sleep(self.participants_after)
         return _answer(request).SerializeToString()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

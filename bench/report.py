@@ -9,8 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.processes.environments import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+RESULT = ROOT / "docs" / "performance.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +66,24 @@ def machine() -> dict[str, str]:
     }
 
 
-def write(path: Path, rows: int, figures: Sequence[Figure]) -> None:
+def write(rows: int, figures: Sequence[Figure]) -> None:
     """Write all figures as JSON."""
-    content = {
-        "machine": machine(),
-        "rows": rows,
-        "figures": [
-            {**asdict(figure), "value": round(figure.value, 3), "met": figure.met} for figure in figures
-        ],
-    }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    _write({"machine": machine(), "rows": rows, "figures": _as_json(figures)})
+
+
+def write_some(figures: Sequence[Figure]) -> None:
+    """Write some figures in the place of those of the same names, or behind all others."""
+    content = json.loads(RESULT.read_text())
+    by_name = {figure["name"]: figure for figure in (*content["figures"], *_as_json(figures))}
+    _write({**content, "figures": list(by_name.values())})
+
+
+def _as_json(figures: Sequence[Figure]) -> list[dict[str, object]]:
+    return [{**asdict(figure), "value": round(figure.value, 3), "met": figure.met} for figure in figures]
+
+
+def _write(content: Mapping[str, object]) -> None:
+    RESULT.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _number(value: float) -> str:

@@ -40,6 +40,14 @@ class Faults:
     """A Start arrives twice."""
     hint_lost: Fault = field(default_factory=Fault)
     """An asynchronous invocation never happens."""
+    hint_late: Fault = field(default_factory=Fault)
+    """It happens up to some minutes later."""
+    hint_doubled: Fault = field(default_factory=Fault)
+    """It happens twice."""
+    joining_refused: Fault = field(default_factory=Fault)
+    """Drawn for each join: the takes cannot become one file."""
+    bucket_away: Fault = field(default_factory=Fault)
+    """Drawn for each upload of a worker: it fails, and is tried again."""
     webhook_slow: Fault = field(default_factory=Fault)
     """Drawn for each webhook: the function that takes it is slow."""
     killed: Fault = field(default_factory=Fault)

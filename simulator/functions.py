@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from recorder.api.endpoint import ERRORS
@@ -42,7 +44,11 @@ _API_SECONDS: Final = 29.0
 _SWEEP_SECONDS: Final = 75.0
 _SWEEP_RESERVE: Final = 25.0
 _SWEEP_WAITS: Final = 20.0
+_BEGIN_TAKE_SECONDS: Final = 45.0
+_ASSEMBLE_SECONDS: Final = 900.0
 _ASSEMBLE_MAXIMUM_BYTES: Final = 15_000_000_000
+_LATE_SECONDS: Final = 300.0
+"""How late a hint may come that comes late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Functions:
         events: Events,
         joiner: Joiner,
         policy: Policy,
+        webhook_url: str | None,
     ) -> None:
         self._gate = gate
         self._kernel = gate.kernel
@@ -94,6 +101,7 @@ class Functions:
         self._events = ports.GatedEvents(gate, events)
         self._joiner = ports.joiner(gate, joiner)
         self._policy = policy
+        self._webhook_url = webhook_url
         self._idle: list[Environment] = []
 
     def invoke(
@@ -132,22 +140,46 @@ class Functions:
 
     def begin_take(self, recording_id: UUID) -> None:
         """Invoke the function that begins the next take, as Lambda does: later, and without an answer."""
-        self._later(lambda environment: environment.takes.go_on(recording_id, None))
+        self._later(partial(self.go_on, recording_id))
 
     def assemble(self, recording_id: UUID) -> None:
         """Invoke the function that joins takes."""
-        self._later(lambda environment: environment.assembling.assemble(recording_id))
+        self._later(partial(self.join, recording_id))
 
-    def _later(self, work: Callable[[Environment], None]) -> None:
+    def go_on(self, recording_id: UUID, *, pace: float = 1.0, kill_at: int | None = None) -> None:
+        """Begin the next take of a recording, if it waits for one."""
+        self._work(
+            lambda environment: environment.takes.go_on(recording_id, self._webhook_url),
+            pace=pace,
+            kill_at=kill_at,
+            seconds=_BEGIN_TAKE_SECONDS,
+        )
+
+    def join(self, recording_id: UUID, *, pace: float = 1.0, kill_at: int | None = None) -> None:
+        """Join the takes of a recording, if that is what it waits for, or remove what is left of them."""
+        self._work(
+            lambda environment: environment.assembling.assemble(recording_id),
+            pace=pace,
+            kill_at=kill_at,
+            seconds=_ASSEMBLE_SECONDS,
+        )
+
+    def _work(
+        self, work: Callable[[Environment], None], *, pace: float, kill_at: int | None, seconds: float
+    ) -> None:
         def run(environment: Environment) -> None:
-            try:
+            with suppress(RecorderError):
                 work(environment)
-            except RecorderError:
-                return
 
-        if self._gate.faults.hint_lost.fires(self._gate.random):
+        self.invoke(run, pace=pace, kill_at=kill_at, seconds=seconds)
+
+    def _later(self, invoke: Callable[[], None]) -> None:
+        faults, random = self._gate.faults, self._gate.random
+        if faults.hint_lost.fires(random):
             return
-        self.invoke(run)
+        for _ in range(2 if faults.hint_doubled.fires(random) else 1):
+            late = faults.hint_late.fires(random)
+            self._kernel.after(random.uniform(0.0, _LATE_SECONDS) if late else 0.0, invoke)
 
     def receive(
         self, webhook: Webhook, named: UUID | None, *, pace: float, answer: Callable[[int], None]

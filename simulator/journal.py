@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from recorder.domain.events import EVENTS, EventType
+from recorder.domain.lifecycle import TRANSITIONS
 from recorder.domain.recording import FINAL, Status, StopReason
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Journal:
         """Those that could not be read at some time."""
         self.written: Callable[[UUID], bool] = lambda _: False
         """Is told of every change, and says whether the row cannot be read afterwards."""
+        self.changing: Callable[[Recording, Recording], None] = lambda _before, _after: None
+        """Is told of every change before it counts."""
         self.failing: Callable[[Recording], None] = lambda _: None
         """Is told of every recording that fails."""
         self.completing: Callable[[Recording], None] = lambda _: None
@@ -80,6 +83,9 @@ class Journal:
                 holds=known.deleted_at is None or after.deleted_at is not None,
                 otherwise=f"4: {after.id} was deleted and came back",
             )
+            moves = after.status is known.status or after.status in TRANSITIONS[Status(known.status)]
+            require(holds=moves, otherwise=f"4: {known.status} became {after.status}: {after.id}")
+            self.changing(known, after)
             if after.status is Status.FAILED and not final:
                 self.failing(after)
             if after.status is Status.COMPLETED and not final:

@@ -6,20 +6,21 @@ import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, cast
-from uuid import UUID
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 from google.protobuf import json_format
 from livekit import api
 from livekit.protocol import egress as protocol
+from livekit.protocol import room
 
 from livekit_standin.protojson import twirp_json
 from livekit_standin.twirp import TwirpError
-from recorder.domain.recording import PREFIX
+from recorder.domain.outputs import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from uuid import UUID
 
     from google.protobuf.message import Message
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 SECOND: Final = 1_000_000_000
 _KEY: Final = ConnectionKey("livekit", 443, True, True, None, None, None, None)
+_LOOKUPS: Final = {
+    "ListEgress": protocol.ListEgressRequest,
+    "ListRooms": room.ListRoomsRequest,
+    "ListParticipants": room.ListParticipantsRequest,
+}
+"""What the product asks without protobuf's library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Own:
 
     recording_id: UUID
     """Of the recording in whose folder it writes."""
+    take: int
     target: str
     doubled: bool
     """The product asked once, and LiveKit heard it twice."""
@@ -81,16 +89,16 @@ class SimulatedLiveKit:
         return answer.outcome
 
     def post(
-        self, _url: str, body: bytes, _headers: Mapping[str, str], *, seconds: float
+        self, url: str, body: bytes, _headers: Mapping[str, str], *, seconds: float
     ) -> tuple[int, bytes]:
-        """Answer as `recorder.outbound.post` does; a single look-up is all that the product asks of it here."""
+        """Answer a look-up as `recorder.outbound.post` does."""
         gate, faults = self._gate, self._gate.faults
         gate.wait()
         gate.point()
         if faults.livekit_unreachable.fires(gate.random) or faults.livekit_hangs_up.fires(gate.random):
             raise ConnectionError
-        request = json_format.Parse(body, protocol.ListEgressRequest())
-        answer = self._world.call("Egress", "ListEgress", request)
+        service, _, method = url.rpartition(".")[2].partition("/")
+        answer = self._world.call(service, method, json_format.Parse(body, _LOOKUPS[method]()))
         gate.point()
         after = answer.after / SECOND + gate.latency()
         gate.kernel.sleep(seconds if answer.lost else min(after, seconds))
@@ -121,8 +129,10 @@ class SimulatedLiveKit:
         info = started.outcome
         track = info.track.track_id
         path = info.track.file.filepath if track else info.room_composite.file_outputs[0].filepath
-        folder = UUID(path.removeprefix(PREFIX).partition("/")[0])
-        own = Own(folder, f"{info.room_name}/{track}", doubled)
+        owner = owner_of(path)
+        if owner is None:
+            raise ValueError(path)
+        own = Own(owner.recording_id, owner.take, f"{info.room_name}/{track}", doubled)
         self.started(own)
         self.ours[info.egress_id] = own
 

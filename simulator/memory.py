@@ -12,14 +12,16 @@ from recorder.domain.events import Event, event_of
 from recorder.domain.outputs import media_among
 from recorder.domain.recording import Recording, Status, StoredFile
 from recorder.domain.takes import lost_egress
-from recorder.errors import RecordingInProgressError
+from recorder.errors import CannotJoinError, RecordingInProgressError, StorageUnavailableError
 from recorder.usecases.ports import Backlog, Joined, Media, Owner, StoredEvent
+from simulator.media import cut, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from recorder.usecases.ports import Page, TakeParts
+    from simulator.media import Content
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -243,9 +245,18 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self.objects: dict[str, StoredFile] = {}
+        self.contents: dict[str, Content] = {}
+        """What the objects play that are media, by key; of one that is gone, too."""
+        self.texts: dict[str, bytes] = {}
+        self.removing: Callable[[Sequence[str]], None] = lambda _: None
+        """Is told which objects of a recording go that are not all of it."""
 
-    def put(self, key: str, size: int, at: datetime, duration: float | None = None) -> None:
+    def put(
+        self, key: str, size: int, at: datetime, duration: float | None = None, content: Content = ()
+    ) -> None:
         self.objects[key] = StoredFile(key=key, size=size, modified_at=at, duration=duration)
+        self.contents[key] = content
+        self.texts.pop(key, None)
 
     def link(
         self, key: str, *, file_name: str | None, mime_type: str | None, seconds: int
@@ -260,11 +271,12 @@ class MemoryStorage:
         return [each for folder in recording.folders for each in self._list(folder)]
 
     def remove(self, keys: Sequence[str]) -> None:
+        self.removing(keys)
         for key in keys:
             self.objects.pop(key, None)
 
     def read_text(self, key: str) -> str | None:
-        return "" if key in self.objects else None
+        return self.texts.get(key, b"").decode() if key in self.objects else None
 
     def inspect(self, key: str) -> Media | None:
         file = self.objects.get(key)
@@ -293,19 +305,44 @@ class MemoryEvents:
 
 
 class MemoryJoiner:
-    """A joiner in a `MemoryStorage`: the joined object holds what its parts hold, in their order."""
+    """A joiner in a `MemoryStorage`: the joined object plays what its parts play, in their order."""
 
-    def __init__(self, storage: MemoryStorage, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, storage: MemoryStorage, now: Callable[[], datetime], refuses: Callable[[], bool] = lambda: False
+    ) -> None:
         self._storage = storage
         self._now = now
+        self._refuses = refuses
 
     def join(self, takes: Sequence[TakeParts], key: str) -> Joined:
-        seconds = {take.take: _seconds(take) for take in takes}
-        size = sum(each.size for take in takes for each in take.segments or (take.file,) if each is not None)
-        self._storage.put(key, size, self._now(), sum(seconds.values()))
-        return Joined(size=size, seconds=sum(seconds.values()), take_seconds=seconds)
+        if self._refuses():
+            raise CannotJoinError("the takes differ")
+        by_segments = all(_is_whole(take) for take in takes)
+        parts = {take.take: _chosen(take, by_segments=by_segments) for take in takes}
+        if any(each.key not in self._storage.objects for chosen in parts.values() for each in chosen):
+            raise StorageUnavailableError("a part is gone")
+        contents = {
+            take.take: cut(
+                tuple(span for each in parts[take.take] for span in self._storage.contents[each.key]),
+                take.most_seconds,
+            )
+            for take in takes
+        }
+        content = tuple(span for each in contents.values() for span in each)
+        size = sum(each.size for chosen in parts.values() for each in chosen)
+        self._storage.put(key, size, self._now(), seconds_of(content), content)
+        seconds = {take: seconds_of(each) for take, each in contents.items()}
+        return Joined(size=size, seconds=seconds_of(content), take_seconds=seconds)
+
+    def forget_uploads(self, folder: str) -> None:
+        """An upload is one step here: none is ever half done."""
 
 
-def _seconds(take: TakeParts) -> float:
-    parts = take.segments or ((take.file,) if take.file is not None else ())
-    return sum(each.duration or 0.0 for each in parts)
+def _is_whole(take: TakeParts) -> bool:
+    """Tell whether no segment is missing between the first and the last."""
+    numbers = [int(each.key.rpartition("_")[2].removesuffix(".ts")) for each in take.segments]
+    return bool(numbers) and numbers == list(range(len(numbers)))
+
+
+def _chosen(take: TakeParts, *, by_segments: bool) -> Sequence[StoredFile]:
+    return take.segments if by_segments or take.file is None else (take.file,)

@@ -9,11 +9,15 @@ from uuid import UUID
 
 from livekit.protocol import egress as protocol
 
+from livekit_standin.recording import Recording, Segment
+from livekit_standin.rooms import IDENTITIES
 from livekit_standin.uploads import Upload
 from livekit_standin.webhooks import DeliverWebhook
 from simulator.functions import API_KEY, STORAGE
+from simulator.media import Span, seconds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from random import Random
 
     from livekit_standin.world import World
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
 
 HOOK: Final = "https://api.example/api/video/livekit/webhook"
 _SLOW: Final = 3000.0
+_LARGEST_FILE: Final = 2**33
+"""Bytes: some files together are too large to be joined."""
+_LARGEST: Final = 4_000_000
+"""Of what is uploaded while it records."""
+_BUCKET_AWAY: Final = "S3 upload failed: operation error S3: PutObject, exceeded maximum number of attempts"
 
 
 class Outside:
@@ -49,6 +58,8 @@ class Outside:
         self._functions = functions
         self._bucket = bucket
         self._truth = truth
+        self._away = False
+        """LiveKit's server is away."""
 
     def track_in(self, room_name: str) -> str | None:
         """Return the SID of a track in an open room."""
@@ -73,7 +84,12 @@ class Outside:
             self._truth.litter.add(key)
 
     def _store(self, upload: Upload) -> None:
-        size, duration = self._random.randint(1, 2**40), self._random.uniform(0.5, 600.0)
+        if not upload.backup and self._faults.bucket_away.fires(self._random):
+            self._world.upload_failed(upload.id, 400, _BUCKET_AWAY, again=True)
+            return
+        media = upload.object.content
+        size = self._random.randint(1, _LARGEST_FILE if isinstance(media, Recording) else _LARGEST)
+        content = (Span(upload.egress_id, *media.span),) if isinstance(media, Recording | Segment) else ()
         if upload.egress_id in self._truth.foreign:
             if upload.s3 is not None and upload.s3.bucket == STORAGE.bucket:
                 self._truth.foreign_objects.add(upload.key)
@@ -81,7 +97,10 @@ class Outside:
         elif upload.backup:
             self._truth.backed_up.add(upload.egress_id)
         else:
-            self._bucket.put(upload.key, size, self._kernel.now(), duration)
+            duration = seconds_of(content) if isinstance(media, Recording) else None
+            self._bucket.put(upload.key, size, self._kernel.now(), duration, content)
+            if isinstance(media, bytes):
+                self._bucket.texts[upload.key] = media
             self._truth.litter.discard(upload.key)
         self._world.uploaded(upload.id, size)
 
@@ -99,13 +118,32 @@ class Outside:
         )
 
     def in_room(self, step: plan.InRoom) -> None:
-        if step.action == "open":
-            if self._world._rooms.find(step.room) is None:
-                self._world.open_room(step.room)
-        elif step.action == "close":
+        if self._away:
+            return
+        if step.action in {"close", "refill"}:
             self._world.close_room(step.room)
-        else:
+        elif step.action == "leave":
             self._world.leave(step.room)
+        if step.action == "refill":
+            self._world.open_room(step.room, identities=())
+            self._kernel.after(
+                self._random.uniform(1.0, 90.0), partial(self._world.join, step.room, IDENTITIES[0])
+            )
+        elif step.action == "open" and self._world._rooms.find(step.room) is None:
+            self._world.open_room(step.room)
+
+    def server_away(self, step: plan.ServerAway) -> None:
+        if not self._away:
+            self._away = True
+            self._world.stop_server()
+            self._kernel.after(
+                step.seconds, partial(self.server_back, () if step.all_back else IDENTITIES[:1])
+            )
+
+    def server_back(self, gone: Collection[str] = ()) -> None:
+        if self._away:
+            self._away = False
+            self._world.start_server(gone)
 
     def strike(self, step: plan.Strike) -> None:
         if step.what == "lose_records":
@@ -115,7 +153,10 @@ class Outside:
         if not running:
             return
         egress_id = running[step.which % len(running)].id
-        getattr(self._world, step.what)(egress_id)
+        if step.what == "end_by_itself":
+            self._world.end_by_itself(egress_id, "CPU exhausted")
+        else:
+            getattr(self._world, step.what)(egress_id)
         if step.what in {"suspend_host", "freeze_handler"}:
             self._kernel.after(self._random.uniform(20.0, 900.0), partial(self._world.go_on, egress_id))
 

@@ -16,12 +16,18 @@ USERS: Final = ("alice", "bob", "carol")
 ROOMS: Final = ("demo", "o'brien / ☃")
 WORKERS: Final = ("prefix", "presigned")
 SWEEP_SECONDS: Final = 60.0
+_STORIES: Final = 0.6
+_STORY_SECONDS: Final = 60.0
 
 _QUICK: Final = Policy(
     starting_timeout=timedelta(minutes=2),
     stopping_timeout=timedelta(minutes=5),
     upload_grace=timedelta(minutes=10),
     unseen_grace=timedelta(minutes=10),
+    pause_timeout=timedelta(minutes=6),
+    resume_timeout=timedelta(minutes=3),
+    assembling_timeout=timedelta(minutes=2),
+    poster=False,
 )
 CLOCK_SKEWS: Final = (0.0, 0.0, 0.0, -900.0, 3600.0, -1_790_000_000.0)
 """The last shows the year 1970."""
@@ -29,8 +35,9 @@ POLICIES: Final = (
     _QUICK,
     replace(_QUICK, retention=timedelta(minutes=4), max_duration=timedelta(minutes=2)),
     Policy(),
+    replace(_QUICK, safety_segments=False),
 )
-_POLICY_WEIGHTS: Final = (8, 4, 1)
+_POLICY_WEIGHTS: Final = (8, 4, 1, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,9 @@ class Start(Invocation):
     key: str | None = None
     retries: int = 0
     max_duration: int | None = None
+    opus: bool = False
+    """LiveKit can write no segments beside such a file."""
+    worker_lost: str = "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,22 @@ class Stop(Invocation):
     user: str
     which: int
     wait: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(Invocation):
+    """A user pauses one of the recordings that they know."""
+
+    user: str
+    which: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Invocation):
+    """A user resumes one of the recordings that they know."""
+
+    user: str
+    which: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +138,24 @@ class Sweep(Invocation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hint(Invocation):
+    """A function that goes on with one of all recordings is invoked, once more or for no reason: `begin` or `join`."""
+
+    what: str
+    which: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAway(_Step):
+    """LiveKit's server dies, and comes back after so many seconds; not all participants come back with it."""
+
+    seconds: float
+    all_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InRoom(_Step):
-    """A room opens, closes, or is left by everybody."""
+    """A room opens, closes, is left by everybody, or is closed and opened with nobody in it for a while (`refill`)."""
 
     room: str
     action: str
@@ -153,8 +195,8 @@ class Litter(_Step):
     which: int
 
 
-type UserCall = Start | Stop | Get | Delete | List | Pry
-type Step = UserCall | Sweep | InRoom | Strike | Trouble | Foreign | Litter
+type UserCall = Start | Stop | Pause | Resume | Get | Delete | List | Pry
+type Step = UserCall | Sweep | Hint | InRoom | ServerAway | Strike | Trouble | Foreign | Litter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +226,13 @@ class History:
         """Whether a room may hide a recorder, or show one of which the product knows nothing."""
         strangers = any(isinstance(step, Foreign) for step in self.steps)
         return strangers or self.has("recorders_hidden") or self.has("start_doubled")
+
+    @property
+    def times_are_exact(self) -> bool:
+        """Whether the product can know to the second when each take began."""
+        forgets = any(isinstance(step, Strike) and step.what.startswith("lose") for step in self.steps)
+        deceived = forgets or self.has("record_lost") or self.has("start_doubled")
+        return self.clock_skew == 0.0 and not deceived
 
     @property
     def calm(self) -> bool:
@@ -216,6 +265,11 @@ _TROUBLES: Final = {
     "livekit_hangs_up_late": 0.8,
     "start_doubled": 1.0,
     "webhook_slow": 0.8,
+    "hint_lost": 1.0,
+    "hint_late": 1.0,
+    "hint_doubled": 1.0,
+    "joining_refused": 1.0,
+    "bucket_away": 1.0,
     "killed": 0.15,
     "start.request_lost": 0.8,
     "start.answer_lost": 1.0,
@@ -246,6 +300,7 @@ _TROUBLES: Final = {
     "update_coalesced": 1.0,
     "upload_fails": 1.0,
     "upload_late": 1.0,
+    "duration_short": 1.0,
     "backup_storage": 1.0,
     "failed_after_complete": 1.0,
     "webhook_lost": 1.0,
@@ -277,6 +332,7 @@ class _Draw:
         steps += [self._trouble() for _ in range(random.choice((0, 1, 2, 3, 5, 8)))]
         steps += self._sweeps()
         steps += [self._some() for _ in range(random.randint(2, 14))]
+        steps += self._takes() if random.random() < _STORIES and self._span >= _STORY_SECONDS else []
         steps += [self._start(USERS[0])]
         [policy] = random.choices(POLICIES, _POLICY_WEIGHTS)
         return History(
@@ -289,6 +345,25 @@ class _Draw:
             worker=random.choice(("", "", *WORKERS)),
             steps=tuple(sorted([*steps, *self._litter()], key=lambda step: step.at)),
         )
+
+    def _takes(self) -> list[Step]:
+        """A recording of several takes, more often than chance alone has one."""
+        random = self._random
+        began = random.uniform(0.0, self._span / 5)
+        user = random.choice(USERS[:2])
+        times = sorted(random.uniform(began + 7.0, self._span) for _ in range(random.randint(2, 7)))
+        steps: list[Step] = [replace(self._start(user), at=began, room=ROOMS[0], track=False, kill_at=None)]
+        ends = (self._pause, self._pause, self._strike, self._strike, self._in_room, self._stop)
+        for time in times:
+            chosen = replace(random.choice(ends)(user), at=time)
+            if isinstance(chosen, InRoom):
+                chosen = replace(chosen, action="refill")
+            steps.append(chosen)
+            if isinstance(chosen, Pause):
+                steps.append(
+                    replace(self._resume(user), at=time + random.choice((0.0, 0.3, 3.0, 30.0, 120.0)))
+                )
+        return steps
 
     def _litter(self) -> list[Litter]:
         things = (
@@ -304,7 +379,11 @@ class _Draw:
     def _some(self) -> Step:
         kinds: dict[Callable[[str], Step], int] = {
             self._start: 30,
-            self._stop: 22,
+            self._stop: 18,
+            self._pause: 12,
+            self._resume: 14,
+            self._hint: 4,
+            self._server_away: 1,
             self._get: 12,
             self._delete: 12,
             self._list: 6,
@@ -341,6 +420,30 @@ class _Draw:
             key=key,
             retries=random.randint(1, 3) if key else 0,
             max_duration=random.choice((None, None, None, 30)),
+            opus=random.random() < 0.15,
+            worker_lost=random.choice(("continue", "continue", "end")),
+        )
+
+    def _pause(self, user: str) -> Pause:
+        return Pause(
+            at=self._at(), pace=self._pace(), kill_at=self._kill_at(7), user=user, which=self._which()
+        )
+
+    def _resume(self, user: str) -> Resume:
+        return Resume(
+            at=self._at(), pace=self._pace(), kill_at=self._kill_at(8), user=user, which=self._which()
+        )
+
+    def _hint(self, _: str) -> Hint:
+        what = self._random.choice(("begin", "join", "join"))
+        return Hint(
+            at=self._at(), pace=self._pace(), kill_at=self._kill_at(12), what=what, which=self._which()
+        )
+
+    def _server_away(self, _: str) -> ServerAway:
+        random = self._random
+        return ServerAway(
+            at=self._at(), seconds=random.choice((5.0, 30.0, 70.0)), all_back=random.random() < 0.6
         )
 
     def _stop(self, user: str) -> Stop:
@@ -387,7 +490,7 @@ class _Draw:
         return Pry(at=self._at(), user=user, which=self._which(), action=action)
 
     def _in_room(self, _: str) -> InRoom:
-        action = self._random.choice(("close", "leave", "open"))
+        action = self._random.choice(("close", "leave", "open", "refill"))
         return InRoom(at=self._at(), room=self._random.choice(ROOMS), action=action)
 
     def _strike(self, _: str) -> Strike:
@@ -398,6 +501,7 @@ class _Draw:
                 "kill_handler",
                 "freeze_handler",
                 "shut_down_host",
+                "end_by_itself",
                 "lose_record",
                 "lose_records",
             )

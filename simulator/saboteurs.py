@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
-from recorder.domain import lifecycle, verdict
-from recorder.domain.recording import Status
+from recorder.domain import lifecycle, takes, verdict
+from recorder.domain.recording import Status, TakeEnd, next_version
 from recorder.domain.verdict import Handler, Judgement, Step
 from recorder.errors import (
     DatabaseBusyError,
@@ -22,8 +22,10 @@ from recorder.livekit import info as egress_info
 from recorder.livekit.egress import LiveKitEgress
 from recorder.sweep import deadlines, live, orphans, outbox
 from recorder.sweep.context import Context
+from recorder.usecases.assembling import Assembling
 from recorder.usecases.ledger import Ledger
 from recorder.usecases.recordings import RecordingService, Started, _replay
+from recorder.usecases.takes import Takes
 from simulator import memory
 from simulator.memory import MemoryRepository, MemoryStorage
 
@@ -38,14 +40,14 @@ if TYPE_CHECKING:
     from recorder.contract.requests import StartRequest
     from recorder.domain.egress import EgressSnapshot
     from recorder.domain.outputs import Output, TakeId
-    from recorder.domain.recording import Recording, StoredFile
+    from recorder.domain.recording import BegunBy, Recording, StoredFile, Take
     from recorder.domain.schedule import Policy
     from recorder.domain.sources import Kind
     from recorder.domain.verdict import Evidence
     from recorder.livekit.client import LiveKit
     from recorder.settings import StorageSettings
     from recorder.sweep.context import ActiveListing
-    from recorder.usecases.ports import Answer, StoredEvent
+    from recorder.usecases.ports import Answer, StoredEvent, TakeParts
 
 _apply_snapshot = lifecycle.apply_snapshot
 _judge_deadlines = verdict._judge_deadlines
@@ -58,6 +60,12 @@ _lease_events = MemoryRepository.lease_events
 _in_the_way = MemoryRepository._in_the_way
 _lease = MemoryRepository.lease
 _ledger_save = Ledger.save
+_settle_ended = orphans._settle_ended
+_join = Assembling._join
+_parts = Assembling._parts
+_begin_take = takes.begin_take
+_finish = takes.finish
+_with_seconds = takes.with_seconds
 
 
 def _final_is_not_final(
@@ -236,6 +244,71 @@ def _a_conflict_counts_as_written(self: Ledger, before: Recording, after: Record
         return after
 
 
+def _takes_begin_beside_each_other(self: Takes, recording: Recording, begun_by: BegunBy) -> Recording | None:
+    def rule(row: Recording) -> Recording | None:
+        free = replace(row, take_ended_at=row.take_ended_at or self._now)
+        return takes.begin_take(free, begun_by, self._now, segments=takes.wants_segments(row))
+
+    return self._ledger.change(recording, rule)
+
+
+def _every_report_is_of_the_current_take(recording: Recording, _: EgressSnapshot) -> bool:
+    return recording.live
+
+
+def _a_number_is_used_again(
+    recording: Recording, begun_by: BegunBy, now: datetime, *, segments: bool
+) -> Recording | None:
+    begun = _begin_take(recording, begun_by, now, segments=segments)
+    return replace(begun, take=recording.take) if begun is not None else None
+
+
+def _parts_go_first(self: Assembling, recording: Recording, parts: Sequence[TakeParts]) -> None:
+    self._remove_parts(recording)
+    _join(self, recording, parts)
+
+
+def _the_last_take_comes_first(self: Assembling, recording: Recording) -> list[TakeParts]:
+    return _parts(self, recording)[::-1]
+
+
+def _the_last_take_comes_twice(self: Assembling, recording: Recording) -> list[TakeParts]:
+    parts = _parts(self, recording)
+    return [*parts, *parts[-1:]]
+
+
+def _a_pause_frees_the_target(self: MemoryRepository, recording: Recording) -> Recording | None:
+    standing = _in_the_way(self, recording)
+    return None if standing is not None and standing.status is Status.PAUSED else standing
+
+
+def _the_dead_of_live_recordings_are_left(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
+    ids = [each.recording_id for each in snapshots if each.recording_id is not None]
+    owners = context.adapters.repository.owners(ids)
+    final = {owner.id for owner in owners.values() if not owner.live}
+    _settle_ended(context, [each for each in snapshots if each.recording_id in final])
+
+
+def _the_last_file_is_the_recording(recording: Recording, now: datetime) -> Recording:
+    with_files = tuple(take for take in recording.takes if take.has_file)
+    return replace(_finish(replace(recording, takes=with_files[-1:]), now), takes=recording.takes)
+
+
+def _nothing_is_told(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
+    return tuple(replace(take, lost_seconds=None) for take in _with_seconds(ended, seconds))
+
+
+def _nothing_is_left_out(_: Recording, _take: int) -> float | None:
+    return None
+
+
+def _a_wish_is_a_pause(recording: Recording, now: datetime) -> Recording | None:
+    if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
+        return None
+    paused = replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
+    return next_version(recording, paused, now)
+
+
 @contextmanager
 def _instead(owner: object, name: str, saboteur: object) -> Iterator[None]:
     with patch.object(owner, name, saboteur):
@@ -283,6 +356,26 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     ),
     "a conflict counts as written": partial(_instead, Ledger, "save", _a_conflict_counts_as_written),
     "writes do not compare": partial(_instead, MemoryRepository, "save", _writes_do_not_compare),
+    "takes begin beside each other": partial(_instead, Takes, "_begin", _takes_begin_beside_each_other),
+    "a late report changes the status": partial(
+        _instead, lifecycle, "_is_current", _every_report_is_of_the_current_take
+    ),
+    "a take's number is used again": partial(_instead, takes, "begin_take", _a_number_is_used_again),
+    "parts are removed before the file is verified": partial(_instead, Assembling, "_join", _parts_go_first),
+    "takes are joined out of order": partial(_instead, Assembling, "_parts", _the_last_take_comes_first),
+    "a take is joined twice": partial(_instead, Assembling, "_parts", _the_last_take_comes_twice),
+    "a pause frees the target": partial(_instead, MemoryRepository, "_in_the_way", _a_pause_frees_the_target),
+    "the dead of live recordings are not stopped": partial(
+        _instead, orphans, "_settle_ended", _the_dead_of_live_recordings_are_left
+    ),
+    "the last take's file is the recording": partial(
+        _instead, takes, "finish", _the_last_file_is_the_recording
+    ),
+    "the seconds that are lost are not told": partial(_instead, takes, "with_seconds", _nothing_is_told),
+    "what a lost worker records later is joined": partial(
+        _instead, takes, "most_seconds", _nothing_is_left_out
+    ),
+    "a wish to pause is a pause": partial(_instead, lifecycle, "request_pause", _a_wish_is_a_pause),
     "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),
 }
 """By name, what puts the bug in its place for a while."""

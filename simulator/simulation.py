@@ -17,7 +17,7 @@ from recorder.errors import RecordingNotFoundError
 from recorder.sweep import finals
 from recorder.sweep.context import Context
 from recorder.telemetry import log
-from recorder.usecases import ledger, recordings
+from recorder.usecases import assembling, ledger, recordings, takes
 from recorder.usecases.ports import Recordings
 from simulator import plan
 from simulator.faults import Faults, every
@@ -86,12 +86,13 @@ class Simulation:
             self._world,
             self._livekit,
             self._journal.rows,
-            bucket.objects,
-            history.policy,
-            rooms_deceive=history.rooms_deceive,
+            bucket,
+            history,
         )
         self._livekit.started, self._livekit.stopping = self._truth.check_start, self._truth.check_stop
         self._journal.written = self._spoil
+        self._journal.changing = self._truth.check_change
+        bucket.removing = self._truth.check_removal
         self._journal.failing = self._truth.check_verdict
         self._journal.completing = self._truth.check_file
         self._journal.naming = self._truth.named
@@ -102,8 +103,9 @@ class Simulation:
             recordings=cast("Recordings", self._journal),
             storage=bucket,
             events=self._bus,
-            joiner=MemoryJoiner(bucket, kernel.now),
+            joiner=MemoryJoiner(bucket, kernel.now, lambda: faults.joining_refused.fires(random)),
             policy=history.policy,
+            webhook_url=HOOK if history.webhooks in {"own", "both"} else None,
         )
         self._outside = Outside(
             kernel,
@@ -154,8 +156,12 @@ class Simulation:
         match step:
             case plan.Sweep():
                 self._functions.sweep(pace=step.pace, kill_at=step.kill_at)
+            case plan.Hint():
+                self._hint(step)
             case plan.InRoom():
                 self._outside.in_room(step)
+            case plan.ServerAway():
+                self._outside.server_away(step)
             case plan.Strike():
                 self._outside.strike(step)
             case plan.Foreign():
@@ -168,6 +174,12 @@ class Simulation:
                 self._kernel.after(step.seconds, partial(self._end, step.fault))
             case _:
                 self._users.act(step)
+
+    def _hint(self, step: plan.Hint) -> None:
+        known = list(self._journal.rows)
+        if known:
+            invoke = self._functions.go_on if step.what == "begin" else self._functions.join
+            invoke(known[step.which % len(known)], pace=step.pace, kill_at=step.kill_at)
 
     def _end(self, fault: str) -> None:
         self._by_name[fault].off()
@@ -183,6 +195,7 @@ class Simulation:
     def _quiesce(self) -> None:
         for fault in self._by_name:
             self._end(fault)
+        self._outside.server_back()
         self._sweep_each_minute(self._history.calm_sweeps)
         for room in plan.ROOMS:
             self._world.close_room(room)
@@ -194,6 +207,7 @@ class Simulation:
     def _settle(self) -> None:
         policy = self._history.policy
         graces = policy.starting_timeout + policy.stopping_timeout + policy.upload_grace + policy.unseen_grace
+        graces += policy.pause_timeout + policy.resume_timeout + policy.assembling_timeout
         patience = self._kernel.now() + graces + timedelta(minutes=10)
         while (problem := self._unsettled()) is not None:
             require(holds=self._kernel.now() < patience, otherwise=problem)
@@ -220,7 +234,14 @@ class Simulation:
 @contextmanager
 def _by_chance_of(random: Random) -> Iterator[None]:
     """Let the ids that the product makes follow from the seed."""
-    with patch("recorder.usecases.recordings.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)):
+
+    def drawn() -> UUID:
+        return UUID(int=random.getrandbits(128), version=4)
+
+    with (
+        patch("recorder.usecases.recordings.uuid4", drawn),
+        patch("recorder.usecases.assembling.uuid4", drawn),
+    ):
         yield
 
 
@@ -248,7 +269,7 @@ def simulator() -> Iterator[VirtualLoops]:
         level = log.logger.log_level
         undo.callback(lambda: log.logger.setLevel(level))
         log.logger.setLevel("CRITICAL")
-        for module in (ledger, recordings, finals):
+        for module in (ledger, recordings, takes, assembling, finals):
             undo.enter_context(patch.object(module, "count", _no_metric))
         undo.enter_context(patch.object(Context, "each", lambda *_: suppress(RecordingNotFoundError)))
         yield undo.enter_context(virtual_loops())

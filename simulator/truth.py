@@ -1,4 +1,7 @@
-"""The seven invariants, held against what LiveKit really runs, what the bucket really holds and what is stored."""
+"""The invariants, held against what LiveKit really runs, what the bucket really holds and what is stored.
+
+What a recording plays is held against the seconds that its takes recorded in `simulator.played`.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,21 @@ from uuid import UUID
 
 from livekit.protocol import egress as protocol
 
-from recorder.domain.recording import PREFIX, FailureCode, Status
+from recorder.domain.outputs import poster_of
+from recorder.domain.recording import PREFIX, SEGMENTS_PREFIX, FailureCode, Status
 from simulator.journal import require
 from simulator.kernel import SECOND
+from simulator.played import Played
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from livekit_standin.records import Egress
     from livekit_standin.world import World
-    from recorder.domain.recording import Recording, StoredFile
-    from recorder.domain.schedule import Policy
+    from recorder.domain.recording import Recording, Take
     from simulator.livekit import Own, SimulatedLiveKit
+    from simulator.memory import MemoryStorage
+    from simulator.plan import History
 
 _RUNS: Final = {protocol.EGRESS_STARTING, protocol.EGRESS_ACTIVE}
 _SWEEPS: Final = 2
@@ -27,6 +33,9 @@ _TOLERANCE_SECONDS: Final = 0.2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ASKING_NS: Final = 60 * SECOND
 """Within which a sweep asks all witnesses, and gives its verdict: meanwhile what stood still may go on."""
+_LOST: Final = {FailureCode.WORKER_LOST, FailureCode.EGRESS_LOST}
+_RETURNING_NS: Final = 150 * SECOND
+"""Within which two sweeps stop what has come back."""
 _VERDICTS: Final = {
     FailureCode.START_TIMEOUT,
     FailureCode.STOP_TIMEOUT,
@@ -42,17 +51,15 @@ _SLACK: Final = timedelta(minutes=3)
 
 
 class Truth:
-    """The facts, beside every listing and row. `objects` are those in the bucket, by key."""
+    """The facts, beside every listing and row."""
 
     def __init__(
         self,
         world: World,
         livekit: SimulatedLiveKit,
         rows: Mapping[UUID, Recording],
-        objects: Mapping[str, StoredFile],
-        policy: Policy,
-        *,
-        rooms_deceive: bool,
+        bucket: MemoryStorage,
+        history: History,
     ) -> None:
         self.backed_up: set[str] = set()
         """The egress whose files went to the workers' backup storage."""
@@ -65,12 +72,18 @@ class Truth:
         self._world = world
         self._livekit = livekit
         self._rows = rows
-        self._objects = objects
-        self._policy = policy
+        self._objects = bucket.objects
+        self._policy = history.policy
+        self._played = Played(
+            bucket, livekit.ours, rows, backed_up=self.backed_up, litter=self.litter, history=history
+        )
+        self.check_removal = self._played.check_removal
+        self._asked: set[tuple[UUID, int]] = set()
+        """The takes that LiveKit was asked for."""
         self._unowned: dict[str, int] = {}
         self._dead: dict[str, int] = {}
         # Where a room hides its recorders, or has one that nobody knows, what was learned holds for ten minutes.
-        self._sweeps_to_death = 15 if rooms_deceive else 4
+        self._sweeps_to_death = 15 if history.rooms_deceive else 4
         self._calm_since: datetime | None = None
 
     def running(self) -> list[Egress]:
@@ -94,22 +107,54 @@ class Truth:
     # At any time.
 
     def check_start(self, new: Own) -> None:
-        """Check that nothing is recorded twice, nor for a recording that is gone."""
+        """Check that nothing is recorded twice, nor for a recording that is gone, and no take's number used again."""
+        take = (new.recording_id, new.take)
+        require(holds=new.doubled or take not in self._asked, otherwise=f"1: take {take} is asked for again")
+        self._asked.add(take)
+        now_ns = self._world._clock()
         for found in self.running():
             own = self._livekit.ours[found.id]
             row = self._rows.get(own.recording_id)
-            free = (row is not None and not row.live) or _unknowable(found, row)
+            back = found.went_on_at is not None and now_ns < found.went_on_at + _RETURNING_NS
+            free = (
+                (row is not None and not row.live) or _unknowable(found, row) or back or self._is_lost(found)
+            )
             twice = own.target == new.target and not own.doubled and not free
             require(holds=not twice, otherwise=f"5: {new.target} is recorded twice")
 
     def check_stop(self, egress_id: str) -> None:
-        """Check that the egress of a live recording is not stopped unless somebody wished it."""
+        """Check that the egress of a live recording is not stopped unless somebody wished it.
+
+        One that gave no sign of life for `unseen_grace` is stopped before it is given up. It may go on after the
+        sweep has asked its room and its handler.
+        """
         for found in self.running():
+            if _went_on_since(found, self._world._environment.now() - _ASKING_NS):
+                continue
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
-            owned = row is not None and row.live and row.egress_id == found.id
+            owned = row is not None and _records(row, found.id)
             wished = row is not None and row.stop_requested_at is not None
             lost = found.id == egress_id and owned and not wished
             require(holds=not lost, otherwise=f"1: {egress_id} is stopped, and nobody wished it")
+
+    def check_change(self, before: Recording, after: Recording) -> None:
+        """Check, at each change, that nothing runs of a take that has ended, and what has become of its seconds."""
+        if after.between_takes and not before.between_takes and before.egress_id is not None:
+            self._check_end_of_take(before, after)
+        self._played.changed(before, after)
+
+    def _check_end_of_take(self, before: Recording, after: Recording) -> None:
+        for found in self.running():
+            own = self._livekit.ours[found.id]
+            went_on = _went_on_since(found, _ns(after.updated_at) - _ASKING_NS)
+            excused = own.doubled or _unknowable(found, after) or went_on
+            mine = found.id == before.egress_id and not excused
+            require(holds=not mine, otherwise=f"1: {after.status} after its take, and {found.id} runs")
+
+    def _is_lost(self, found: Egress) -> bool:
+        """Tell whether it ran all the time, and the product was told otherwise."""
+        row = self._rows.get(self._livekit.ours[found.id].recording_id)
+        return row is not None and any(_lost(take) and take.egress_id == found.id for take in row.takes)
 
     def check_verdict(self, failed: Recording) -> None:
         """Nothing runs of what the product by itself calls failed."""
@@ -117,7 +162,7 @@ class Truth:
             return
         for found in self.running():
             own = self._livekit.ours[found.id]
-            if found.went_on_at is not None and _ns(failed.updated_at) < found.went_on_at + _ASKING_NS:
+            if _went_on_since(found, _ns(failed.updated_at) - _ASKING_NS):
                 continue
             mine = own.recording_id == failed.id and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")
@@ -136,23 +181,23 @@ class Truth:
             if found.id != limited.egress_id or limited.max_duration is None:
                 continue
             began_ns = found.info.file_results[0].started_at - found.worker.clock_skew
-            recorded = _ns(limited.updated_at) - began_ns
+            recorded = _ns(limited.updated_at) - began_ns + _seconds_before(limited) * SECOND
             require(
                 holds=recorded >= limited.max_duration * SECOND - SECOND // 1000,
                 otherwise=f"{limited.id} may record for {limited.max_duration} s and is ended before",
             )
 
     def check_file(self, completed: Recording) -> None:
-        """Check that a completed recording has a file."""
-        there = completed.deleted_at is not None or (
-            completed.downloadable
-            and completed.storage_key in self._objects
-            and completed.storage_key not in self.litter
-        )
+        """Check that a completed recording has a file, or one for each take that has any."""
+        keys = [part.key for part in completed.parts]
+        there = bool(keys) and all(key in self._objects and key not in self.litter for key in keys)
         require(
-            holds=there or completed.egress_id in self.backed_up,
+            holds=there or completed.deleted_at is not None or self._is_backed_up(completed),
             otherwise=f"{completed.id} is completed without a file",
         )
+
+    def _is_backed_up(self, row: Recording) -> bool:
+        return not self.backed_up.isdisjoint({row.egress_id, *(take.egress_id for take in row.takes)})
 
     # While time passes quietly.
 
@@ -166,19 +211,29 @@ class Truth:
             calm = now >= self._calm_since + timedelta(minutes=2)
             over = row.status is Status.ACTIVE and _too_long(row, now - timedelta(seconds=3))
             require(holds=not (calm and over), otherwise=f"2: {row.id} records for too long")
-            limit = {
-                Status.STARTING: self._policy.starting_timeout,
-                Status.STOPPING: self._policy.stopping_timeout,
-            }.get(Status(row.status))
+            limit = self._limit(row)
             if limit is not None:
                 deadline = max(row.status_at + limit, self._calm_since) + _SLACK
                 require(holds=now < deadline, otherwise=f"2: {row.id} is still {row.status}")
+
+    def _limit(self, row: Recording) -> timedelta | None:
+        """Say how long its status may last."""
+        policy = self._policy
+        starting = policy.start_grace + policy.starting_timeout
+        return {
+            Status.STARTING: policy.starting_timeout,
+            Status.PAUSED: policy.pause_timeout,
+            Status.RESUMING: policy.resume_timeout + starting,
+            Status.STOPPING: policy.stopping_timeout
+            + (policy.assembling_timeout if row.takes else timedelta()),
+        }.get(Status(row.status))
 
     def _check_alive(self) -> None:
         """No recording is live for long whose egress has died while it recorded."""
         dead: dict[str, int] = {}
         for row in self._rows.values():
-            found = self._world._records.find(row.egress_id or "") if row.live else None
+            records = row.live and not row.between_takes
+            found = self._world._records.find(row.egress_id or "") if records else None
             if found is None or found.alive or found.info.status not in _RUNS:
                 continue
             count = dead[found.id] = self._dead.get(found.id, 0) + 1
@@ -197,11 +252,13 @@ class Truth:
         self._unowned = unowned
 
     def _owned(self, found: Egress, now: datetime) -> bool:
-        row = self._rows.get(self._livekit.ours[found.id].recording_id)
-        if row is not None and row.live and row.egress_id == found.id:
+        own = self._livekit.ours[found.id]
+        row = self._rows.get(own.recording_id)
+        if row is not None and _records(row, found.id):
             return row.stop_requested_at is None and not _too_long(row, now)
-        if row is not None and row.live and row.egress_id is None:
-            return now < row.created_at + self._policy.start_grace
+        if row is not None and row.live and row.egress_id is None and row.take == own.take:
+            asked_at = row.take_requested_at or row.created_at
+            return not row.between_takes and now < asked_at + self._policy.start_grace
         return _unknowable(found, row)
 
     # When all is over.
@@ -216,16 +273,17 @@ class Truth:
             problem = self._unsettled_row(row, now)
             if problem:
                 return f"{problem}: {row}"
+        problem = self._played.unsettled()
+        if problem:
+            return problem
         for key in self._objects:
             if key not in self.foreign_objects and not self._owned_object(key) and self._can_be_known(key):
                 return f"3: {key} belongs to no recording"
         return None
 
     def _unsettled_row(self, row: Recording, now: datetime) -> str | None:
-        missing = row.downloadable and (
-            row.storage_key not in self._objects or row.storage_key in self.litter
-        )
-        lacking = row.status is Status.COMPLETED and not row.downloadable
+        missing = any(part.key not in self._objects or part.key in self.litter for part in row.parts)
+        lacking = row.status is Status.COMPLETED and not row.parts
         problems = {
             "1: live although every egress has ended": row.live,
             "3: a tombstone is left": row.deleted_at is not None
@@ -233,7 +291,8 @@ class Truth:
             and not self._zombie(row),
             "3: expired and still there": row.deleted_at is None and row.expired(now),
             "the file that it names is not there": row.deleted_at is None and missing,
-            "completed without a file": lacking and row.egress_id not in self.backed_up,
+            "completed without a file": lacking and not self._is_backed_up(row),
+            "3: its parts are left": row.parts_kept and row.deleted_at is None and not self._zombie(row),
             "its duration is not its file's": row.deleted_at is None and self._lasts_otherwise(row),
             "2: due and not handled": row.due_at is not None and row.due_at <= now - _SLACK,
         }
@@ -250,17 +309,22 @@ class Truth:
 
     def _can_be_known(self, key: str) -> bool:
         """Whether the product was ever told of this key: where a worker adds a prefix, only LiveKit can tell."""
-        return key.startswith(PREFIX) or key in self._named
+        return key.startswith((PREFIX, SEGMENTS_PREFIX)) or key in self._named
 
     def _owned_object(self, key: str) -> bool:
-        row = self._rows.get(UUID(key.partition(PREFIX)[2].partition("/")[0]))
+        folder, recording_id, *_ = key.removeprefix("pre/").split("/")
+        row = self._rows.get(UUID(recording_id))
         if row is None or row.deleted_at is not None:
             return False
+        if f"{folder}/" == SEGMENTS_PREFIX:
+            # Where no assembling removes them, a rule of the bucket does.
+            return True
         if key in self.litter or self._objects[key].modified_at > row.status_at + self._policy.upload_grace:
             # What is uploaded after the grace is left in its folder: docs/decisions.md.
             return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
-        return (row.storage_key == key and row.downloadable) or row.egress_id in self.backed_up
+        kept = key == poster_of(row.id).key or (row.downloadable and row.storage_key == key)
+        return kept or any(part.key == key for part in row.parts) or self._is_backed_up(row)
 
     def _zombie(self, row: Recording) -> bool:
         """Whether LiveKit has a dead egress on record as running, for ever: a tombstone stays as long."""
@@ -271,6 +335,10 @@ class Truth:
         )
 
 
+def _went_on_since(found: Egress, since_ns: int) -> bool:
+    return found.went_on_at is not None and found.went_on_at > since_ns
+
+
 def _ns(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1) * 1000
 
@@ -278,15 +346,33 @@ def _ns(at: datetime) -> int:
 def _unknowable(found: Egress, row: Recording | None) -> bool:
     """Whether LiveKit has forgotten it, and the product cannot know that it runs.
 
-    Nobody can stop an egress whose id nobody was told. One that was listed when it was found dead is looked at ever
-    more seldom.
+    Nobody can stop an egress whose id nobody was told, or whose take is over. One that was listed when it was found
+    dead is looked at ever more seldom, and none any more once the grace of its upload is over.
     """
-    told = row is not None and row.egress_id == found.id
-    seldom = row is not None and not row.live and row.attempts > 0
-    return found.record is None and (not told or seldom)
+    told = row is not None and row.egress_id == found.id and not (row.live and row.between_takes)
+    over = row is not None and not row.live and (row.attempts > 0 or row.late_upload_until is None)
+    return found.record is None and (not told or over)
+
+
+def _records(row: Recording, egress_id: str) -> bool:
+    """Whether it is the egress of a live recording's current take."""
+    return row.live and not row.between_takes and row.egress_id == egress_id
+
+
+def _lost(take: Take) -> bool:
+    return take.failure_code in _LOST
 
 
 def _too_long(row: Recording, now: datetime) -> bool:
-    if row.max_duration is None or row.started_at is None or row.status is Status.STARTING:
+    if row.max_duration is None or row.take_started_at is None or row.between_takes:
         return False
-    return now > row.started_at + timedelta(seconds=row.max_duration)
+    return now > row.take_started_at + timedelta(seconds=row.max_duration - _seconds_before(row))
+
+
+def _seconds_before(row: Recording) -> float:
+    """Say how long its ended takes lasted (s), as far as the product knows."""
+    return sum(
+        (take.stopped_at - take.started_at).total_seconds() if take.duration is None else take.duration
+        for take in row.takes
+        if take.started_at is not None
+    )

@@ -58,6 +58,10 @@ class Users:
                 self.start(step)
             case plan.Stop():
                 self.stop(step)
+            case plan.Pause():
+                self.pause(step)
+            case plan.Resume():
+                self.resume(step)
             case plan.Get():
                 self.get(step)
             case plan.Delete():
@@ -97,8 +101,12 @@ class Users:
 
     def _start_request(self, step: plan.Start) -> StartRequest:
         if not step.track:
-            # A history is of one take: a worker that is lost ends the recording.
-            return StartRequest(room_name=step.room, max_duration=step.max_duration, on_worker_lost="end")
+            return StartRequest(
+                room_name=step.room,
+                max_duration=step.max_duration,
+                audio_codec="opus" if step.opus else "aac",
+                on_worker_lost="continue" if step.worker_lost == "continue" else "end",
+            )
         return StartRequest(
             room_name=step.room,
             track_based=True,
@@ -136,7 +144,7 @@ class Users:
 
     def _about(
         self,
-        step: plan.Stop | plan.Get | plan.Delete,
+        step: plan.Stop | plan.Pause | plan.Resume | plan.Get | plan.Delete,
         call: Callable[[Environment, UUID, int], None],
     ) -> None:
         recording_id = self._chosen(step.user, step.which)
@@ -169,18 +177,31 @@ class Users:
 
         self._about(step, call)
 
+    def pause(self, step: plan.Pause) -> None:
+        def call(environment: Environment, recording_id: UUID, began: int) -> None:
+            paused = environment.service.pause(recording_id, user_id=step.user)
+            self._observer.saw(step.user, paused, began)
+
+        self._about(step, call)
+
+    def resume(self, step: plan.Resume) -> None:
+        def call(environment: Environment, recording_id: UUID, began: int) -> None:
+            service = environment.service
+            resumed = service.resume(recording_id, user_id=step.user, webhook_url=self._webhook_url)
+            self._observer.saw(step.user, resumed, began)
+
+        self._about(step, call)
+
     def get(self, step: plan.Get) -> None:
         def call(environment: Environment, recording_id: UUID, began: int) -> None:
             service = environment.service
             found = service.get_changed(recording_id, user_id=step.user, wait=step.wait).recording
             self._observer.saw(step.user, found, began)
-            download = environment.service.media(found).download
+            files = environment.service.media(found).files
             known = self._observer.known[recording_id]
-            if download is not None and not known.deleting and not found.expired(self._kernel.now()):
-                require(
-                    holds=found.storage_key in self._objects,
-                    otherwise=f"{recording_id} links to {found.storage_key}, which is not there",
-                )
+            if files and not known.deleting and not found.expired(self._kernel.now()):
+                gone = [part.key for part in found.parts if part.key not in self._objects]
+                require(holds=not gone, otherwise=f"{recording_id} links to {gone}, which are not there")
 
         self._about(step, call)
 

@@ -46,8 +46,8 @@ WAITED_SECONDS: Final = 20
 """Of one recording: two waits of ten seconds, for its beginning and for its file."""
 SWEEPS: Final = 60 * HOURS
 SWEEP_SECONDS: Final = 0.5
-METRICS: Final = 25
-ALARMS: Final = 10
+METRICS: Final = 35
+ALARMS: Final = 12
 LOG_BYTES: Final = 1500
 """A request, with API Gateway's own line."""
 RECORDING_GB: Final = 0.5 * 2

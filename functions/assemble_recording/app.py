@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from joiner import BucketJoiner
 
+from recorder.settings import AwsSettings
 from recorder.telemetry import log
 from recorder.usecases.assembling import Assembling
 from recorder.usecases.calls import recording_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def _joiner() -> BucketJoiner:
-    return BucketJoiner.of(current().storage_settings.bucket)
+    return BucketJoiner.of(current().storage_settings.bucket, AwsSettings.from_environment())
 
 
 @log.logger.inject_lambda_context

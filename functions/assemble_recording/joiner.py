@@ -4,22 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from bucket import Bucket
-from joining import (
-    CannotJoinError,
-    JoiningError,
-    Part,
-    Take,
-    UnreadableError,
-    VerificationError,
-    join,
-    plan,
-    verify,
-)
+from joining import CannotJoinError, JoiningError, Part, Take, join, plan, verify
 from recorder import errors
 from recorder.usecases.ports import Joined
 
@@ -27,11 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recorder.domain.recording import StoredFile
+    from recorder.settings import AwsSettings
     from recorder.usecases.ports import TakeParts
 
-_CONNECTIONS: Final = 32
-_CONNECT_SECONDS: Final = 3
-_READ_SECONDS: Final = 30
 _MIME_TYPE: Final = "video/mp4"
 
 
@@ -42,31 +26,31 @@ class BucketJoiner:
         self._bucket = bucket
 
     @classmethod
-    def of(cls, name: str) -> Self:
-        """Return a joiner with a client of its own: joining reads and writes in many threads."""
-        config = Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            max_pool_connections=_CONNECTIONS,
-            retries={"total_max_attempts": 5, "mode": "standard"},
-            s3={"addressing_style": "auto"},
-        )
-        return cls(Bucket(boto3.client("s3", config=config), name))
+    def of(cls, name: str, settings: AwsSettings) -> Self:
+        """Return a joiner with connections of its own: joining reads and writes in many threads."""
+        return cls(Bucket(name, settings))
 
     def join(self, takes: Sequence[TakeParts], key: str) -> Joined:
-        """Join and verify; see the port. A damaged part or a failed check counts as a failed run."""
+        """Join and verify; see the port. A damaged part or a failed check is a failed run."""
         try:
             upload = self._bucket.upload(key, _MIME_TYPE)
             joined = join(plan(self._bucket, [_take(each) for each in takes]), self._bucket, upload)
             verified = verify(self._bucket, Part(key, joined.size), joined)
         except CannotJoinError as error:
             raise errors.CannotJoinError(str(error)) from error
-        except (UnreadableError, VerificationError, JoiningError) as error:
+        except JoiningError as error:
             raise errors.StorageUnavailableError(f"{type(error).__name__}: {error}") from error
-        except (BotoCoreError, ClientError) as error:
-            raise errors.StorageUnavailableError(type(error).__name__) from error
+        except errors.AwsError as error:
+            raise errors.StorageUnavailableError(str(error)) from error
         seconds = {each.number: each.recorded_seconds for each in joined.takes}
         return Joined(size=verified.size, seconds=verified.seconds, take_seconds=seconds)
+
+    def forget_uploads(self, folder: str) -> None:
+        """Abort what was begun and not ended; see the port."""
+        try:
+            self._bucket.abort_uploads(folder)
+        except errors.AwsError as error:
+            raise errors.StorageUnavailableError(str(error)) from error
 
 
 def _take(parts: TakeParts) -> Take:

@@ -26,8 +26,10 @@ _SOURCES = (
     "requirements/assemble.txt",
     "requirements/layer.txt",
     "requirements/migrate.txt",
+    "docs/openapi.json",
 )
-_SOURCE_FOLDERS = ("functions", "layers/recorder", "requirements/licences")
+_SOURCE_FOLDERS = ("functions", "layers/recorder", "console", "requirements/licences")
+_NO_SOURCES = {"__pycache__", "node_modules", "dist", "openapi.d.ts"}
 
 
 def architecture() -> str:
@@ -59,7 +61,7 @@ def _digest(root: Path) -> str:
     files = [root / name for name in _SOURCES]
     for folder in _SOURCE_FOLDERS:
         files += sorted(
-            path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+            path for path in (root / folder).rglob("*") if path.is_file() and not _NO_SOURCES & {*path.parts}
         )
     digest = hashlib.sha256(f"{sys.version} {platform.machine()}".encode())
     for path in files:

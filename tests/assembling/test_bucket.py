@@ -11,9 +11,13 @@ from botocore.exceptions import ClientError
 
 from bucket import Bucket
 from joining import Part, Take, join, plan, segments_in, verify
+from recorder.errors import AwsError
+from recorder.settings import AwsSettings
 from tests.assembling.media import Recorded, Store, messages, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from local.stack import Stack
 
 LARGE = Recorded(number=1, seconds=8, width=640, height=360, options=("-qp", "12", "-bf", "0"), noisy=True)
@@ -26,7 +30,14 @@ class Recordings:
     def __init__(self, stack: Stack, prefix: str) -> None:
         self.s3 = stack.aws.s3
         self.bucket = stack.aws.bucket
-        self.objects = Bucket(self.s3, self.bucket)
+        settings = AwsSettings(
+            stack.aws.region,
+            stack.aws.access_key,
+            stack.aws.secret_key,
+            "",
+            s3_endpoint_url=stack.aws.endpoint,
+        )
+        self.objects = Bucket(self.bucket, settings)
         self.prefix = prefix
         self.result = f"{prefix}/recording.mp4"
         store = Store()
@@ -48,8 +59,10 @@ class Recordings:
 
 
 @pytest.fixture
-def recordings(stack: Stack, request: pytest.FixtureRequest) -> Recordings:
-    return Recordings(stack, f"assembling/{request.node.name}")
+def recordings(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Recordings]:
+    recordings = Recordings(stack, f"assembling/{request.node.name}")
+    yield recordings
+    recordings.objects.close()
 
 
 def test_from_s3_to_s3(recordings: Recordings) -> None:
@@ -72,7 +85,7 @@ def test_t86_no_upload_stays_open(recordings: Recordings) -> None:
     recordings.s3.delete_object(Bucket=recordings.bucket, Key=f"{recordings.prefix}/2/recording.mp4")
     upload = recordings.objects.upload(recordings.result, "video/mp4")
 
-    with pytest.raises(ClientError, match="NoSuchKey"):
+    with pytest.raises(AwsError, match="NoSuchKey"):
         join(planned, recordings.objects, upload)
 
     assert recordings.uploads() == []
@@ -81,9 +94,10 @@ def test_t86_no_upload_stays_open(recordings: Recordings) -> None:
 
 
 def test_t86_uploads_of_killed_runs_are_forgotten(recordings: Recordings) -> None:
-    for key in (recordings.result, recordings.result, f"{recordings.result}.other"):
+    folder = recordings.result.rpartition("/")[0]
+    for key in (recordings.result, recordings.result, f"{folder}/1/recording.mp4"):
         recordings.objects.upload(key, "video/mp4").create()
 
-    recordings.objects.abort_uploads(recordings.result)
+    recordings.objects.abort_uploads(f"{folder}/")
 
-    assert recordings.uploads() == [f"{recordings.result}.other"]
+    assert recordings.uploads() == [f"{folder}/1/recording.mp4"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 
 from joining import (
     CannotJoinError,
+    JoiningError,
     Kind,
     Part,
     Reason,
@@ -283,6 +286,76 @@ def test_a_take_of_which_no_segment_can_be_read_is_named(store: Store) -> None:
         plan(store, [store.take(1), store.take(3)])
 
 
+def test_a_take_of_which_nothing_is_whole_is_named() -> None:
+    store = Store()
+    store.record(Recorded(number=3, seconds=2, channels=0, noisy=True, options=("-bf", "0", "-qp", "12")))
+    store.contents["3/segment_00000.ts"] = store.contents["3/segment_00000.ts"][: 188 * 100]
+    upload = StoreUpload(store, RESULT)
+
+    with pytest.raises(UnreadableError, match=r"3/segment_00000\.ts: holds nothing whole"):
+        join(plan(store, [store.take(3)]), store, upload)
+    assert upload.calls == ["create", "abort"]
+
+
+def test_a_take_without_a_key_frame_is_named(store: Store) -> None:
+    store.record(replace(LONG, number=3, channels=0, options=("-bf", "0", "-g", "1000")))
+    whole = store.contents["3/segment_00000.ts"]
+    store.contents["3/segment_00000.ts"] = whole[len(whole) // 2 // 188 * 188 :]
+
+    with pytest.raises(UnreadableError, match=r"3/segment_00000\.ts"):
+        joined(store, store.take(1), store.take(3))
+
+
+def test_a_file_without_media_is_named(store: Store) -> None:
+    empty = io.BytesIO()
+    with (
+        av.open(empty, "w", "mp4") as container,
+        av.open(io.BytesIO(store.contents[segment(0)]), "r") as template,
+    ):
+        for stream in template.streams:
+            container.add_stream_from_template(stream, opaque=True)
+        container.start_encoding()
+    store.contents["3/recording.mp4"] = empty.getvalue()
+
+    with pytest.raises(UnreadableError, match=r"3/recording\.mp4: holds no media"):
+        plan(store, [store.take(1), store.take(3)])
+
+
+def test_a_time_stamp_that_asks_for_hours_of_silence_is_not_believed(store: Store) -> None:
+    store.record(LONG, file=True, segments=False)
+    store.contents["3/recording.mp4"] = with_a_hole(store.contents["1/recording.mp4"], seconds=7 * 3600)
+
+    with pytest.raises(JoiningError, match="a hole in the sound"):
+        join(plan(store, [store.take(3), store.take(2)]), store, StoreUpload(store, RESULT))
+
+
+def test_a_hole_within_a_file_is_silent(store: Store) -> None:
+    store.record(LONG, file=True, segments=False)
+    store.contents["3/recording.mp4"] = with_a_hole(store.contents["1/recording.mp4"], seconds=20)
+
+    result = joined(store, store.take(3), store.take(2))
+
+    assert result.takes[0].seconds == pytest.approx(LONG.seconds + 20, abs=0.1)
+    assert watch(store.contents[RESULT]).tones == pytest.approx(
+        [0, 1, 2, 3, 24, 25, 26, 27, 28, 29], abs=0.15
+    )
+
+
+def with_a_hole(content: bytes, seconds: int) -> bytes:
+    """Move the later half of the packets by some seconds."""
+    file = io.BytesIO()
+    with av.open(file, "w", "mp4") as moved, av.open(io.BytesIO(content), "r") as container:
+        outputs = [moved.add_stream_from_template(stream, opaque=True) for stream in container.streams]
+        for packet in container.demux():
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                if packet.pts * packet.time_base > LONG.seconds / 2 - 0.05:
+                    packet.pts += seconds * packet.time_base.denominator
+                    packet.dts += seconds * packet.time_base.denominator
+                packet.stream = outputs[packet.stream_index]
+                moved.mux(packet)
+    return file.getvalue()
+
+
 def test_t87_another_sample_rate_stays_in_parts(store: Store) -> None:
     with pytest.raises(CannotJoinError, match=r"take 1 has 44100 .* take 3 48000") as error:
         plan(store, [store.take(1), store.record(replace(NEXT, number=3, samples=48_000))])
@@ -360,6 +433,11 @@ class TestVerifying:
         other = joined(store, store.take(2), store.take(2))
 
         self.refuse(store, replace(result, size=other.size), "packets")
+
+    def test_a_take_that_is_not_there(self, store: Store, result: Joined) -> None:
+        take = replace(result.takes[1], seconds=0.0)
+
+        self.refuse(store, replace(result, takes=(result.takes[0], take)), r"take 2 has 0.00 s of 2.\d+ s")
 
     def test_a_take_that_is_shorter_than_its_parts(self, store: Store, result: Joined) -> None:
         take = replace(result.takes[0], recorded_seconds=9.0)

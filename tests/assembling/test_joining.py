@@ -228,10 +228,11 @@ def test_a_file_goes_before_segments_that_lack_one(store: Store) -> None:
     assert [take.in_file for take in plan(store, [store.take(1), store.record(TWO)]).takes] == [True, False]
 
 
-def test_a_take_that_holds_nothing_is_left_out(store: Store) -> None:
+def test_a_take_that_holds_nothing_is_named(store: Store) -> None:
     store.contents["3/segment_00000.ts"] = b""
 
     result = joined(store, Take(number=7), store.record(ONE), store.take(3), store.record(TWO))
 
     assert [take.number for take in result.takes] == [1, 2]
+    assert result.empty == (7, 3)
     assert_whole(store, ONE, TWO)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 JOIN: Final = """
 import sys
 from joining import Part, Take, join, plan
-import bucket
 
 class Objects:
     def read(self, key, start, length):
@@ -74,10 +73,10 @@ def test_it_joins_with_nothing_but_what_it_holds(package: Path, tmp_path: Path) 
 
 
 def test_it_carries_its_licences(package: Path) -> None:
-    texts = {path.name for path in (package / "licenses").iterdir()}
+    texts = {path.name for path in (package / "licences" / "ffmpeg").iterdir()}
     assert {"NOTICE.md", "GPL-2.txt", "GPL-3.txt", "LGPL-2.1.txt", "LGPL-3.txt"} == texts
-    assert list(package.glob("av-*.dist-info/licenses/LICENSE.txt"))
-    notice = (package / "licenses" / "NOTICE.md").read_text().lower()
+    assert list(package.glob("licences/av-*/LICENSE.txt"))
+    notice = (package / "licences" / "ffmpeg" / "NOTICE.md").read_text().lower()
     libraries = {path.name.partition("-")[0].lower() for path in (package / "av.libs").iterdir()}
     parts = {"libhogweed": "nettle", "libsharpyuv": "webp", "libwebpmux": "webp", "libasound": "alsa"}
     names = {parts.get(library, library.removeprefix("lib").removesuffix("enc")) for library in libraries}

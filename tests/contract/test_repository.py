@@ -153,6 +153,64 @@ import recorder.postgres.repository
     assert "KeyError: 'complex'" in done.stderr
 
 
+def taken(number: int, **changes: object) -> Take:
+    """Return an ended take with a value in every field."""
+    told = Take(
+        take=number,
+        egress_id=f"EG_{uuid4().hex}",
+        begun_by=BegunBy.RESUME,
+        requested_at=T0,
+        started_at=T0 + timedelta(microseconds=1),
+        stopped_at=T0 + MINUTE,
+        end_reason=TakeEnd.WORKER_LOST,
+        reported=True,
+        segments=True,
+        segment_count=3,
+        duration=1.25,
+        lost_seconds=3.5,
+        storage_key="k",
+        file_size=2**53 + 1,
+        file_url="https://x/y",
+        failure_code="500",
+        failure_reason='o\'brien "x" \\ ☃',
+    )
+    return replace(told, **changes)  # type: ignore[arg-type]
+
+
+class TestTakes:
+    def test_come_back_with_every_field_and_in_their_order(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording(take=3))
+        first, second = taken(1), taken(2)
+        assert [each.name for each in fields(Take) if getattr(first, each.name) is None] == []
+
+        after = saved(recordings, row, replace(row, takes=(first, second)))
+
+        assert recordings.get(row.id) == after
+        assert recordings.lease(T0, T0, 9, refreshed_at=None) == []
+
+    def test_report_changes_the_take_that_it_is_about(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording(take=3))
+        first, second = taken(1, reported=False, duration=None), taken(2)
+        before = saved(recordings, row, replace(row, takes=(first, second)))
+
+        told = replace(first, reported=True, duration=9.5)
+        after = saved(recordings, before, replace(before, takes=(told, second)))
+
+        found = recordings.get(row.id)
+        assert found == after
+        assert found is not None
+        assert found.takes == (told, second)
+
+    def test_lost_compare_and_set_writes_no_take(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording(take=2))
+        current = saved(recordings, row, replace(row, room_sid="RM_2"))
+
+        late = replace(row, takes=(taken(1),), version=row.version + 1)
+
+        assert not recordings.save(row, late)
+        assert recordings.get(row.id) == current
+
+
 class TestInsert:
     def test_every_field_comes_back_as_it_was_stored(self, recordings: Recordings) -> None:
         new = inserted(recordings, full())

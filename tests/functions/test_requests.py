@@ -290,6 +290,7 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "assemble_recording",
         "migrate_database",
         "check_deployment",
+        "serve_console",
     )
     assert {name for name in names if not name.startswith(others)} == {*SUCCESSES, "start_recording_track"}
     assert {function_of(name) for name in names} == {
@@ -304,6 +305,7 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "assemble_recording",
         "migrate_database",
         "check_deployment",
+        "serve_console",
     }
 
 

@@ -171,10 +171,10 @@ def test_delete_imports_no_livekit_for_what_has_ended(deployment: Deployment, co
     assert not start.modules & (LIVEKIT | VALIDATION | MIGRATIONS)
 
 
-# For those that deployments run nobody waits.
-DEPLOYERS: Final = {"migrate_database", "check_deployment"}
+# For those that deployments run nobody waits, and the page has no layer.
+APART: Final = {"migrate_database", "check_deployment", "serve_console"}
 NAMES: Final = sorted(
-    path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in DEPLOYERS
+    path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in APART
 )
 
 

@@ -68,8 +68,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """A stand-in in real time, on a free port."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    # Whoever calls before the server is up waits for it.
+    listener.listen()
     application = build(Options(KEY, SECRET, tmp_path_factory.mktemp("livekit"), timing=FAST))
-    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1))
+    # A connection that the server closes after some idle seconds may be reset just when a client uses it again.
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=3600)
+    )
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"

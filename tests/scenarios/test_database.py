@@ -324,6 +324,23 @@ def test_t48_row_that_something_foreign_keeps_out_is_an_error_with_a_name(
     assert alice.start(roomName="demo").status == 201
 
 
+def test_t48_row_that_something_foreign_keeps_out_is_tried_a_few_times(
+    deployment: Deployment, alice: User
+) -> None:
+    # A sequence counts also what is rolled back.
+    deployment.execute(
+        """create sequence tries;
+        create function swallow() returns trigger language plpgsql as
+            $$ begin perform nextval('tries'); return null; end $$;
+        create trigger foreign_thing before insert on recordings for each row execute function swallow()"""
+    )
+    try:
+        assert alice.start(roomName="demo").status == 500
+        assert deployment.rows("select true from tries where last_value between 2 and 10")
+    finally:
+        deployment.execute("drop function swallow cascade; drop sequence tries")
+
+
 def test_t48_orphan_that_cannot_be_stored_keeps_a_sweep_from_nothing(
     deployment: Deployment, alice: User, bob: User
 ) -> None:

@@ -186,6 +186,28 @@ def test_t39_rooms_are_asked_in_one_call_however_many_there_are(deployment: Depl
     assert deployment.livekit.calls[calls:] == ["Egress.ListEgress", "RoomService.ListRooms"]
 
 
+def test_t39_rooms_that_have_to_say_who_records_are_asked_together(
+    deployment: Deployment, alice: User
+) -> None:
+    livekit = deployment.livekit
+    for number in range(12):
+        livekit.world.open_room(f"room {number}")
+        alice.start(roomName=f"room {number}")
+    deployment.advance(61)
+    deployment.sweep()
+    deployment.advance(11 * 60)
+    livekit.world.participants_after = 2 * SECOND
+    asked = []
+    for _ in range(2):
+        calls = len(livekit.calls)
+        deployment.sweep()
+        asked.append(livekit.calls[calls:].count("RoomService.ListParticipants"))
+        deployment.advance(61)
+    # One after the other, most of them would have no time.
+    assert asked == [12, 0]
+    assert set(alice.statuses()) == {"active"}
+
+
 @pytest.mark.parametrize("hidden", [False, True], ids=["rooms_show", "rooms_hide"])
 @pytest.mark.parametrize("seconds", [2, 10, 30, 58])
 def test_t45_host_that_dies_before_any_sweep_saw_the_recorder_is_noticed_within_three_sweeps(

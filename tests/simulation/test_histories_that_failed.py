@@ -111,6 +111,13 @@ HISTORIES = {
         Sweep(at=381.3767544913128, kill_at=6),
         seed=5615,
     ),
+    "a handler that stood still goes on while it is given up": history(
+        Start(at=1.0, user="alice", room=ROOM),
+        Sweep(at=60.0),
+        Strike(at=65.0, what="freeze_handler", which=0),
+        *(Sweep(at=120.0 + 60.0 * minute) for minute in range(15)),
+        seed=189,
+    ),
 }
 
 

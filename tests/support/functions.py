@@ -47,12 +47,17 @@ class LambdaContext:
 @cache
 def handler(function: str) -> Handler:
     """Load `functions/<function>/app.py` as the Lambda runtime does."""
-    spec = importlib.util.spec_from_file_location(f"functions_{function}", FUNCTIONS / function / "app.py")
+    return load(FUNCTIONS / function / "app.py")
+
+
+def load(path: Path) -> Handler:
+    """Load the handler of an `app.py` anew."""
+    spec = importlib.util.spec_from_file_location(f"functions_{path.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None
     # The runtime has the function's own folder on its path.
-    if str(FUNCTIONS / function) not in sys.path:
-        sys.path.append(str(FUNCTIONS / function))
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

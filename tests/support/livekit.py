@@ -324,6 +324,7 @@ class ObservedWorld(World):
 
     `refuse_after_effect` is what the next start is answered although it has its effect, `update_stream` what calls of
     handlers are answered instead, `later_pages` the answer that stands for every page of a list but the first.
+    `participants_after` is the time (ns) by which every list of a room's participants comes later.
     """
 
     def __init__(self, clock: VirtualClock, timing: Timing, webhooks: Sequence[str]) -> None:
@@ -335,6 +336,7 @@ class ObservedWorld(World):
         self.refuse_after_effect: TwirpError | None = None
         self.update_stream: Answer | None = None
         self.later_pages: Answer | None = None
+        self.participants_after = 0
 
     def call(self, service: str, method: str, request: Message) -> Answer:
         self.calls.append(f"{service}.{method}")
@@ -344,6 +346,8 @@ class ObservedWorld(World):
         if isinstance(request, ListEgressRequest) and request.page_token.token and self.later_pages:
             return self.later_pages
         answer = super().call(service, method, request)
+        if method == "ListParticipants":
+            answer = replace(answer, after=answer.after + self.participants_after)
         if method.startswith("Start") and self.refuse_after_effect is not None:
             answer, self.refuse_after_effect = replace(answer, outcome=self.refuse_after_effect), None
         return answer

@@ -10,7 +10,7 @@ from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from recorder.domain.recording import StopReason, Unknown
+    from recorder.domain.recording import BegunBy, OnWorkerLost, StopReason, Take, Unknown
 
 T0: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -51,6 +51,16 @@ class Fields(TypedDict, total=False):
     stop_requested_at: datetime | None
     deleted_at: datetime | None
     late_upload_until: datetime | None
+    take: int
+    take_begun_by: BegunBy | Unknown
+    take_requested_at: datetime | None
+    take_started_at: datetime | None
+    take_ended_at: datetime | None
+    take_segments: bool
+    on_worker_lost: OnWorkerLost | Unknown | None
+    pause_requested_at: datetime | None
+    parts_kept: bool
+    takes: tuple[Take, ...]
     recorder_seen_at: datetime | None
     absent_since: datetime | None
     handler_silent_since: datetime | None

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, batched
 from typing import TYPE_CHECKING, Final
 
 import av
 from av.error import FFmpegError
 
-from .media import TICKS, file_content, is_intact, open_file, open_segment, segment_content, streams_of, time
+from .media import (
+    TICKS,
+    TRANSPORT_PACKET,
+    file_content,
+    is_intact,
+    open_file,
+    open_segment,
+    segment_content,
+    streams_of,
+    time,
+)
 from .output import Output
 from .planning import open_first
 from .reading import READERS, read_in_order
@@ -18,20 +31,23 @@ from .values import JoiningError, Kind, UnreadableError
 from .writing import UPLOADERS, Mp4Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from av.container import OutputContainer
 
     from .media import Content, StreamFacts
     from .planning import Plan, PlannedTake
-    from .values import Objects, Upload
+    from .values import Objects, Part, Upload
 
 _BUFFER: Final = 2**20
 _NEAR: Final = TICKS // 2
-"""A hole between two segments that is longer than this is closed; a shorter one stays, as silence."""
+"""A longer hole between two segments is closed. A shorter one stays, as silence and the picture before it."""
 _SAME: Final = TICKS // 25
 """Sound that goes on within this time is whole: a frame of it is shorter."""
+_TOGETHER: Final = 8
+"""Segments that are opened at once, because opening costs as much as reading. Where one is damaged, each is opened
+by itself."""
 _CHECKED_ENDS: Final = 200
 """Ends of segments that are decoded because nothing follows them at once. Of any further one the last picture goes."""
 
@@ -58,6 +74,9 @@ class Joined:
     size: int
     """Bytes of the file."""
     takes: tuple[JoinedTake, ...]
+    """All that were given, in their order, but those that are empty. Each of them contributes."""
+    empty: tuple[int, ...]
+    """Numbers of the takes that were given and hold nothing."""
     streams: Mapping[Kind, StreamFacts]
     packets: Mapping[Kind, int]
     longest_interval: float
@@ -80,13 +99,26 @@ def join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
     """
     upload.create()
     try:
-        joined = _join(plan, objects, upload)
+        with _quick_collection():
+            joined = _join(plan, objects, upload)
         upload.complete()
-    except BaseException:
+    except BaseException as error:
         with suppress(Exception):
             upload.abort()
+        if isinstance(error, FFmpegError):
+            raise JoiningError(f"FFmpeg cannot go on: {error.strerror}") from error
         raise
     return joined
+
+
+@contextmanager
+def _quick_collection() -> Iterator[None]:
+    """Have the garbage collector leave out what is there already, such as an S3 client's thousands of shapes."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
@@ -98,6 +130,7 @@ def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
         return Joined(
             size=file.finish(),
             takes=takes,
+            empty=plan.empty,
             streams=plan.streams,
             packets=joiner.output.packets,
             longest_interval=joiner.output.longest_interval / TICKS,
@@ -111,9 +144,6 @@ def _muxer(file: Mp4Upload) -> Iterator[OutputContainer]:
     with av.open(file, "w", "mp4", options, buffer_size=_BUFFER) as container:
         try:
             yield container
-        except FFmpegError as error:
-            file.closed = True
-            raise JoiningError(f"FFmpeg cannot go on: {error.strerror}") from error
         except BaseException:
             file.closed = True
             raise
@@ -136,7 +166,12 @@ class _Joiner:
     def add(self, take: PlannedTake) -> JoinedTake:
         """Add a take behind those that are there."""
         begins = len(self.seams)
+        packets = sum(self.output.packets.values())
         recorded, left_out = self._add_file(take) if take.in_file else self._add_segments(take)
+        if sum(self.output.packets.values()) == packets:
+            raise UnreadableError(
+                take.parts[0].key, "holds nothing whole, nor does any other part of its take"
+            )
         begins_at = self.seams[begins]
         return JoinedTake(
             number=take.number,
@@ -178,16 +213,17 @@ class _Joiner:
         return recorded, tuple(left_out)
 
     def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
-        for part, content in read_in_order(self._objects, take.parts, self._pool):
-            try:
-                with open_segment(part.key, content) as container:
-                    segment = segment_content(part.key, container)
-            except UnreadableError:
-                segment = None
-            if segment and segment.head:
-                yield segment
-            else:
-                left_out.append(part.key)
+        read = read_in_order(self._objects, take.parts, self._pool)
+        for several in batched(read, _TOGETHER, strict=False):
+            if together := _opened_together(several):
+                yield together
+                continue
+            for part, content in several:
+                segment = _opened(part.key, content)
+                if segment:
+                    yield segment
+                else:
+                    left_out.append(part.key)
 
     def _begin(self, content: Content, take: PlannedTake) -> None:
         self.seams.append(self.output.begin(content, take.streams) / TICKS)
@@ -209,6 +245,29 @@ class _Joiner:
         )
 
 
+def _opened(key: str, content: bytes) -> Content | None:
+    """Return what is in one or several segments; None if there is nothing that can be read."""
+    try:
+        with open_segment(key, content) as container:
+            opened = segment_content(key, container)
+    except UnreadableError:
+        return None
+    return opened if opened.head else None
+
+
+def _opened_together(several: Sequence[tuple[Part, bytes]]) -> Content | None:
+    """Return what is in several segments; None if anything may be missing in one of them, or between two."""
+    if any(len(content) % TRANSPORT_PACKET for _, content in several):
+        return None
+    opened = _opened(several[0][0].key, b"".join(content for _, content in several))
+    if opened is None or not opened.is_continuous:
+        return None
+    ends = list(accumulate(len(content) for _, content in several))
+    packets = opened.of(Kind.AUDIO) or opened.of(Kind.VIDEO)
+    found = {bisect_right(ends, packet.pos) for packet in packets if packet.pos is not None}
+    return opened if len(found) == len(several) else None
+
+
 def _with_next(contents: Iterable[Content]) -> Iterator[tuple[Content, Content | None]]:
     waiting: Content | None = None
     for content in contents:
@@ -224,7 +283,7 @@ def _gaps(before: Content, after: Content) -> dict[Kind, int]:
 
 
 def _follows(before: Content, after: Content) -> bool:
-    """Tell whether a segment keeps its distance to the one before: no stream, or each, has a hole or goes back."""
+    """Tell whether a segment keeps its distance to the one before: not if each stream has a hole, or each goes back."""
     gaps = _gaps(before, after).values()
     return bool(gaps) and min(gaps) <= _NEAR and max(gaps) >= -_NEAR
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, pairwise
@@ -63,7 +63,7 @@ _CUT: Final = TICKS // 2
 _ADTS_HEADER: Final = 7
 STRICTLY: Final = {"err_detect": "explode", "skip_loop_filter": "all", "threads": "1"}
 """How a decoder fails at what is damaged; nobody looks at its pictures."""
-_TRANSPORT_PACKET: Final = 188
+TRANSPORT_PACKET: Final = 188
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,32 +98,53 @@ class Content:
     @cached_property
     def starts(self) -> dict[Kind, int]:
         """The first moment of each stream."""
-        starts: dict[Kind, int] = {}
-        for kind, packet in self.head:
-            starts[kind] = min(starts.get(kind, time(packet)), time(packet))
-        return starts
+        times = {kind: [time(packet) for packet in self.of(kind)] for kind in self.streams}
+        return {kind: min(each) for kind, each in times.items() if each}
 
     @cached_property
     def ends(self) -> dict[Kind, int]:
         """The moment after the last one of each stream of a segment."""
-        ends: dict[Kind, int] = {}
-        lengths = {Kind.VIDEO: self.interval}
-        for kind, packet in self.head:
-            end = time(packet) + lengths.get(kind, packet.duration or 0)
-            ends[kind] = max(ends.get(kind, end), end)
-        return ends
+        pictures = [time(packet) + self.interval for packet in self.of(Kind.VIDEO)]
+        sounds = [time(packet) + (packet.duration or 0) for packet in self.of(Kind.AUDIO)]
+        ends = {Kind.VIDEO: pictures, Kind.AUDIO: sounds}
+        return {kind: max(each) for kind, each in ends.items() if each}
 
     @cached_property
     def interval(self) -> int:
         """The usual time between two pictures, at most a second."""
-        times = [packet.dts or 0 for kind, packet in self.head if kind is Kind.VIDEO]
-        between = Counter(later - earlier for earlier, later in pairwise(times) if later > earlier)
-        return min(between.most_common(1)[0][0], TICKS) if between else _USUAL_INTERVAL
+        times = [packet.dts or 0 for packet in self.of(Kind.VIDEO)]
+        return min(_usual(later - earlier for earlier, later in pairwise(times)) or _USUAL_INTERVAL, TICKS)
+
+    @property
+    def frame(self) -> int:
+        """The length of a packet of sound; 0 without sound. In a file, one before a hole is said to be longer."""
+        return _usual(packet.duration or 0 for packet in self.of(Kind.AUDIO))
 
     @property
     def delay(self) -> int:
         """How long before its moment the first picture is decoded: pictures may be stored out of order."""
-        return next((time(each) - (each.dts or 0) for kind, each in self.head if kind is Kind.VIDEO), 0)
+        return next((time(each) - (each.dts or 0) for each in self.of(Kind.VIDEO)), 0)
+
+    @property
+    def is_continuous(self) -> bool:
+        """Tell whether not one packet is missing. Sound shows it best: pictures may come at any time."""
+        sounds = self.of(Kind.AUDIO)
+        if sounds:
+            times = [(time(packet), packet.duration or 0) for packet in sounds]
+        else:
+            times = [(packet.dts or 0, self.interval) for packet in self.of(Kind.VIDEO)]
+        return not any(packet.is_corrupt for packet in sounds) and all(
+            abs(begin - earlier - length) <= length // 2 for (earlier, length), (begin, _) in pairwise(times)
+        )
+
+    def of(self, kind: Kind) -> list[AnyPacket]:
+        """Return the packets of a stream in `head`."""
+        return [packet for each, packet in self.head if each is kind]
+
+
+def _usual(lengths: Iterable[int]) -> int:
+    counted = Counter(length for length in lengths if length > 0)
+    return counted.most_common(1)[0][0] if counted else 0
 
 
 def time(packet: AnyPacket) -> int:
@@ -166,11 +187,13 @@ def segment_content(key: str, container: InputContainer) -> Content:
     """Read all of a segment. Of one that is cut, the last picture may be there in part, and the last sound is not."""
     streams = streams_of(container)
     filters = {stream.index: (kind, _segment_filter(stream)) for kind, stream in streams.items()}
+    with _unreadable(key):
+        head = list(_filtered(container, streams.values(), filters))
     return Content(
         key=key,
         streams={kind: facts_of(stream) for kind, stream in streams.items()},
-        head=list(_filtered(container, streams.values(), filters)),
-        is_cut=bool((container.size or 0) % _TRANSPORT_PACKET),
+        head=head,
+        is_cut=bool((container.size or 0) % TRANSPORT_PACKET),
     )
 
 
@@ -222,7 +245,14 @@ def _segment_filter(stream: MediaStream) -> _Filter:
     if stream.codec_context.name != "aac":
         return lambda packet: [packet]
     headerless = BitStreamFilterContext("aac_adtstoasc", stream)
-    return lambda packet: headerless.filter(packet) if _is_whole_adts(packet) else []
+
+    def without_header(packet: AnyPacket) -> list[AnyPacket]:
+        # Where a segment is cut, the remains of two packets may look like one.
+        with suppress(FFmpegError):
+            return headerless.filter(packet) if _is_whole_adts(packet) else []
+        return []
+
+    return without_header
 
 
 def _file_filter(stream: MediaStream) -> _Filter:

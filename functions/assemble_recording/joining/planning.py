@@ -39,6 +39,8 @@ class Plan:
     takes: tuple[PlannedTake, ...]
     delay: int
     """The longest time before its moment that the first picture of a take is decoded, in ticks."""
+    empty: tuple[int, ...] = ()
+    """Numbers of the takes that hold nothing: no file and no segment, or none with a byte in it."""
 
     @property
     def streams(self) -> dict[Kind, StreamFacts]:
@@ -56,12 +58,13 @@ def plan(objects: Objects, takes: Iterable[Take]) -> Plan:
 
     The segments of all takes are joined where no take lacks any, else the files of all where each take has one. Where
     neither is so, a take without a file gives its segments, and the others their files. A take that holds nothing is
-    left out.
+    named as empty; each other one is in the joined file, or is the reason why there is none.
 
     Raises CannotJoinError where there must be no one file, UnreadableError for a part that has to be read and cannot
     be, and what `objects` raises.
     """
-    recorded = [take for take in takes if _has_file(take) or any(part.size for part in take.segments)]
+    given = list(takes)
+    recorded = [take for take in given if _has_file(take) or any(part.size for part in take.segments)]
     if not recorded:
         raise CannotJoinError(Reason.NOTHING_RECORDED, "no take holds anything")
     by_segments = all(take.is_whole for take in recorded)
@@ -73,7 +76,8 @@ def plan(objects: Objects, takes: Iterable[Take]) -> Plan:
             planned.append(one)
             delay = max(delay, before)
     _check_sound(planned)
-    return Plan(takes=tuple(planned), delay=delay)
+    empty = tuple(take.number for take in given if take not in recorded)
+    return Plan(takes=tuple(planned), delay=delay, empty=empty)
 
 
 @contextmanager
@@ -96,6 +100,8 @@ def _plan_take(objects: Objects, take: Take, pool: Executor, *, by_segments: boo
     try:
         with open_first(objects, parts, pool, in_file=file is not None) as (key, container):
             content = file_content(key, container) if file else segment_content(key, container)
+        if not content.head:
+            raise UnreadableError(key, "holds no media")
     except CannotJoinError as error:
         raise CannotJoinError(error.reason, f"take {take.number}: {error}") from error
     planned = PlannedTake(number=take.number, parts=parts, in_file=file is not None, streams=content.streams)

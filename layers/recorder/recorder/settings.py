@@ -194,7 +194,8 @@ class ApiSettings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read PUBLIC_URL, API_URL, REQUIRED_SCOPE and ROOM_CLAIM."""
         public_url = _text(environ, "PUBLIC_URL", "").rstrip("/")
-        own_url = public_url or _text(environ, "API_URL", "").rstrip("/")
+        api_url = _text(environ, "API_URL", "").rstrip("/")
+        own_url = public_url or api_url
         return cls(
             public_url=public_url,
             webhook_url=f"{own_url}{WEBHOOK_PATH}" if own_url else "",

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
-        Status.STARTING: frozenset({Status.ACTIVE, Status.STOPPING, Status.COMPLETED, Status.FAILED}),
+        # The end may be the first that is heard of a take.
+        Status.STARTING: frozenset(
+            {Status.ACTIVE, Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}
+        ),
         Status.ACTIVE: frozenset(
             {Status.PAUSED, Status.RESUMING, Status.STOPPING, Status.COMPLETED, Status.FAILED}
         ),
@@ -178,7 +181,7 @@ def _end_take(
     recording: Recording, snapshot: EgressSnapshot, now: datetime, *, people: bool | None
 ) -> Recording | None:
     """End the current take where the recording goes on without it, or is made of several parts; else None."""
-    recording = replace(recording, egress_id=snapshot.egress_id)
+    recording = _with_take(recording, snapshot, now)
     if recording.status is Status.RESUMING and snapshot.ended and recording.take_started_at is None:
         over = recording.stop_requested_at is not None
         ended = replace(recording, take_ended_at=now)
@@ -197,6 +200,15 @@ def _end_take(
         return replace(ended, status=Status.STOPPING)
     parts = recording.takes or (recording.take_segments and not snapshot.has_file and ended.takes)
     return takes.finish(ended, now) if snapshot.ended and parts else None
+
+
+def _with_take(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
+    """Note that the current take has recorded, where its end is the first that is heard of it."""
+    told = snapshot.file.started_at
+    known = replace(recording, egress_id=snapshot.egress_id)
+    if recording.take_started_at is not None or not (told or snapshot.has_file):
+        return known
+    return replace(known, take_started_at=_believed(told, takes.asked_at(recording), now))
 
 
 def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
@@ -397,7 +409,7 @@ def _without_take(recording: Recording, code: FailureCode, now: datetime) -> Rec
     if recording.status is Status.RESUMING and recording.take_started_at is None:
         return takes.retry_take(recording, now)
     if recording.stop_reason is StopReason.PAUSE:
-        return takes.wait(takes.end_take(recording, TakeEnd.PAUSED, now), Status.PAUSED, now)
+        return takes.wait(takes.end_take(recording, TakeEnd.PAUSED, now, code=code), Status.PAUSED, now)
     lost = takes.end_take(recording, TakeEnd.WORKER_LOST, now, code=code)
     if takes.may_go_on(recording, now):
         return takes.wait(lost, Status.RESUMING, now)
@@ -422,7 +434,8 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         # What its takes left is joined, also where it is one file.
         return None
     if recording.live and recording.takes:
-        last = takes.end_take(recording, TakeEnd.STOPPED, now)
+        begun = replace(recording, take_started_at=recording.take_started_at or takes.asked_at(recording))
+        last = takes.end_take(begun, TakeEnd.STOPPED, now)
         return next_version(recording, takes.finish(takes.with_file(last, file), now), now)
     found = replace(
         recording,

@@ -162,16 +162,20 @@ def outputs_of(recording: Recording, *, poster: bool) -> list[Output]:
 def media_among(objects: Iterable[StoredFile], recording: Recording) -> StoredFile | None:
     """Return the file of a recording among these objects.
 
-    It is the one that LiveKit has named, else the one that was asked for. An empty object is a folder's marker or an
-    upload that never was, and everything else beside it (a manifest, images, segments) is no media.
+    It is the one that LiveKit has named, else the one that was asked for: of a recording that has failed, that of any
+    take. An empty object is a folder's marker or an upload that never was, and everything else beside it (a manifest,
+    images, segments) is no media.
     """
     file, named = file_of(recording), None
+    ended = () if recording.live else recording.takes
+    files = [file, *(file_of(recording, take=each.take) for each in ended)]
     # The release before had one take, whose file lies in the recording's folder itself.
     before = File(path=f"{recording.prefix}{file.path.rpartition('/')[2]}")
     for each in objects:
         if each.size and each.key == recording.storage_key:
             return each
-        if each.size and (file.names(each.key) or (recording.take == 1 and before.names(each.key))):
+        asked = any(one.names(each.key) for one in files)
+        if each.size and (asked or (recording.take == 1 and before.names(each.key))):
             named = named or each
     return named
 

@@ -195,6 +195,11 @@ class Take:
         """Whether a file of this take is known to be in the bucket."""
         return self.storage_key is not None and self.file_size is not None
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it was ended by our own verdict, so that its worker may live on, and still upload."""
+        return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in OWN_VERDICTS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
@@ -322,8 +327,19 @@ class Recording:
         A worker that is configured with a prefix writes into a folder of the same name behind that prefix.
         """
         own = (self.prefix, f"{SEGMENTS_PREFIX}{self.id}/")
-        before, found, _ = (self.storage_key or "").partition(self.prefix)
-        return (*own, *(before + each for each in own)) if found and before else own
+        keys = [self.storage_key, *(take.storage_key for take in self.takes)]
+        places = dict.fromkeys(
+            before for key in keys if key is not None and (before := key.partition(self.prefix)[0]) != key
+        )
+        return (*own, *(place + each for place in places if place for each in own))
+
+    def path_of(self, key: str) -> str:
+        """Return the key of an object in one of the folders without the prefix that a worker has put before it."""
+        for folder in self.folders[:2]:
+            _, found, rest = key.partition(folder)
+            if found:
+                return found + rest
+        return key
 
     @property
     def outside_key(self) -> str | None:
@@ -350,10 +366,13 @@ class Recording:
         """Whether the egress was heard of after our own verdict; LiveKit may not list it."""
         return self.stop_reason is StopReason.STILL_RUNNING and self.late_upload_until is not None
 
-    def may_come_back(self, now: datetime) -> bool:
-        """Whether its egress, which we gave up, may go on recording although LiveKit does not list it."""
-        given_up = self.failure_code in OWN_VERDICTS and self.egress_id is not None
-        return given_up and not self.live and self.awaits_upload(now)
+    def may_come_back(self, now: datetime) -> frozenset[str]:
+        """Return the egress of a final recording that we gave up: they may record although LiveKit lists none."""
+        if self.live or not self.awaits_upload(now):
+            return frozenset()
+        last = {self.egress_id} if self.failure_code in OWN_VERDICTS else set[str | None]()
+        lost = {take.egress_id for take in self.takes if take.given_up}
+        return frozenset(egress_id for egress_id in last | lost if egress_id is not None)
 
     @property
     def mime_type(self) -> str | None:

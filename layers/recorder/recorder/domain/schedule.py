@@ -62,6 +62,8 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
     """Return what a recording became, with its expiry, once it is final, and the time of the sweep's next look."""
     if not after.live and after.expires_at is None and policy.retention is not None:
         after = replace(after, expires_at=now + policy.retention)
+    if before is not None and before.live and not after.live:
+        after = takes.expect_lost(after, now + policy.upload_grace)
     if not after.live and after.deleted_at is not None and after.egress_id is not None:
         after = _keep_deleted_row(after, policy, now)
     return replace(after, due_at=_due_at(before, after, policy, now))
@@ -85,11 +87,11 @@ def _due_at(before: Recording | None, after: Recording, policy: Policy, now: dat
 
 
 def _due_final(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
-    if after.parts_kept and after.deleted_at is None:
-        return now + policy.sweep_interval
     late = after.late_upload_until
-    if late is not None and before is not None and before.live:
-        # It has just ended: what is on its way arrives soon or, but rarely, late.
+    if after.parts_kept and after.deleted_at is None and late is None:
+        return now + policy.sweep_interval
+    if late is not None and ((before is not None and before.live) or after.may_come_back(now)):
+        # It has just ended: what is on its way arrives soon or, but rarely, late. What may come back has to be stopped.
         return min(now + policy.sweep_interval, max(late, now))
     deleted = after.deleted_at is not None and not after.refused
     if _is_news(before, after) or (deleted and late is None):

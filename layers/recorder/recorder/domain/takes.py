@@ -299,18 +299,17 @@ def _seconds(take: Take) -> float:
 def finish(recording: Recording, now: datetime) -> Recording:
     """Bring a recording to its end, of which no more is recorded: final where nothing has to be waited for.
 
-    One take with a file is the recording. Takes that left several files or only segments are assembled first; takes
-    that left nothing make it fail.
+    Its only take, with a file, is the recording. Otherwise the bucket says what its takes have left: also a take that
+    was lost may have left a file.
     """
     reason = _end_reason(recording)
     stopping = replace(recording, status=Status.STOPPING, end_reason=reason)
     if awaits_reports(stopping):
         return stopping
-    left = [take for take in recording.takes if take.has_file or take.segments]
-    if not left:
+    if not recording.takes:
         return _failed(stopping, now)
-    [only, *others] = left
-    if not others and only.has_file:
+    [only, *others] = recording.takes
+    if not others and only.take == recording.take and only.has_file:
         return replace(
             stopping,
             status=Status.COMPLETED,
@@ -371,8 +370,14 @@ def reopening(recording: Recording) -> bool:
 
 def give_up_reports(recording: Recording, now: datetime) -> Recording:
     """Expect no more reports of ended takes; what their folders hold counts."""
-    given_up = replace(recording, takes=tuple(replace(take, reported=True) for take in recording.takes))
-    return next_version(recording, finish(given_up, now), now)
+    code = FailureCode.STOP_TIMEOUT
+    given_up = tuple(
+        take
+        if take.reported
+        else replace(take, reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
+        for take in recording.takes
+    )
+    return next_version(recording, finish(replace(recording, takes=given_up), now), now)
 
 
 def complete_assembled(
@@ -438,6 +443,43 @@ def end_waiting(recording: Recording, now: datetime) -> Recording:
     return next_version(recording, finish(replace(recording, attempts=0), now), now)
 
 
+def expect_lost(recording: Recording, until: datetime) -> Recording:
+    """Expect, where a final recording has lost takes, that their workers live on and upload until then.
+
+    What comes then belongs to no file any more, unless the recording has none. A take of which nothing was heard may
+    have been lost too.
+    """
+    unheard = recording.take > max(1, len(recording.takes))
+    if not unheard and not any(take.given_up for take in recording.takes):
+        return recording
+    if recording.status is Status.COMPLETED and recording.storage_key is None:
+        # Each take is a part of its own, and its segments are all that some have.
+        return recording
+    return replace(
+        recording,
+        late_upload_until=recording.late_upload_until or until,
+        parts_kept=recording.status is Status.COMPLETED,
+    )
+
+
+def most_seconds(recording: Recording, take: int) -> float | None:
+    """Return how many seconds an ended take may give to the recording; None where that is all that it recorded.
+
+    A worker that was given up may have lived on, cut off from LiveKit: what it recorded after the next take began is
+    recorded twice, and what it recorded after a pause began is not to be recorded.
+    """
+    position = next((index for index, each in enumerate(recording.takes) if each.take == take), None)
+    if position is None:
+        return None
+    ended, *later = recording.takes[position:]
+    ends = [each.started_at for each in later if each.started_at is not None][:1]
+    if ended.end_reason is TakeEnd.PAUSED:
+        ends.append(ended.stopped_at)
+    if ended.started_at is None or not ended.given_up or not ends:
+        return None
+    return max(0.0, (min(ends) - ended.started_at).total_seconds())
+
+
 def wants_segments(recording: Recording) -> bool:
     """Tell whether the next take is to have safety segments.
 
@@ -488,7 +530,7 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
 
 
 def parts_removed(recording: Recording, now: datetime) -> Recording | None:
-    """Note that nothing is left of an assembled recording but its file."""
-    if not recording.parts_kept:
+    """Note that nothing is left of an assembled recording but its file; not while more of it may be uploaded."""
+    if not recording.parts_kept or recording.awaits_upload(now):
         return None
     return next_version(recording, replace(recording, parts_kept=False, attempts=0), now)

@@ -46,6 +46,8 @@ HANDLER_SECONDS: Final = 6.0
 """A handler that lives answers in milliseconds, LiveKit looks for one for 3.0 s, and one that is stuck takes 15 s."""
 HANDLER_CONCURRENCY: Final = 32
 """Such a call waits and does nothing, and when a host dies, all of its handlers are silent at once."""
+ROOM_CONCURRENCY: Final = 32
+"""After an outage of ten minutes the participants of all live rooms are asked for in one sweep."""
 _PROMPT_SECONDS: Final = 1.0
 _SOUGHT_SECONDS: Final = 2.9
 _PAGES: Final = 1000
@@ -161,19 +163,22 @@ class LiveKitEgress:
             for room in answer.rooms
         }
 
-    def recorders(self, room_name: str) -> frozenset[str]:
-        request = ListParticipantsRequest(room=room_name)
-        try:
-            answer = self._client.run(
-                lambda livekit: bounded(livekit.room.list_participants(request), LIST_SECONDS, _FIND_ERRORS)
+    def recorders(self, room_names: Iterable[str], *, seconds: float) -> dict[str, frozenset[str]]:
+
+        async def ask(livekit: LiveKit, room_name: str) -> frozenset[str]:
+            request = ListParticipantsRequest(room=room_name)
+            try:
+                answer = await bounded(livekit.room.list_participants(request), LIST_SECONDS, _FIND_ERRORS)
+            except EgressNotFoundError:
+                return frozenset()
+            return frozenset(
+                participant.identity
+                for participant in answer.participants
+                if participant.kind == models.ParticipantInfo.Kind.EGRESS
             )
-        except EgressNotFoundError:
-            return frozenset()
-        return frozenset(
-            participant.identity
-            for participant in answer.participants
-            if participant.kind == models.ParticipantInfo.Kind.EGRESS
-        )
+
+        answers = self._each(room_names, ask, seconds, ROOM_CONCURRENCY)
+        return {name: found for name, found in answers.items() if not isinstance(found, RecorderError)}
 
     def close(self) -> None:
         """Close the HTTP session and the event loop."""

@@ -67,9 +67,14 @@ def _fraction(bits: str) -> float:
     return float(number)
 
 
-def _member(kind: type[StrEnum]) -> Callable[[str], StrEnum | Unknown]:
-    members = {member.value: member for member in kind}
-    return lambda text: members.get(text) or Unknown(text)
+class _Members(dict[str, object]):
+    """The members of an enumeration by their values; every other value is of a later release."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__((member.value, member) for member in kind)
+
+    def __missing__(self, text: str) -> Unknown:
+        return Unknown(text)
 
 
 # How the value of a column is read, by the type of the field of the same name; None: as JSON has it.
@@ -79,13 +84,13 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "float": _fraction,
     "datetime": _time,
     "UUID": UUID,
-    "Source | Unknown": _member(Source),
-    "Status | Unknown": _member(Status),
-    "StopReason | Unknown": _member(StopReason),
+    "Source | Unknown": _Members(Source).__getitem__,
+    "Status | Unknown": _Members(Status).__getitem__,
+    "StopReason | Unknown": _Members(StopReason).__getitem__,
     "bool": None,
-    "TakeEnd | Unknown": _member(TakeEnd),
-    "BegunBy | Unknown": _member(BegunBy),
-    "OnWorkerLost | Unknown": _member(OnWorkerLost),
+    "TakeEnd | Unknown": _Members(TakeEnd).__getitem__,
+    "BegunBy | Unknown": _Members(BegunBy).__getitem__,
+    "OnWorkerLost | Unknown": _Members(OnWorkerLost).__getitem__,
 }
 _OPTIONAL: Final = " | None"
 _TAKES: Final = "takes"
@@ -130,7 +135,7 @@ _RECORDING: Final = f"""json_build_array({_json_array(_FIELDS)}, case when take 
 
 # The types of the columns of `recording_takes`, by the types of the fields of Take.
 _SQL_TYPES: Final = {
-    "int": "integer",
+    "int": "bigint",
     "float": "double precision",
     "datetime": "timestamptz",
     "bool": "boolean",

@@ -25,9 +25,10 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
 
     Neither trouble with LiveKit nor with S3 keeps the one from being done without the other.
     """
-    listed = {recording.id: _running(recording, context.listing) for recording in recordings}
-    returned = _returned(context, [each for each in recordings if not listed[each.id]])
-    running = listed | {recording_id: [egress_id] for recording_id, egress_id in returned.items()}
+    listed: dict[UUID, Sequence[str]] = {
+        recording.id: _running(recording, context.listing) for recording in recordings
+    }
+    running = listed | _returned(context, [each for each in recordings if not listed[each.id]])
     rooms = {
         egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
     }
@@ -59,19 +60,16 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
     return [each.egress_id for each in listed if each.status is not EgressStatus.ENDING]
 
 
-def _returned(context: Context, recordings: Sequence[Recording]) -> Mapping[UUID, str]:
+def _returned(context: Context, recordings: Sequence[Recording]) -> dict[UUID, Sequence[str]]:
     """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
-    now = context.now
-    given_up = {
-        each.id: (each.egress_id, each.room_name)
-        for each in recordings
-        if each.egress_id is not None and each.may_come_back(now)
-    }
-    shown = context.shown(dict(given_up.values()))
+    given_up = {each.id: each.may_come_back(context.now) for each in recordings}
+    shown = context.shown(
+        {egress_id: each.room_name for each in recordings for egress_id in given_up[each.id]}
+    )
     return {
-        recording_id: egress_id
-        for recording_id, (egress_id, _) in given_up.items()
-        if shown.get(egress_id, False)
+        recording_id: returned
+        for recording_id, egress_ids in given_up.items()
+        if (returned := [egress_id for egress_id in sorted(egress_ids) if shown.get(egress_id, False)])
     }
 
 
@@ -143,8 +141,6 @@ def _reminders(recording: Recording) -> tuple[object, ...]:
 def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Recording | None, Outcome]:
     """Empty a deleted recording's folder, or look there for a file that came late; None: the row is gone too."""
     now, storage = context.now, context.adapters.storage
-    if recording.parts_kept and recording.deleted_at is None:
-        context.adapters.hints.assemble(recording.id)
     if recording.refused:
         # Nothing was started, so nothing was stored: what is left is the answer to an idempotency key.
         return recording, Outcome.CLEARED
@@ -154,6 +150,11 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
         if over and context.adapters.repository.remove(recording):
             return None, Outcome.REMOVED
         return recording, Outcome.EMPTIED
+    if recording.parts_kept:
+        # More of them may come until no lost worker can come back; one that is listed for ever is not waited for.
+        if recording.attempts or not recording.may_come_back(now):
+            context.adapters.hints.assemble(recording.id)
+        return recording, Outcome.CLEARED
     if recording.late_upload_until is not None:
         file = storage.find(recording)
         settled = lifecycle.complete_from_file(recording, file, now) or recording

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from recorder.domain.egress import EgressStatus
+    from recorder.domain.egress import EgressStatus, OpenRoom
     from recorder.domain.recording import Recording
     from recorder.sweep.context import ActiveListing, Context
     from recorder.usecases.ports import Answer
@@ -158,30 +158,56 @@ def _evidence_of_rooms(
     rooms = context.open_rooms({recording.room_name for recording, _ in asked}) if asked else None
     if rooms is None:
         return {}
+    named = _needing_names(context, asked, rooms, listing)
+    shown = context.recorders(each.room_name for each, _ in asked if each.id in named)
+    return {
+        recording.id: _evidence_of_room(
+            recording, status, _room_of(recording, rooms), shown, named=recording.id in named
+        )
+        for recording, status in asked
+    }
+
+
+def _needing_names(
+    context: Context, asked: Sequence[_Standing], rooms: Mapping[str, OpenRoom], listing: ActiveListing
+) -> frozenset[UUID]:
+    """Return the recordings whose rooms are recorded, and have to say by whom.
+
+    Of a recorded room with one egress, that one is taken to be shown, and now and then made sure of.
+    """
     now, policy = context.now, context.adapters.policy
     unlisted = {each.egress_id: each.room_name for each, _ in asked if each.egress_id not in listing.by_id}
     known = listing.rooms + Counter(unlisted.values())
-    evidence: dict[UUID, Evidence] = {}
-    shown: dict[str, frozenset[str] | None] = {}
-    for recording, status in asked:
-        name = recording.room_name
-        room = rooms.get(name)
-        if room is None or recording.room_sid not in {None, room.sid}:
-            evidence[recording.id] = Evidence(listed=status, presence=Presence.CLOSED)
-            continue
-        # Of a recorded room with one egress, that one is taken to be shown, and now and then made sure of.
-        alone = known[name] == 1 and recording.egress_id not in unlisted
-        named = room.recorded and (not alone or verdict.needs_name(recording, now, policy))
-        if named and name not in shown:
-            shown[name] = context.recorders(name)
-        presence = _presence(shown[name], recording.egress_id) if named else Presence.SHOWN
-        evidence[recording.id] = Evidence(
-            listed=status,
-            presence=presence if room.recorded else Presence.ABSENT,
-            named=named,
-            nothing_published=room.silent,
+    return frozenset(
+        each.id
+        for each, _ in asked
+        if (room := _room_of(each, rooms)) is not None
+        and room.recorded
+        and (
+            known[each.room_name] != 1 or each.egress_id in unlisted or verdict.needs_name(each, now, policy)
         )
-    return evidence
+    )
+
+
+def _room_of(recording: Recording, rooms: Mapping[str, OpenRoom]) -> OpenRoom | None:
+    room = rooms.get(recording.room_name)
+    return room if room is not None and recording.room_sid in {None, room.sid} else None
+
+
+def _evidence_of_room(
+    recording: Recording,
+    status: EgressStatus | None,
+    room: OpenRoom | None,
+    shown: Mapping[str, frozenset[str]],
+    *,
+    named: bool,
+) -> Evidence:
+    if room is None:
+        return Evidence(listed=status, presence=Presence.CLOSED)
+    presence = Presence.SHOWN if room.recorded else Presence.ABSENT
+    if named:
+        presence = _presence(shown.get(recording.room_name), recording.egress_id)
+    return Evidence(listed=status, presence=presence, named=named, nothing_published=room.silent)
 
 
 def _presence(recorders: frozenset[str] | None, egress_id: str | None) -> Presence:

@@ -115,10 +115,11 @@ class Assembling:
     def _remove_parts(self, recording: Recording) -> None:
         """Remove the media that the assembled file holds, and the uploads of other runs."""
         objects = self.adapters.storage.objects_of(recording)
-        kept = {recording.storage_key}
+        kept = {part.key for part in recording.parts}
         parts = [each.key for each in objects if each.key not in kept and _is_part(each.key, recording)]
         if parts:
             self.adapters.storage.remove(parts)
+        self.joiner.forget_uploads(recording.prefix)
         self._ledger.change(recording, lambda row: takes.parts_removed(row, self._now))
 
     def _parts(self, recording: Recording) -> list[TakeParts]:
@@ -126,19 +127,21 @@ class Assembling:
         segments: defaultdict[int, list[tuple[int, StoredFile]]] = defaultdict(list)
         files: dict[int, StoredFile] = {}
         for each in self.adapters.storage.objects_of(recording):
-            owner = owner_of(each.key)
+            path = recording.path_of(each.key)
+            owner = owner_of(path)
             if owner is None or not each.size:
                 continue
-            number = _SEGMENT.search(each.key)
-            if each.key.startswith(SEGMENTS_PREFIX) and number is not None:
+            number = _SEGMENT.search(path)
+            if path.startswith(SEGMENTS_PREFIX) and number is not None:
                 segments[owner.take].append((int(number[1]), each))
-            elif file_of(recording, take=owner.take).names(each.key):
+            elif file_of(recording, take=owner.take).names(path):
                 files[owner.take] = each
         return [
             TakeParts(
                 take=take,
                 segments=tuple(each for _, each in sorted(segments[take], key=lambda pair: pair[0])),
                 file=files.get(take),
+                most_seconds=takes.most_seconds(recording, take),
             )
             for take in sorted({*segments, *files})
         ]
@@ -162,11 +165,12 @@ def _size(parts: Sequence[TakeParts]) -> int:
 
 def _is_part(key: str, recording: Recording) -> bool:
     """Tell whether an object is what the assembled file was made of, or the upload of another run."""
-    if key.startswith(SEGMENTS_PREFIX):
+    path = recording.path_of(key)
+    if path.startswith(SEGMENTS_PREFIX):
         return True
-    owner = owner_of(key)
+    owner = owner_of(path)
     if owner is None:
         return False
-    own = key.removeprefix(recording.prefix)
+    own = path.removeprefix(recording.prefix)
     of_run = "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
-    return of_run or file_of(recording, take=owner.take).names(key)
+    return of_run or file_of(recording, take=owner.take).names(path)

@@ -223,8 +223,11 @@ class Egress(Protocol):
     def open_rooms(self, room_names: Sequence[str]) -> dict[str, OpenRoom]:
         """Return those of these rooms that exist. Raises EgressUnansweredError."""
 
-    def recorders(self, room_name: str) -> frozenset[str]:
-        """Return the ids of the egress that take part in a room. Raises EgressUnansweredError."""
+    def recorders(self, room_names: Iterable[str], *, seconds: float) -> Mapping[str, frozenset[str]]:
+        """Return the ids of the egress that take part in each of these rooms, asked at the same time.
+
+        Rooms of which LiveKit says nothing within `seconds` are left out.
+        """
 
 
 class Storage(Protocol):
@@ -278,6 +281,8 @@ class TakeParts:
     take: int
     segments: tuple[StoredFile, ...] = ()
     file: StoredFile | None = None
+    most_seconds: float | None = None
+    """What it recorded later than so many seconds after its beginning is left out: another take has it, or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +303,12 @@ class Joiner(Protocol):
 
         Raises CannotJoinError where they cannot become one file that plays, StorageUnavailableError where the bucket
         fails. Neither leaves anything behind.
+        """
+
+    def forget_uploads(self, folder: str) -> None:
+        """Abort the uploads into a folder itself that were begun and not ended: those of runs that were killed.
+
+        Raises StorageUnavailableError.
         """
 
 

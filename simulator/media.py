@@ -1,0 +1,66 @@
+"""Simulated media: an object holds seconds, each by the clock on the wall and of one egress."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from simulator.kernel import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What an egress recorded from `begin` to `end` (ns, by the right clock)."""
+
+    egress_id: str
+    begin: int
+    end: int
+
+
+type Content = tuple[Span, ...]
+"""What an object plays, in order."""
+
+
+def seconds_of(content: Iterable[Span]) -> float:
+    """Say how long it plays (s)."""
+    return sum(each.end - each.begin for each in content) / SECOND
+
+
+def cut(content: Content, seconds: float | None) -> Content:
+    """Give the beginning of it, of so many seconds; None: all of it."""
+    return content if seconds is None else tuple(_beginning(content, int(seconds * SECOND)))
+
+
+def _beginning(content: Content, left: int) -> Iterator[Span]:
+    for each in content:
+        if left <= 0:
+            return
+        yield replace(each, end=min(each.end, each.begin + left))
+        left -= each.end - each.begin
+
+
+def missing(wanted: Iterable[Span], held: Iterable[Span]) -> list[Span]:
+    """Give what is wanted and not held, each egress for itself."""
+    theirs: defaultdict[str, list[Span]] = defaultdict(list)
+    for each in held:
+        theirs[each.egress_id].append(each)
+    left: list[Span] = []
+    for each in wanted:
+        left += _without(each, sorted(theirs[each.egress_id], key=lambda span: span.begin))
+    return left
+
+
+def _without(wanted: Span, held: Sequence[Span]) -> Iterator[Span]:
+    begin = wanted.begin
+    for each in held:
+        if each.begin > begin:
+            if each.begin >= wanted.end:
+                break
+            yield replace(wanted, begin=begin, end=each.begin)
+        begin = max(begin, each.end)
+    if begin < wanted.end:
+        yield replace(wanted, begin=begin)
