@@ -20,6 +20,8 @@ from recorder.domain.recording import (
     Recording,
     Status,
     StopReason,
+    Take,
+    TakeEnd,
     Unknown,
 )
 from recorder.domain.sources import Source
