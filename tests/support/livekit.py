@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 API_KEY: Final = "devkey"
 API_SECRET: Final = "a-local-secret-that-protects-nothing-at-all"
 MEDIA: Final = b"a few bytes of media"
-_REAL_SECONDS: Final = 20
+_REAL_SECONDS: Final = 60
 """How long something that needs no waiting may really take before the test is broken."""
 
 
