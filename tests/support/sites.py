@@ -44,7 +44,9 @@ class Site:
         self.queue = Queue(stack, self.name)
         keys = {"access_key": stack.aws.access_key, "secret": stack.aws.secret_key}
         livekit_keys = {"api_key": API_KEY, "api_secret": API_SECRET}
+        self.domain = f"{self.name}.execute-api.us-east-1.amazonaws.com"
         self.settings = _database_settings(stack, self.name) | {
+            "API_URL": f"https://{self.domain}",
             "DEPLOYMENT": self.name,
             "EGRESS_S3_ENDPOINT": stack.aws.endpoint,
             "EGRESS_S3_REGION": stack.aws.region,
