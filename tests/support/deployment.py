@@ -217,7 +217,7 @@ class Deployment:
     ) -> None:
         self.site = site
         self.livekit = livekit
-        self.domain = f"{site.name}.execute-api.us-east-1.amazonaws.com"
+        self.domain = site.domain
         self.settings = site.settings
         self._monkeypatch = monkeypatch
         self._lock = threading.Lock()

@@ -153,7 +153,7 @@ class Ledger:
                 current, snapshot, self._adapters.clock.now(), self._adapters.policy, people=people
             ),
         )
-        if snapshot.ended_badly and recording.live and not applied.live:
+        if snapshot.ended_badly and recording.live and applied.version != recording.version:
             # LiveKit's own words name hosts and buckets: they are for operators only.
             log.warning(
                 Code.EGRESS_ENDED_BADLY,
