@@ -323,7 +323,7 @@ class Joined:
     size: int
     seconds: float
     take_seconds: Mapping[int, float]
-    """How many seconds of each take are in it."""
+    """How many seconds of each take that was given are in it; 0 where it has none to give."""
 
 
 class Joiner(Protocol):
@@ -333,7 +333,7 @@ class Joiner(Protocol):
         """Write one MP4 of these takes, in this order, as the object `key`, and verify it.
 
         Raises CannotJoinError where they cannot become one file that plays, StorageUnavailableError where the bucket
-        fails. Neither leaves anything behind.
+        fails, or where a take that holds something is not in the file. Neither leaves anything behind.
         """
 
     def forget_uploads(self, folder: str) -> None:
