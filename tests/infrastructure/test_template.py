@@ -54,6 +54,7 @@ REMOVE_OBJECTS = {
     ("s3:ListBucket", BUCKET),
     *(("s3:DeleteObject", f"{BUCKET}/{folder}") for folder in FOLDERS),
 }
+READ_LIFECYCLE = ("s3:GetLifecycleConfiguration", BUCKET)
 WRITE_OBJECTS = {
     (action, f"{BUCKET}/recordings/*") for action in ("s3:PutObject", "s3:AbortMultipartUpload")
 } | {("s3:ListBucketMultipartUploads", BUCKET)}
@@ -123,6 +124,7 @@ GRANTS: dict[str, Grants] = {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
         READ_EGRESS_SECRET,
+        READ_LIFECYCLE,
         *READ_OBJECTS,
         *REMOVE_OBJECTS,
     },
@@ -279,7 +281,7 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
         "ReconcileRecordings": read | remove,
         "BeginTake": read,
         "AssembleRecording": read | remove | write,
-        "CheckDeployment": read | remove,
+        "CheckDeployment": read | remove | {("s3:GetLifecycleConfiguration", "arn:aws:s3:::team")},
     }
 
 
