@@ -9,6 +9,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header --no-annotate
 
+include console/Makefile
+
 .PHONY: help
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | sort | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -20,7 +22,7 @@ setup: $(VENV)/.stamp ## Make the tool environment
 # Postgres's binaries are unpacked here, where nobody else does it at the same time.
 $(VENV)/.stamp: requirements/dev.txt
 	@python3.13 --version >/dev/null 2>&1 || { echo "python3.13 is needed and was not found on PATH: see https://www.python.org/downloads/"; exit 1; }
-	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge 700 ] || { echo "The disk of $(CURDIR) has $$free MB left; the tool environment needs 700 MB."; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge 1100 ] || { echo "The disk of $(CURDIR) has $$free MB left; the tool environment needs 1,100 MB."; exit 1; }
 	@echo "Making the tool environment in $(VENV) (once, about a minute) ..."
 	@python3.13 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
@@ -88,18 +90,29 @@ invoke: setup ## Run every file in events/, or one (FUNCTION=GetRecording EVENT=
 	@exec $(PYTHON) -m local invoke $(FUNCTION) $(EVENT)
 
 .PHONY: test
-test: setup ## Run every test (all but `make deploy-local`)
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet -m "not deploy"
+test: setup ## Run every test (all but `make deploy-local` and `make test-page`)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet -m "not deploy and not page"
+
+.PHONY: test-page
+test-page: setup console/dist/page.json console/src/api/openapi.d.ts ## Test the web page in Chromium, and take its pictures
+	@$(NODE) test
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is needed and was not found: on Debian, apt-get install chromium."; exit 1; }
+	@$(PYTHON) -m pytest --quiet -m page tests/page
+
+.PHONY: picture
+picture: setup console/dist/page.json ## Take the README's picture of the web page anew
+	@PICTURES=docs $(PYTHON) -m pytest --quiet -m page tests/page/test_pictures.py -k readme
 
 .PHONY: deploy-local
 deploy-local: setup ## Run `sam deploy` into an emulated AWS account: releases that come, fail and go
 	@$(PYTHON) -m pytest --quiet tests/infrastructure/test_deploy.py
 
 .PHONY: check
-check: setup .local/cache/checkov.stamp ## Formatter, linter, types, template
+check: setup .local/cache/checkov.stamp console/src/api/openapi.d.ts ## Formatter, linter, types, template
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/ruff check --quiet
 	@$(VENV)/bin/mypy
+	@$(NODE) run check
 	@$(VENV)/bin/sam validate
 	@$(VENV)/bin/cfn-lint database.yaml
 
@@ -131,5 +144,5 @@ profile: setup ## Show where a cold start goes (FUNCTION=GetRecording)
 
 .PHONY: clean
 clean: ## Remove everything that was made here, the local stack's data included
-	@rm -rf $(VENV) .local .aws-sam dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .local .aws-sam dist .mypy_cache .pytest_cache .ruff_cache .hypothesis console/dist console/node_modules console/src/api/openapi.d.ts
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

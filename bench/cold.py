@@ -87,6 +87,7 @@ CASES: Final = (
         1.6,
         row("active"),
     ),
+    Case("serve_console", "ServeConsole", "bare_page", "serve_console_page", 1.3),
     Case(
         "reconcile_recordings", "ReconcileRecordings", "bare_reconcile", "reconcile_recordings_scheduled", 1.6
     ),

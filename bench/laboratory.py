@@ -151,6 +151,8 @@ class Laboratory:
                 "JwtAudience": "recordings",
                 "RoomClaim": "*",
                 "EgressCredentials": "worker",
+                "Console": "on",
+                "ConsoleClientId": "console",
                 "DatabaseHost": LOOPBACK,
                 "DatabasePort": str(postgres.port),
                 "DatabaseName": DATABASE,

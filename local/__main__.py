@@ -22,6 +22,7 @@ from local.functions.invoke import invoke, invoke_all
 from local.processes import state
 from local.processes.children import LOOPBACK, LocalStackError
 from local.processes.environments import ROOT
+from local.services import issuer
 from local.services.external import External
 from local.stack import Ports, Stack
 
@@ -149,6 +150,7 @@ def _welcome(stack: Stack, seconds: float) -> str:
     return f"""
 The stack is ready after {seconds:.1f} seconds. Logs: {stack.directory / "logs"}. Ctrl-C stops it.
 
+  Console   {endpoints.console_url}   (sign in as {" or ".join(issuer.USERS)})
   LiveKit   {endpoints.livekit_url}
   Postgres  {stack.database}
   S3        {endpoints.s3_endpoint}/{endpoints.bucket}

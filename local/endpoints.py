@@ -18,6 +18,7 @@ class Endpoints(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     api_url: str
+    console_url: str
     tokens: dict[str, str]
     issuer: str
     livekit_url: str

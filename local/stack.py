@@ -40,7 +40,7 @@ from local.processes import state
 from local.processes.children import LOOPBACK, LocalStackError, Process, Processes
 from local.processes.environments import environment
 from local.processes.server import Server
-from local.services import aws, issuer
+from local.services import aws, issuer, sign_in
 from local.services import livekit as livekit_server
 from local.services.aws import Aws
 from local.services.external import Bucket, Database, External, LiveKitServer
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from local.processes.certificate import Certificate
-USERS = ("alice", "bob")
 
 
 class Part(enum.Flag):
@@ -293,6 +292,9 @@ class Stack:
                 "JwtAudience": issuer.AUDIENCE,
                 "RoomClaim": "*",
                 "AllowedOrigins": "*",
+                "Console": "on",
+                "ConsoleClientId": sign_in.CLIENT,
+                "ConsoleAuthorizeParameters": "scope=openid+offline_access",
                 "PublicUrl": self._external.public_url,
                 "EgressTemplateUrl": self._external.template_url,
                 "DatabaseHost": database.host,
@@ -321,7 +323,8 @@ class Stack:
     def _endpoints(self, api_url: str) -> Endpoints:
         return Endpoints(
             api_url=api_url,
-            tokens={user: self.token(user) for user in USERS},
+            console_url=f"{api_url}/console",
+            tokens={user: self.token(user) for user in issuer.USERS},
             issuer=self._issuer.url,
             livekit_url=self.livekit.url,
             livekit_api_key=self.livekit.api_key,

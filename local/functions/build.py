@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-_SOURCES = ("template.yaml", "requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
-_SOURCE_FOLDERS = ("functions", "layers/recorder", "requirements/licences")
+_SOURCES = (
+    "template.yaml",
+    "requirements/Makefile",
+    "requirements/layer.txt",
+    "requirements/migrate.txt",
+    "docs/openapi.json",
+)
+_SOURCE_FOLDERS = ("functions", "layers/recorder", "console", "requirements/licences")
+_NO_SOURCES = {"__pycache__", "node_modules", "dist", "openapi.d.ts"}
 
 
 def architecture() -> str:
@@ -53,7 +60,7 @@ def _digest(root: Path) -> str:
     files = [root / name for name in _SOURCES]
     for folder in _SOURCE_FOLDERS:
         files += sorted(
-            path for path in (root / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+            path for path in (root / folder).rglob("*") if path.is_file() and not _NO_SOURCES & {*path.parts}
         )
     digest = hashlib.sha256(f"{sys.version} {platform.machine()}".encode())
     for path in files:

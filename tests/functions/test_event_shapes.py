@@ -77,7 +77,8 @@ def test_requests_agree_with_themselves(name: str) -> None:
     headers = cast("dict[str, str]", event["headers"])
     assert event["version"] == "2.0"
     assert (context["routeKey"], http["method"]) == (event["routeKey"], method)
-    assert event["rawPath"] == http["path"] == route.replace("{id}", parameters.get("id", ""))
+    path = route.replace("{id}", parameters.get("id", "")).replace("{proxy+}", parameters.get("proxy", ""))
+    assert event["rawPath"] == http["path"] == path
     assert headers["host"] == context["domainName"]
     assert all(header == header.lower() for header in headers)
     query = "&".join(

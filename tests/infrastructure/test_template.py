@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from local.template.transform import Template
+
 ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
 LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
 """What deployments and operators run, in its newest version."""
 FUNCTIONS = (*LIVE, *DEPLOYERS)
+PAGE = {"Console": "on", "ConsoleClientId": "page"}
 
 WORKERS = "arn:aws:iam::123456789012:role/egress"
 
@@ -442,9 +445,9 @@ def test_no_function_gets_new_code_before_the_migration(rollout: str) -> None:
     everything = resources(Rollout=rollout)
     functions = {name for name, each in everything.items() if each.kind == "AWS::Lambda::Function"}
 
-    assert functions == set(FUNCTIONS)
+    assert functions == {*FUNCTIONS, "ServeConsole"}
     assert waits_for("Migration", everything) & functions == {"MigrateDatabase"}
-    for function in LIVE:
+    for function in (*LIVE, "ServeConsole"):
         assert "Migration" in waits_for(function, everything)
 
 
@@ -488,7 +491,7 @@ def test_a_new_layer_publishes_every_function() -> None:
         named = (name for name, each in everything.items() if each.kind == "AWS::Lambda::Version")
         return {name.partition("Version")[0]: name for name in named}
 
-    assert set(versions(before)) == set(versions(after)) == set(LIVE)
+    assert set(versions(before)) == set(versions(after)) == {*LIVE, "ServeConsole"}
     assert all(versions(before)[function] != versions(after)[function] for function in LIVE)
 
 
@@ -497,6 +500,7 @@ BASES: tuple[dict[str, str], ...] = (
     {"DatabaseAuthentication": "iam", "DatabaseResourceId": "db-ABC", "DatabaseSecretArn": ""},
     {"DatabaseResourceId": "db-ABC", "SecurityGroupIds": "sg-0a", "SubnetIds": "subnet-0a"},
     {**DOMAIN, "HostedZoneId": "Z1"},
+    PAGE,
     {"EgressCredentials": "assume-role", "EgressPrincipalArn": WORKERS},
     {"EgressCredentials": "assume-role", "EgressS3AssumeRoleArn": WORKERS},
     {"EgressCredentials": "given", "EgressS3SecretArn": "egress-secret"},
@@ -533,12 +537,17 @@ def test_a_parameter_alone_publishes_the_functions_that_it_sets_up(parameter: st
             functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", *PUBLISHED))
         except LocalStackError:
             return None  # what the template's rules refuse
-        return {name: functions[name] for name in LIVE}
+        return {name: functions[name] for name in (*LIVE, "ServeConsole") if name in functions}
 
     migration = cast("dict[str, JsonValue]", section("Resources")["Migration"]["Properties"])
     named = cast("list[JsonValue]", migration["Configuration"])
     made = ((made_of(base), made_of(base | {parameter: value})) for base in BASES for value in others)
-    changes = any(before != after for before, after in made if after is not None)
+    changes = any(
+        before[name] != after[name]
+        for before, after in made
+        if before is not None and after is not None
+        for name in before.keys() & after.keys()
+    )
 
     assert changes == ({"Ref": parameter} in named)
 
@@ -720,7 +729,12 @@ def test_an_existing_bucket_is_used_as_it_is() -> None:
 def test_recordings_and_logs_outlive_the_stack() -> None:
     kept = {**of_kind("AWS::Logs::LogGroup"), **of_kind("AWS::S3::Bucket")}
 
-    assert set(kept) == {"ApiLogs", "RecordingsBucket", *(f"{name}Logs" for name in FUNCTIONS)}
+    assert set(kept) == {
+        "ApiLogs",
+        "RecordingsBucket",
+        "ServeConsoleLogs",
+        *(f"{name}Logs" for name in FUNCTIONS),
+    }
     for each in kept.values():
         # A first deployment that fails leaves nothing behind.
         assert each.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
@@ -869,3 +883,44 @@ def test_environments_hold_known_values_and_no_account() -> None:
             name, _, value = override.partition("=")
             allowed = cast("list[JsonValue]", parameters[name].get("AllowedValues", [value]))
             assert value in [str(each) for each in allowed], override
+
+
+def test_the_page_is_there_only_where_it_is_asked_for() -> None:
+    assert not [name for name, _ in evaluated().select("AWS::Lambda::Function") if name == "ServeConsole"]
+    assert not [each for each in routes(evaluated()) if "/console" in each]
+    assert routes(evaluated(**PAGE)) >= {"GET /console", "GET /console/{proxy+}"}
+    with pytest.raises(LocalStackError):
+        evaluated(Console="on")
+
+
+def test_the_page_has_no_secret_no_database_no_network_and_no_layer() -> None:
+    deployed = evaluated(**PAGE, SubnetIds="subnet-1", SecurityGroupIds="sg-1")
+    functions = dict(deployed.select("AWS::Lambda::Function", "Environment", "Layers", "VpcConfig"))
+    environment = cast("dict[str, dict[str, str]]", functions["ServeConsole"]["Environment"])
+
+    assert "Layers" not in functions["ServeConsole"]
+    assert "VpcConfig" not in functions["ServeConsole"]
+    assert environment["Variables"] == {
+        "CONFIGURATION": "Migration.Configuration",
+        "JWT_ISSUER": "https://issuer.example.com",
+        "CONSOLE_CLIENT_ID": "page",
+        "CONSOLE_TOKEN_ORIGIN": "",
+        "CONSOLE_AUTHORIZE_PARAMETERS": "scope=openid",
+        "BUCKET_URL": "https://RecordingsBucket.s3.eu-central-1.amazonaws.com",
+    }
+    roles = dict(deployed.select("AWS::IAM::Role", "Policies"))
+    policies = cast("list[dict[str, JsonValue]]", roles["ServeConsoleRole"]["Policies"])
+    assert {grant for each in policies for grant in _grants(each["PolicyDocument"])} == logs_of(
+        "ServeConsole"
+    )
+
+
+def test_a_page_of_any_origin_may_use_a_presigned_link() -> None:
+    [(_, bucket)] = evaluated().select("AWS::S3::Bucket", "CorsConfiguration")
+
+    [rule] = cast("dict[str, list[dict[str, JsonValue]]]", bucket["CorsConfiguration"])["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["GET", "HEAD"], ["*"])
+
+
+def routes(deployed: Template) -> set[str]:
+    return {str(each["RouteKey"]) for _, each in deployed.select("AWS::ApiGatewayV2::Route", "RouteKey")}

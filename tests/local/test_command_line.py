@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("command line")
 
 ENDPOINTS = {
-    *("apiUrl", "tokens", "issuer", "livekitUrl", "livekitApiKey", "livekitApiSecret"),
+    *("apiUrl", "consoleUrl", "tokens", "issuer", "livekitUrl", "livekitApiKey", "livekitApiSecret"),
     *("s3Endpoint", "s3AccessKey", "s3SecretKey", "bucket", "databaseUrl"),
 }
 OTHER_ENDPOINTS = ENDPOINTS - {"tokens", "databaseUrl"}
@@ -267,7 +267,8 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     project, cache = tmp_path / "project", tmp_path / "cache"
-    for name in ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt"):
+    requirements = ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
+    for name in (*requirements, "docs/openapi.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
     (project / "template.yaml").write_text("Resources: {Broken: {Type: AWS::Serverless::Function}}\n")
@@ -282,7 +283,7 @@ def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_missing_python_is_told(tmp_path: Path) -> None:
     make = shutil.which("make")
     assert make
-    for name in ("Makefile", "requirements"):
+    for name in ("Makefile", "console", "requirements"):
         (tmp_path / name).symlink_to(ROOT / name)
     done = subprocess.run(
         [make, "run"],
@@ -298,11 +299,11 @@ def test_a_missing_python_is_told(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_for_the_tools_is_told(tmp_path: Path) -> None:
-    for name in ("Makefile", "requirements"):
+    for name in ("Makefile", "console", "requirements"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "python3.13").symlink_to(sys.executable)
     df = tmp_path / "df"
-    df.write_text("#!/bin/sh\necho Filesystem 1M-blocks Used Available\necho /dev/disk 9000 8301 699\n")
+    df.write_text("#!/bin/sh\necho Filesystem 1M-blocks Used Available\necho /dev/disk 9000 7901 1099\n")
     df.chmod(0o755)
     done = subprocess.run(
         ["make", "run"],
@@ -314,5 +315,5 @@ def test_a_disk_without_room_for_the_tools_is_told(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode
-    assert done.stdout == f"The disk of {tmp_path} has 699 MB left; the tool environment needs 700 MB.\n"
+    assert done.stdout == f"The disk of {tmp_path} has 1099 MB left; the tool environment needs 1,100 MB.\n"
     assert not (tmp_path / ".venv").exists()

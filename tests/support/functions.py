@@ -42,7 +42,12 @@ class LambdaContext:
 @cache
 def handler(function: str) -> Handler:
     """Load `functions/<function>/app.py` as the Lambda runtime does."""
-    spec = importlib.util.spec_from_file_location(f"functions_{function}", FUNCTIONS / function / "app.py")
+    return load(FUNCTIONS / function / "app.py")
+
+
+def load(path: Path) -> Handler:
+    """Load the handler of an `app.py` anew."""
+    spec = importlib.util.spec_from_file_location(f"functions_{path.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
