@@ -73,9 +73,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     application = build(Options(KEY, SECRET, tmp_path_factory.mktemp("livekit"), timing=FAST))
     # A connection that the server closes after some idle seconds may be reset just when a client uses it again.
     server = uvicorn.Server(
-        uvicorn.Config(
-            application, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=3600
-        )
+        uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=3600)
     )
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
