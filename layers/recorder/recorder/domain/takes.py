@@ -28,7 +28,7 @@ from recorder.domain.recording import (
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from recorder.domain.egress import EgressSnapshot
@@ -487,7 +487,7 @@ def most_seconds(recording: Recording, take: int) -> float | None:
     ends = [each.started_at for each in later if each.started_at is not None][:1]
     if ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if ended.started_at is None or not ended.given_up or not ends:
+    if ended.started_at is None or not ended.lost or not ends:
         return None
     return max(0.0, (min(ends) - ended.started_at).total_seconds())
 
@@ -514,13 +514,18 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple
     return tuple(exact)
 
 
-def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
-    """Return the takes with the files that lie in their folders."""
+def with_files(
+    ended: tuple[Take, ...], files: Mapping[int, StoredFile], *, missing: Collection[int] = ()
+) -> tuple[Take, ...]:
+    """Return the takes with the files that lie in their folders, and without those that are missing there."""
+    known = (
+        replace(take, storage_key=None, file_size=None) if take.take in missing else take for take in ended
+    )
     return tuple(
         replace(take, storage_key=file.key, file_size=file.size)
         if (file := files.get(take.take)) is not None
         else take
-        for take in ended
+        for take in known
     )
 
 
