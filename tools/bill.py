@@ -114,8 +114,7 @@ def lines(team: Team) -> Iterator[tuple[str, str, float]]:
     puts = segments * PUTS_OF_SEGMENT + team.recordings * RECORDING_SECONDS / POSTER_SECONDS
     yield (
         "safety segments",
-        f"{puts:,.0f} uploads x 0.005 a thousand: each {SAFETY_SECONDS} s a segment and two playlists, "
-        f"each {POSTER_SECONDS} s a picture",
+        f"{puts:,.0f} uploads x 0.005 a thousand: {PUTS_OF_SEGMENT} each {SAFETY_SECONDS} s, 1 each {POSTER_SECONDS} s",
         puts * PUT,
     )
     kept = team.recordings * RECORDING_GB
