@@ -296,9 +296,12 @@ def next_attempt_at(recording: Recording) -> datetime:
 
 
 def with_segments_counted(recording: Recording, count: int, seconds: float) -> Recording:
-    """Fix how many safety segments of the last ended take count, and how many seconds they hold at least."""
+    """Fix how many safety segments of the last ended take count; of one that was lost they are all that is left.
+
+    Of one that was paused LiveKit may still upload the last ones, and its report tells the seconds.
+    """
     *before, last = recording.takes
-    known = last.duration if last.duration is not None else seconds
+    known = seconds if last.duration is None and last.end_reason in _LOST else last.duration
     return replace(recording, takes=(*before, replace(last, segment_count=count, duration=known)))
 
 
@@ -309,8 +312,10 @@ def lost_seconds(recording: Recording, started_at: datetime) -> Recording:
     *before, last = recording.takes
     if last.started_at is None or last.lost_seconds is not None:
         return recording
-    ended_at = last.started_at + timedelta(seconds=last.duration) if last.duration else last.stopped_at
-    missing = max(0.0, (started_at - ended_at).total_seconds())
+    # Of segments that could not be counted most are there, without any all is lost.
+    unknown = (last.stopped_at - last.started_at).total_seconds() if last.segments else 0.0
+    kept = last.duration if last.duration is not None else unknown
+    missing = max(0.0, (started_at - last.started_at).total_seconds() - kept)
     return replace(recording, takes=(*before, replace(last, lost_seconds=round(missing, 3))))
 
 
@@ -528,9 +533,12 @@ def wants_segments(recording: Recording, *, safety: bool) -> bool:
     return safety and can_have_segments(recording) and not after_error
 
 
-def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
-    """Return the takes with the seconds that each of them has in the assembled file, and what is lost between them."""
-    exact = [replace(take, duration=seconds.get(take.take, take.duration)) for take in ended]
+def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -> tuple[Take, ...]:
+    """Return the takes with the seconds that each of them has in the one file, and what is lost between them.
+
+    A take that has none there has left nothing, whatever LiveKit reported of it.
+    """
+    exact = [replace(take, duration=seconds.get(take.take, 0.0)) for take in ended]
     for position, take in enumerate(exact[:-1]):
         following = exact[position + 1]
         if take.end_reason in _LOST and take.started_at is not None and following.started_at is not None:
@@ -560,13 +568,14 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
     if not recording.live or not recording.between_takes:
         return None
     told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
+    seconds = next((each.duration for each in told if each.take == take), None)
     completed = replace(
         recording,
         status=Status.COMPLETED,
-        takes=told,
+        takes=with_seconds(told, {take: seconds}),
         storage_key=file.key,
         file_size=file.size,
-        duration=next((each.duration for each in told if each.take == take), None),
+        duration=seconds,
         stopped_at=file.modified_at,
         attempts=0,
     )
