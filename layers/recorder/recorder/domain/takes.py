@@ -505,7 +505,7 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple
 def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
     """Return the takes with the files that lie in their folders."""
     return tuple(
-        replace(take, storage_key=file.key, file_size=file.size)
+        replace(take, storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
         if (file := files.get(take.take)) is not None
         else take
         for take in ended
@@ -522,7 +522,8 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
         takes=with_files(recording.takes, {take: file}),
         storage_key=file.key,
         file_size=file.size,
-        duration=next((each.duration for each in recording.takes if each.take == take), None),
+        duration=file.duration
+        or next((each.duration for each in recording.takes if each.take == take), None),
         stopped_at=file.modified_at,
         attempts=0,
     )

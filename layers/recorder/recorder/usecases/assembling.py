@@ -72,7 +72,8 @@ class Assembling:
             return
         [only, *others] = parts
         if only.file is not None and not others:
-            file = only.file
+            media = self.adapters.storage.inspect(only.file.key)
+            file = replace(only.file, duration=media.duration if media is not None else None)
             self._ledger.change(
                 recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
             )
