@@ -147,9 +147,11 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     stopped_at = snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
     failed = snapshot.status in _FAILED
+    # A limit that is reached is told before there is a file, and again with it.
+    early = snapshot.status is EgressStatus.LIMIT_REACHED and not snapshot.has_file
     return replace(
         take,
-        reported=True,
+        reported=not early,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
         file_size=(file.size or 0) if snapshot.has_file else take.file_size,
