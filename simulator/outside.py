@@ -84,6 +84,9 @@ class Outside:
             self._truth.litter.add(key)
 
     def _store(self, upload: Upload) -> None:
+        if not self._world.expects(upload.id):
+            # It went with its host, or with its egress.
+            return
         if not upload.backup and self._faults.bucket_away.fires(self._random):
             self._world.upload_failed(upload.id, 400, _BUCKET_AWAY, again=True)
             return

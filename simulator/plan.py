@@ -228,11 +228,15 @@ class History:
         return strangers or self.has("recorders_hidden") or self.has("start_doubled")
 
     @property
+    def forgets(self) -> bool:
+        """Whether LiveKit forgets an egress that may run."""
+        struck = any(isinstance(step, Strike) and step.what.startswith("lose") for step in self.steps)
+        return struck or self.has("record_lost")
+
+    @property
     def times_are_exact(self) -> bool:
         """Whether the product can know to the second when each take began."""
-        forgets = any(isinstance(step, Strike) and step.what.startswith("lose") for step in self.steps)
-        deceived = forgets or self.has("record_lost") or self.has("start_doubled")
-        return self.clock_skew == 0.0 and not deceived
+        return self.clock_skew == 0.0 and not self.forgets and not self.has("start_doubled")
 
     @property
     def calm(self) -> bool:
