@@ -89,6 +89,12 @@ class MemoryRepository:
         self._emit(before, after)
         return True
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        return frozenset(after.id for before, after in changes if self.save(before, after))
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        return {each: row for each in recording_ids if (row := self.get(each)) is not None}
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         row = self.rows.get(recording_id)
         if row is not None:
@@ -212,6 +218,8 @@ def _listed(row: Recording, page: Page, now: datetime) -> bool:
         and not row.expired(now)
         and page.room_name in {None, row.room_name}
         and page.status in {None, row.status}
+        and page.source in {None, row.source}
+        and page.reference in {None, row.reference}
         and (page.created_from is None or row.created_at >= page.created_from)
         and (page.created_to is None or row.created_at < page.created_to)
         and (page.after is None or (position > page.after if page.oldest_first else position < page.after))
@@ -318,24 +326,21 @@ class MemoryJoiner:
         if self._refuses():
             raise CannotJoinError("the takes differ")
         by_segments = all(_is_whole(take) for take in takes)
-        parts = {take.take: _chosen(take, by_segments=by_segments) for take in takes}
-        if any(each.key not in self._storage.objects for chosen in parts.values() for each in chosen):
+        chosen = [_chosen(take, by_segments=by_segments) for take in takes]
+        if any(each.key not in self._storage.objects for parts in chosen for each in parts):
             raise StorageUnavailableError("a part is gone")
-        contents = {
-            take.take: cut(
-                tuple(span for each in parts[take.take] for span in self._storage.contents[each.key]),
-                take.most_seconds,
-            )
-            for take in takes
-        }
-        content = tuple(span for each in contents.values() for span in each)
-        size = sum(each.size for chosen in parts.values() for each in chosen)
+        contents = [
+            cut(tuple(span for each in parts for span in self._storage.contents[each.key]), take.most_seconds)
+            for take, parts in zip(takes, chosen, strict=True)
+        ]
+        content = tuple(span for each in contents for span in each)
+        size = sum(each.size for parts in chosen for each in parts)
         self._storage.put(key, size, self._now(), seconds_of(content), content)
-        seconds = {take: seconds_of(each) for take, each in contents.items()}
+        seconds = {take.take: seconds_of(each) for take, each in zip(takes, contents, strict=True)}
         return Joined(size=size, seconds=seconds_of(content), take_seconds=seconds)
 
-    def forget_uploads(self, folder: str) -> None:
-        """An upload is one step here: none is ever half done."""
+    def forget_uploads(self, prefix: str) -> None:
+        """Forget nothing: an object is written at once."""
 
 
 def _is_whole(take: TakeParts) -> bool:

@@ -89,6 +89,7 @@ def generate() -> str:
             servers=[_SERVER],
             tags=[
                 models.Tag(name="Recordings", description="A user's own recordings; nobody sees another's."),
+                models.Tag(name="Links", description="Sharing a recording with people who have no account."),
                 models.Tag(
                     name="LiveKit", description="What LiveKit reports; nothing has to be configured there."
                 ),
@@ -99,7 +100,7 @@ def generate() -> str:
 
 def _add(app: APIGatewayHttpResolver, operation: Operation) -> None:
     summary, description = _documentation(operation.function)
-    of_one = not operation.for_users and "id" in operation.takes
+    of_one = operation.for_livekit and "id" in operation.takes
     app.route(
         operation.path.replace("{", "<").replace("}", ">"),
         operation.method,
@@ -107,8 +108,10 @@ def _add(app: APIGatewayHttpResolver, operation: Operation) -> None:
         description=description,
         operation_id=operation.function + ("_of_one" if of_one else ""),
         responses=_responses(operation),
-        security=[{"user" if operation.for_users else "livekit": []}],
-        tags=["Recordings" if operation.for_users else "LiveKit"],
+        security=[] if operation.for_anybody else [{"livekit" if operation.for_livekit else "user": []}],
+        tags=[
+            "LiveKit" if operation.for_livekit else "Links" if "link" in operation.function else "Recordings"
+        ],
     )(_signed(operation.takes))
 
 

@@ -31,11 +31,13 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
 
     tell("StartRecording")
     recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.livekit.world.open_room("other")
+    other = alice.start(roomName="other")["recordingId"]
     tell("ReceiveLivekitWebhook")
     deployment.advance(30)
     assert status() == "active"
     tell("ListRecordings")
-    assert alice.statuses() == ["active"]
+    assert alice.statuses() == ["active"] * 2
     tell("StopRecording")
     assert alice.stop(recording_id)["status"] == "stopping"
     tell("ReconcileRecordings")
@@ -43,6 +45,16 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
     assert status() == "completed"
     tell("GetRecording")
     assert alice.get(recording_id).json["downloadUrl"]
+    tell("CreateLink")
+    link = alice.share(recording_id)
+    tell("OpenLink")
+    assert deployment.open_link(link["url"]).json["playbackUrl"]
+    tell("DeleteLink")
+    assert alice.revoke(recording_id, link["linkId"]).status == 200
+    tell("DeleteRecordings")
+    assert alice.delete_all(other).json["deleted"] == [other]
+    tell("ReconcileRecordings")
+    deployment.sweeps(2)
     tell("DeleteRecording")
     assert alice.delete(recording_id).status == 200
     assert deployment.objects() == []

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
-    from recorder.usecases.ports import Egress, Events, Hints, Listing, Recordings, Storage, Waits
+    from recorder.usecases.ports import Egress, Events, Hints, Links, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
+    from recorder.usecases.sharing import Sharing
     from recorder.usecases.takes import Takes
 
 
@@ -159,6 +160,20 @@ class Environment:
         from recorder.usecases.recordings import RecordingService
 
         return RecordingService(self)
+
+    @cached_property
+    def links(self) -> Links:
+        """The links to recordings."""
+        from recorder.postgres.links import PostgresLinks
+
+        return PostgresLinks(self._database)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """What makes, revokes and opens links."""
+        from recorder.usecases.sharing import Sharing
+
+        return Sharing(self, self.links)
 
     @cached_property
     def ledger(self) -> Ledger:

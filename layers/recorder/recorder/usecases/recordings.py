@@ -1,4 +1,4 @@
-"""The use cases: start, stop, get, list, delete.
+"""The use cases: start, stop, get, list, describe, delete.
 
 The handlers call these, and so may any other Lambda code of the team: `from recorder import recordings`.
 """
@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule, takes
-from recorder.domain.links import Link, Media, MediaFile
-from recorder.domain.outputs import poster_of
 from recorder.domain.recording import (
     FailureCode,
     OnWorkerLost,
     Recording,
     Status,
     StopReason,
-    StoredPart,
-    file_name_of,
-    mime_type_of,
 )
 from recorder.errors import (
     DatabaseBusyError,
@@ -34,6 +29,7 @@ from recorder.errors import (
     EgressUnansweredError,
     EgressUnavailableError,
     IdempotencyMismatchError,
+    RecordingContendedError,
     RecordingGoneError,
     RecordingInProgressError,
     RecordingNotFoundError,
@@ -44,18 +40,20 @@ from recorder.errors import (
 )
 from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
+from recorder.usecases.playback import Playback
 from recorder.usecases.takes import Takes
 from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from recorder.contract.requests import StartRequest
+    from recorder.domain.links import Media
+    from recorder.errors import RecorderError
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
-LINK_SECONDS: Final = 3600
 _STOP_WITHIN: Final = timedelta(seconds=15)
 """How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
@@ -84,7 +82,7 @@ class Listing:
 
 
 class RecordingService:
-    """Start, stop, get, list and delete recordings.
+    """Start, stop, get, list, describe and delete recordings.
 
     Every method may raise DatabaseUnavailableError; those that take a `user_id` raise RecordingNotFoundError where
     the recording is absent, deleted or somebody else's.
@@ -94,6 +92,7 @@ class RecordingService:
         self._adapters = adapters
         self._ledger = Ledger(adapters)
         self._takes = Takes(adapters)
+        self._playback = Playback(adapters)
         self._waiting = Waiting(adapters)
 
     def start(
@@ -165,38 +164,7 @@ class RecordingService:
 
     def media(self, recording: Recording) -> Media:
         """Return links to the recording's files that are good for one hour, or for as long as what signed them."""
-        files, key = [self._file(part, recording) for part in recording.parts], recording.storage_key
-        whole = next((file for file in files if file.take is None), None)
-        playback = self._link(key, None, whole.mime_type) if whole is not None and key is not None else None
-        poster = (
-            poster_of(recording.id).key if self._adapters.policy.poster and recording.has_poster else None
-        )
-        return Media(
-            download=whole,
-            playback_url=playback.url if playback is not None else None,
-            poster_url=self._link(poster, None, "image/jpeg").url if poster is not None else None,
-            files=files,
-        )
-
-    def _file(self, part: StoredPart, recording: Recording) -> MediaFile:
-        name = file_name_of(recording, part.key, part.take) or str(recording.id)
-        mime_type = mime_type_of(part.key)
-        link = self._link(part.key, name, mime_type)
-        return MediaFile(
-            url=link.url,
-            expires_at=link.expires_at,
-            size=part.size,
-            mime_type=mime_type,
-            file_name=name,
-            duration=part.duration,
-            take=part.take,
-        )
-
-    def _link(self, key: str, file_name: str | None, mime_type: str | None) -> Link:
-        url, seconds = self._adapters.storage.link(
-            key, file_name=file_name, mime_type=mime_type, seconds=LINK_SECONDS
-        )
-        return Link(url=url, expires_at=self._adapters.clock.now() + timedelta(seconds=seconds))
+        return self._playback.media(recording)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
@@ -245,6 +213,16 @@ class RecordingService:
         """Go on with a paused recording. Raises NotPossibleNowError, or a StartRefusedError: then it stays paused."""
         return self._takes.resume(self._own(recording_id, user_id), webhook_url)
 
+    def describe(self, recording_id: UUID, given: Mapping[str, object], *, user_id: str) -> Recording:
+        """Change title, reference or metadata, in any status; `given` names those to change, None clears one.
+
+        No event tells of it: the next one carries it.
+        """
+        return self._ledger.change(
+            self._own(recording_id, user_id),
+            lambda current: lifecycle.describe(current, given, self._adapters.clock.now()),
+        )
+
     def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
@@ -264,6 +242,28 @@ class RecordingService:
         if deleted.elsewhere is not None:
             log.warning(Code.FILE_ELSEWHERE, recording_id=recording_id, egress_id=deleted.egress_id)
         return deleted.elsewhere
+
+    def delete_all(
+        self, recording_ids: Iterable[UUID], *, user_id: str
+    ) -> Mapping[UUID, RecorderError | None]:
+        """Remove several recordings: they are invisible at once, all by one statement, and the sweep does the rest.
+
+        Returns for each id, once and in the given order, the error that `delete` would raise, or None.
+        """
+        outcomes: dict[UUID, RecorderError | None] = dict.fromkeys(recording_ids)
+        known = self._adapters.repository.get_all([*outcomes])
+        wanted: list[Recording] = []
+        for recording_id in outcomes:
+            try:
+                wanted.append(self._ledger.owned(known.get(recording_id), user_id))
+            except (RecordingNotFoundError, RecordingGoneError) as error:
+                outcomes[recording_id] = error
+        for recording_id in self._ledger.delete_all(wanted):
+            outcomes[recording_id] = RecordingContendedError()
+        for recording in wanted:
+            if outcomes[recording.id] is None and recording.elsewhere is not None:
+                log.warning(Code.FILE_ELSEWHERE, recording_id=recording.id, egress_id=recording.egress_id)
+        return outcomes
 
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
@@ -301,6 +301,9 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
+            title=request.title,
+            reference=request.reference,
+            metadata=request.metadata,
             **kind.columns,
         )
         segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)
@@ -308,12 +311,7 @@ class RecordingService:
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
-        recording = self._adapters.repository.get(recording_id)
-        if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
-            raise RecordingNotFoundError
-        if recording.expired(self._adapters.clock.now()):
-            raise RecordingGoneError
-        return recording
+        return self._ledger.own(recording_id, user_id)
 
     def _refreshed(self, recording: Recording) -> Recording:
         now = self._adapters.clock.now()
