@@ -162,7 +162,11 @@ class Outside:
         else:
             getattr(self._world, step.what)(egress_id)
         if step.what in {"suspend_host", "freeze_handler"}:
-            self._kernel.after(self._random.uniform(20.0, 900.0), partial(self._world.go_on, egress_id))
+            uniform = self._random.uniform
+            self._kernel.after(
+                self._random.choice((uniform(20.0, 900.0), uniform(100.0, 300.0))),
+                partial(self._world.go_on, egress_id),
+            )
 
     def start_foreign(self, step: plan.Foreign) -> None:
         path = f"recordings/{UUID(int=self._random.getrandbits(128))}/recording.mp4"

@@ -18,6 +18,8 @@ WORKERS: Final = ("prefix", "presigned")
 SWEEP_SECONDS: Final = 60.0
 _STORIES: Final = 0.6
 _STORY_SECONDS: Final = 60.0
+_CUT_OFF: Final = 0.4
+"""Of the workers that are lost in a story, those that live on."""
 
 _QUICK: Final = Policy(
     starting_timeout=timedelta(minutes=2),
@@ -362,6 +364,8 @@ class _Draw:
             chosen = replace(random.choice(ends)(user), at=time)
             if isinstance(chosen, InRoom):
                 chosen = replace(chosen, action="refill")
+            if isinstance(chosen, Strike) and random.random() < _CUT_OFF:
+                chosen = replace(chosen, what="suspend_host")
             steps.append(chosen)
             if isinstance(chosen, Pause):
                 steps.append(
