@@ -66,8 +66,10 @@ class Assembling:
         return next_version(recording, replace(recording, attempts=recording.attempts + 1), self._now)
 
     def _assemble(self, recording: Recording) -> None:
-        parts = self._parts(recording)
-        missing = _missing(recording, parts)
+        deleted = recording.deleted_at is not None
+        # Of a deleted recording the folders are being emptied.
+        parts = [] if deleted else self._parts(recording)
+        missing = [] if deleted else _missing(recording, parts)
         if missing and recording.attempts <= RUNS:
             raise StorageUnavailableError(f"the bucket lists nothing of take {missing[0]}, which was stored")
         if not parts:
