@@ -173,6 +173,14 @@ def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, 
     return tuple(more_kept(take, kept.get(take.take, Kept())) or take for take in ended)
 
 
+def note_kept(recording: Recording, kept: Mapping[int, now: datetime) -> Recording | None:
+    """Note of each take what of its outputs the bucket keeps; None where that is known."""
+    told = with_kept(recording.takes, kept)
+    if told == recording.takes:
+        return None
+    return next_version(recording, replace(recording, takes=told), now)
+
+
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     """Fill in what LiveKit reports of a take that has ended. Its end stays as it was told first."""
     if not snapshot.ended:
@@ -181,10 +189,12 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     stopped_at = snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
     failed = snapshot.status in _FAILED
+    # A limit that is reached is told before there is a file, and again with it.
+    early = snapshot.status is EgressStatus.LIMIT_REACHED and not snapshot.has_file
     size = snapshot.hls.size if snapshot.hls is not None else None
     return replace(
         more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take,
-        reported=True,
+        reported=not early,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
         file_size=(file.size or 0) if snapshot.has_file else take.file_size,
@@ -568,7 +578,7 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
     if not recording.live or not recording.between_takes:
         return None
     told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
-    seconds = next((each.duration for each in told if each.take == take), None)
+    seconds = file.duration or next((each.duration for each in told if each.take == take), None)
     completed = replace(
         recording,
         status=Status.COMPLETED,
