@@ -23,8 +23,8 @@ from recorder.contract.requests import StartRequest
 from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
+from recorder.usecases.playback import LINK_SECONDS
 from recorder.usecases.ports import Page
-from recorder.usecases.recordings import LINK_SECONDS
 from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
 
 
@@ -63,9 +63,10 @@ class Success:
 
     description: str
     model: object
-    example: Mapping[str, object]
+    example: object
     located: bool = False
     """Whether it says where the recording is."""
+    media_type: str = "application/json"
     waited: bool = False
     """Whether it may say that the caller's wish to wait was granted."""
 
@@ -83,8 +84,18 @@ class Operation:
 
     @property
     def for_users(self) -> bool:
-        """Whether the caller is a user, and not LiveKit."""
-        return not self.path.startswith("/api/video/livekit/")
+        """Whether the caller is a user, and not LiveKit or somebody with the address of a playlist."""
+        return not self.for_livekit and not self.for_anybody
+
+    @property
+    def for_livekit(self) -> bool:
+        """Whether the caller is LiveKit."""
+        return self.path.startswith("/api/video/livekit/")
+
+    @property
+    def for_anybody(self) -> bool:
+        """Whether the caller needs nothing but a token that the request itself holds."""
+        return self.path.startswith("/api/video/play/")
 
 
 # What the examples tell of.
@@ -129,6 +140,17 @@ _DETAIL: Final = {
     "files": [],
     "takes": schemas.takes_json(_COMPLETED),
 }
+_PLAYLIST: Final = """#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:3
+#EXT-X-MEDIA-SEQUENCE:120
+#EXT-X-DISCONTINUITY-SEQUENCE:1
+#EXT-X-SERVER-CONTROL:HOLD-BACK=9.0
+#EXT-X-INDEPENDENT-SEGMENTS
+#EXT-X-PROGRAM-DATE-TIME:2026-11-22T09:34:00.876+00:00
+#EXTINF:2.000,
+https://bucket.s3.eu-central-1.amazonaws.com/segments/0b2f6f4e-6a57-4d0f-9d1b-6d5c6d1f3a10/2/segment_00007.ts
+"""
 _NEXT: Final = cursor_after(Page(user_id=_COMPLETED.user_id, limit=DEFAULT_LIMIT), _COMPLETED)
 _LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
 _WEBHOOK: Final = {
@@ -259,6 +281,13 @@ _STOP: Final = _optional(
     StopRequest,
     params.Body(openapi_examples=_examples(stop={"action": "stop"}, pause={"action": "pause"})),
 )
+_TOKEN: Final = _optional(
+    str,
+    params.Query(
+        description="What `playbackUrl` has: it opens this recording alone, and ends with it or with its share link.",
+        openapi_examples=_examples(token=f"6afe2f40..{'0' * 64}"),
+    ),
+)
 _EVENT: Final = Input(
     Annotated[
         WebhookEvent,
@@ -365,6 +394,26 @@ OPERATIONS: Final = (
         refuses=(
             *_USERS_OF_ONE,
             errors.InvalidRequestError(("force", "is not a parameter of this call")),
+            errors.StorageUnavailableError("the storage is not available"),
+        ),
+    ),
+    Operation(
+        "play_recording",
+        "GET",
+        "/api/video/play/{id}/live.m3u8",
+        takes={"id": _ID, "token": _TOKEN},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "The playlist. Ask again after its target duration, until it has an end.",
+                str,
+                _PLAYLIST,
+                media_type="application/vnd.apple.mpegurl",
+            )
+        },
+        refuses=(
+            *_OFTEN,
+            errors.InvalidRequestError(("force", "is not a parameter of this call")),
+            errors.RecordingNotFoundError(),
             errors.StorageUnavailableError("the storage is not available"),
         ),
     ),

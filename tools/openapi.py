@@ -99,7 +99,7 @@ def generate() -> str:
 
 def _add(app: APIGatewayHttpResolver, operation: Operation) -> None:
     summary, description = _documentation(operation.function)
-    of_one = not operation.for_users and "id" in operation.takes
+    of_one = operation.for_livekit and "id" in operation.takes
     app.route(
         operation.path.replace("{", "<").replace("}", ">"),
         operation.method,
@@ -107,8 +107,8 @@ def _add(app: APIGatewayHttpResolver, operation: Operation) -> None:
         description=description,
         operation_id=operation.function + ("_of_one" if of_one else ""),
         responses=_responses(operation),
-        security=[{"user" if operation.for_users else "livekit": []}],
-        tags=["Recordings" if operation.for_users else "LiveKit"],
+        security=[] if operation.for_anybody else [{"livekit" if operation.for_livekit else "user": []}],
+        tags=["LiveKit" if operation.for_livekit else "Recordings"],
     )(_signed(operation.takes))
 
 
@@ -155,7 +155,7 @@ def _success(success: Success) -> OpenAPIResponse:
     examples = {"answer": {"value": success.example}}
     answer: OpenAPIResponse = {
         "description": success.description,
-        "content": {"application/json": {"model": success.model, "examples": examples}},
+        "content": {success.media_type: {"model": success.model, "examples": examples}},
     }
     if success.waited:
         answer["headers"] = {"Preference-Applied": _APPLIED}

@@ -17,7 +17,7 @@ def lambda_handler(request: Request) -> Answer:
     waited = current().recordings.get_changed(
         request.recording_id, user_id=request.user_id, wait=request.wait
     )
-    media = current().recordings.media(waited.recording)
+    media = current().recordings.media(waited.recording, request.public_url)
     return answer(
         HTTPStatus.OK,
         {

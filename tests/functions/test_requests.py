@@ -245,6 +245,9 @@ SUCCESSES = {
     "delete_recording_one": 404,
     "delete_recording_unknown_parameter": 400,
     "delete_recording_no_subject": 401,
+    "play_recording_live": 404,
+    "play_recording_no_token": 404,
+    "play_recording_unknown_parameter": 400,
 }
 
 
@@ -299,6 +302,7 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "get_recording",
         "stop_recording",
         "delete_recording",
+        "play_recording",
         "receive_livekit_webhook",
         "reconcile_recordings",
         "begin_take",

@@ -44,7 +44,7 @@ class Operation(BaseModel):
     parameters: list[Parameter] = []
     body: Body | None = Field(None, alias="requestBody")
     responses: dict[str, Response]
-    security: list[dict[str, list[str]]]
+    security: list[dict[str, list[str]]] = []
 
 
 class Document(BaseModel):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from local.template.transform import Template
 
 ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
-LIVE = (*ENDPOINTS, "ReceiveLivekitWebhook", "ReconcileRecordings")
+LIVE = (*ENDPOINTS, "PlayRecording", "ReceiveLivekitWebhook", "ReconcileRecordings")
 TAKES = ("BeginTake", "AssembleRecording")
 """Those that the others call, in their newest version."""
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
@@ -82,6 +82,7 @@ GRANTS: dict[str, Grants] = {
         WAKE_SWEEP,
     },
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS, *CALL_TAKES},
+    "PlayRecording": {READ_DATABASE_SECRET, *READ_OBJECTS},
     "ReceiveLivekitWebhook": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
@@ -151,7 +152,7 @@ VARIABLES = {
         "MAX_DURATION_SECONDS",
     },
     "ListRecordings": {"REQUIRED_SCOPE"},
-    "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY", "POSTER"},
+    "GetRecording": {*ONE_RECORDING, "PUBLIC_URL", "WAIT_CONCURRENCY", "POSTER"},
     "StopRecording": {
         *ONE_RECORDING,
         *UPLOAD,
@@ -161,6 +162,7 @@ VARIABLES = {
         "WAIT_CONCURRENCY",
     },
     "DeleteRecording": ONE_RECORDING,
+    "PlayRecording": {*OWNERSHIP, "DVR_SECONDS"},
     "ReceiveLivekitWebhook": {*LIVEKIT, *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES, "SWEEP_FUNCTION"},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES, *DEADLINES},
     "BeginTake": {
@@ -256,6 +258,7 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     assert {function: added for function, (added, _) in changed.items()} == {
         "GetRecording": read,
         "StopRecording": read,
+        "PlayRecording": read,
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
         "ReconcileRecordings": read | remove,
@@ -290,6 +293,7 @@ def test_options_grant_only_what_they_need() -> None:
         (
             "GetRecording",
             "StopRecording",
+            "PlayRecording",
             "ReceiveLivekitWebhook",
             "ReconcileRecordings",
             "BeginTake",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
+    from recorder.usecases.playback import Playback
     from recorder.usecases.ports import Egress, Events, Hints, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
     from recorder.usecases.takes import Takes
@@ -159,6 +160,13 @@ class Environment:
         from recorder.usecases.recordings import RecordingService
 
         return RecordingService(self)
+
+    @cached_property
+    def playback(self) -> Playback:
+        """What plays a recording."""
+        from recorder.usecases.playback import Playback
+
+        return Playback(self)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -126,6 +126,11 @@ def safety_segments(recording_id: UUID, take: int) -> Segments:
     return Segments(folder=f"{SEGMENTS_PREFIX}{recording_id}/{take}/", seconds=SAFETY_SECONDS)
 
 
+def segments_of(recording: Recording, take: int) -> Segments:
+    """Return the segments of a take that has some."""
+    return safety_segments(recording.id, take)
+
+
 def poster_of(recording_id: UUID) -> Thumbnails:
     """Return the picture of a recording: one image that is overwritten while it records, and stays at the end."""
     return Thumbnails(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -276,6 +276,8 @@ class Recording:
     pause_requested_at: datetime | None = None
     parts_kept: bool = False
     """The parts of an assembled recording wait to be removed."""
+    playback_key: str | None = field(default=None, repr=False)
+    """32 random bytes in hexadecimal, with which tokens of its live playlist are made; None in rows of before."""
     takes: tuple[Take, ...] = ()
     """The ended takes, oldest first; they are rows of a table of their own."""
     attempts: int = 0
@@ -385,10 +387,12 @@ class Recording:
         return file_name_of(self, self.storage_key or "")
 
     @property
-    def has_poster(self) -> bool:
-        """Whether a picture of it was written while it recorded."""
-        current = self.take_segments and self.take_started_at is not None
-        return current or any(take.segments for take in self.takes)
+    def segment_counts(self) -> Mapping[int, int | None]:
+        """The takes that were recorded in segments, oldest first, with how many of these count where that is fixed."""
+        ended = {take.take: take.segment_count for take in self.takes if take.segments}
+        if self.take_segments and self.take_started_at is not None:
+            ended.setdefault(self.take, None)
+        return ended
 
     @property
     def parts(self) -> tuple[StoredPart, ...]:

@@ -357,6 +357,16 @@ def to_be_assembled(recording: Recording) -> bool:
     )
 
 
+def grows_no_more(recording: Recording, *, closed: bool) -> bool:
+    """Tell whether nothing is added to what a recording has recorded.
+
+    `closed` says that LiveKit has written the last segment of its last take.
+    """
+    if recording.status is not Status.STOPPING or reopening(recording):
+        return not recording.live
+    return recording.between_takes or closed
+
+
 def reopening(recording: Recording) -> bool:
     """Tell whether it waits for people to come back into a room that LiveKit's restart may have emptied."""
     return (

@@ -260,8 +260,15 @@ class Storage(Protocol):
     def remove(self, keys: Sequence[str]) -> None:
         """Remove these objects. An error may leave some."""
 
-    def read_text(self, key: str) -> str | None:
-        """Return a small object as text; None where there is none."""
+    def links(self, keys: Sequence[str], *, seconds: int) -> Sequence[str]:
+        """Return links to several objects, for players that ask for them again and again.
+
+        They are good for `seconds` at most, and for three quarters of that at least unless what signs them ends
+        sooner. Between two changes they stay the same, so that a player keeps what it has loaded.
+        """
+
+    def read_text(self, key: str, *, last: int | None = None) -> str | None:
+        """Return a small object, or the last bytes of one, as text; None where there is none."""
 
     def delete(self, recording: Recording) -> None:
         """Remove every object of a recording. An error may leave some; the removed ones stay removed."""

@@ -5,6 +5,7 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,17 +13,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule, takes
-from recorder.domain.links import Link, Media, MediaFile
-from recorder.domain.outputs import poster_of
 from recorder.domain.recording import (
     FailureCode,
     OnWorkerLost,
     Recording,
     Status,
     StopReason,
-    StoredPart,
-    file_name_of,
-    mime_type_of,
 )
 from recorder.errors import (
     DatabaseBusyError,
@@ -44,6 +40,7 @@ from recorder.errors import (
 )
 from recorder.telemetry import Code, cause_of, count, log
 from recorder.usecases.ledger import Ledger
+from recorder.usecases.playback import Playback
 from recorder.usecases.takes import Takes
 from recorder.usecases.waiting import Waiting
 
@@ -52,10 +49,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from recorder.contract.requests import StartRequest
+    from recorder.domain.links import Media
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
-LINK_SECONDS: Final = 3600
+_KEY_BYTES: Final = 32
 _STOP_WITHIN: Final = timedelta(seconds=15)
 """How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
@@ -94,6 +92,7 @@ class RecordingService:
         self._adapters = adapters
         self._ledger = Ledger(adapters)
         self._takes = Takes(adapters)
+        self._playback = Playback(adapters)
         self._waiting = Waiting(adapters)
 
     def start(
@@ -163,40 +162,12 @@ class RecordingService:
             lambda current: current.status is not known.status,
         )
 
-    def media(self, recording: Recording) -> Media:
-        """Return links to the recording's files that are good for one hour, or for as long as what signed them."""
-        files, key = [self._file(part, recording) for part in recording.parts], recording.storage_key
-        whole = next((file for file in files if file.take is None), None)
-        playback = self._link(key, None, whole.mime_type) if whole is not None and key is not None else None
-        poster = (
-            poster_of(recording.id).key if self._adapters.policy.poster and recording.has_poster else None
-        )
-        return Media(
-            download=whole,
-            playback_url=playback.url if playback is not None else None,
-            poster_url=self._link(poster, None, "image/jpeg").url if poster is not None else None,
-            files=files,
-        )
+    def media(self, recording: Recording, api_url: str | None = None) -> Media:
+        """Return links to what a recording has, which end after an hour, or with the keys that sign them.
 
-    def _file(self, part: StoredPart, recording: Recording) -> MediaFile:
-        name = file_name_of(recording, part.key, part.take) or str(recording.id)
-        mime_type = mime_type_of(part.key)
-        link = self._link(part.key, name, mime_type)
-        return MediaFile(
-            url=link.url,
-            expires_at=link.expires_at,
-            size=part.size,
-            mime_type=mime_type,
-            file_name=name,
-            duration=part.duration,
-            take=part.take,
-        )
-
-    def _link(self, key: str, file_name: str | None, mime_type: str | None) -> Link:
-        url, seconds = self._adapters.storage.link(
-            key, file_name=file_name, mime_type=mime_type, seconds=LINK_SECONDS
-        )
-        return Link(url=url, expires_at=self._adapters.clock.now() + timedelta(seconds=seconds))
+        While it records, the one that plays is the live playlist of the API at `api_url`.
+        """
+        return self._playback.media(recording, api_url)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
@@ -301,6 +272,7 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
+            playback_key=os.urandom(_KEY_BYTES).hex(),
             **kind.columns,
         )
         segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)

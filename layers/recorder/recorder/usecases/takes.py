@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, takes
-from recorder.domain.outputs import outputs_of, safety_segments
-from recorder.domain.playlist import segments_in
+from recorder.domain.outputs import outputs_of, segments_of
+from recorder.domain.playlist import count_of, segments_in
 from recorder.domain.recording import BegunBy, Status
 from recorder.domain.sources import kind_of
 from recorder.errors import (
@@ -149,11 +149,13 @@ class Takes:
         if last is None or not last.segments or last.segment_count is not None:
             return recording
         try:
-            playlist = self.adapters.storage.read_text(safety_segments(recording.id, last.take).playlist)
+            playlist = self.adapters.storage.read_text(segments_of(recording, last.take).playlist)
         except StorageUnavailableError:
             return recording
         segments = segments_in(playlist or "")
-        return takes.with_segments_counted(recording, len(segments), sum(each.seconds for each in segments))
+        return takes.with_segments_counted(
+            recording, count_of(segments), sum(each.seconds for each in segments)
+        )
 
     def _stored(self, recording: Recording) -> Recording:
         stored = self.adapters.repository.get(recording.id)
