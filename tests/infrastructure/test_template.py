@@ -704,7 +704,8 @@ def test_every_route_is_guarded_unless_livekit_signs_its_requests(parameters: di
     }
     assert guards
     for (_, path), authorizer in guards.items():
-        assert authorizer == (None if path.startswith("/api/video/livekit/webhook") else "Jwt"), path
+        open_to_all = ("/api/video/livekit/webhook", "/api/video/play/")
+        assert authorizer == (None if path.startswith(open_to_all) else "Jwt"), path
 
 
 @APIS
@@ -756,10 +757,15 @@ def test_browsers_are_let_in_by_origin() -> None:
 
 def test_the_api_is_throttled() -> None:
     [(_, stage)] = evaluated(RequestsPerSecond="7", RequestBurst="9").select(
-        "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings"
+        "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings", "RouteSettings"
     )
 
-    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
+    limits = {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
+    assert stage["DefaultRouteSettings"] == limits
+    # Whoever asks for playlists takes nothing from the others.
+    assert stage["RouteSettings"] == {"GET /api/video/play/{id}/live.m3u8": limits}
+    # API Gateway has to know a route before it is told of its settings.
+    assert "PlayRecordingRoute" in resources()["ApiStage"].depends_on()
 
 
 def test_a_custom_domain_is_the_only_address() -> None:
