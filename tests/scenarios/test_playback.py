@@ -336,3 +336,4 @@ def test_t95_random_histories_of_takes(deployment: Deployment, alice: User, seed
     deployment.hints.lost = True
     alice.stop(recording_id)
     assert player.watch(6).ended
+    deployment.hints.lost = False
