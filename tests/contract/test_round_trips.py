@@ -163,8 +163,10 @@ def test_a_sweep_of_nothing_waits_for_rows_for_events_for_deadlines_and_for_the_
 def test_a_live_playlist_waits_once_and_calls_the_bucket_once_a_take(counted: Counted, stack: Stack) -> None:
     deployment, alice, calls = counted.deployment, counted.alice, list[str]()
     deployment.livekit.world.join("demo", "pat")
-    deployment.configure(SAFETY_SEGMENTS="on")
-    recording_id = alice.record()
+    deployment.configure(SAFETY_SEGMENTS="on", DVR_SECONDS="30")
+    # Real segments are rendered: small ones.
+    alice.defaults["resolution"] = "480p"
+    recording_id = alice.record(seconds=14)
     url = alice.get(recording_id)["playbackUrl"]
 
     def hear(method: str, path: str, _: object, __: object) -> None:
@@ -179,16 +181,14 @@ def test_a_live_playlist_waits_once_and_calls_the_bucket_once_a_take(counted: Co
         assert calls == [f"GET {recording_id}/1/playlist.m3u8"]
         alice.pause(recording_id)
         alice.resume(recording_id)
-        deployment.advance(20)
+        deployment.advance(14)
         alice.get(recording_id)
         calls.clear()
         trips, answer = counted.trips(lambda: deployment.play(url))
         assert (trips, answer.text.count("#EXT-X-DISCONTINUITY\n")) == (1, 1)
         assert calls == [f"GET {recording_id}/{take}/playlist.m3u8" for take in (2, 1)]
         # A take that ended before what can be seen is not read.
-        deployment.configure(DVR_SECONDS="30")
-        deployment.advance(60)
-        deployment.play(url)
+        deployment.advance(30)
         calls.clear()
         deployment.play(url)
         assert calls == [f"GET {recording_id}/2/playlist.m3u8"]

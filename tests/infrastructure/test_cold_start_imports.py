@@ -134,7 +134,8 @@ def test_get_of_a_completed_recording_signs_its_link_without_a_client(
 
 def test_a_live_playlist_is_made_without_a_client(deployment: Deployment, alice: User) -> None:
     deployment.configure(SAFETY_SEGMENTS="on")
-    url = urlsplit(str(alice.get(alice.record())["playbackUrl"]))
+    alice.defaults["resolution"] = "480p"
+    url = urlsplit(alice.get(alice.record(seconds=14))["playbackUrl"])
     request = http_event(
         "play_recording_live", recording_id=url.path.split("/")[-2], query=url.query, domain=deployment.domain
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.page.conftest import Visitor, Visitors
 
 pytestmark = pytest.mark.page
+JOINING_SECONDS: Final = 120
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,8 @@ def test_t95_a_recording_is_watched_from_its_start_over_a_lost_worker_to_its_end
     assert page.evaluate(f"{video}.error") is None
 
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".status")).to_have_text("Ready")
+    # Its two takes are joined by a function of their own.
+    expect(page.locator(".status")).to_have_text("Ready", timeout=JOINING_SECONDS * 1000)
     alice.until(f"{video}.currentSrc.includes('.mp4')")
     assert page.evaluate(f"{video}.error") is None
 

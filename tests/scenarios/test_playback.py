@@ -46,7 +46,10 @@ def deployment(deploy: Deploy) -> Iterator[Deployment]:
 
 @pytest.fixture
 def alice(deployment: Deployment) -> User:
-    return deployment.as_user("alice")
+    user = deployment.as_user("alice")
+    # Real segments are rendered: small ones.
+    user.defaults["resolution"] = "480p"
+    return user
 
 
 @dataclass(frozen=True)
