@@ -82,7 +82,7 @@ run: setup ## Run the whole stack on this machine until Ctrl-C (PORT=... for the
 	@exec $(PYTHON) -m local run $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind $(BIND))
 
 .PHONY: demo
-demo: setup ## Record, download and decode once, on a stack of its own
+demo: setup ## Record twice, with a pause and a killed worker, download and decode, on a stack of its own
 	@exec $(PYTHON) -m local demo
 
 .PHONY: invoke

@@ -129,7 +129,7 @@ class Laboratory:
     def make_rows(self, statement: str, **parameters: object) -> None:
         """Empty the table and fill it with what a statement makes."""
         with self.connect() as connection:
-            connection.run("truncate recordings, recording_events")
+            connection.run("truncate recordings, recording_events, recording_takes, recording_links")
             connection.run(statement, **parameters)
             connection.run("vacuum analyze recordings")
 

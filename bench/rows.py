@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 HEAVY_USER: Final = "heavy"
 ROOM: Final = "room-3"
 """One of the ten rooms of each user."""
+REFERENCE: Final = "reference-1"
+"""One of the references of each user: a tenth of the recordings has one of seven."""
 
 # Of a hundred recordings ninety are completed, eight failed and two live. Some have an idempotency key, some expire,
 # a few are tombstones; what is live or a tombstone is due, a second after it was made.
@@ -17,16 +19,18 @@ _RECORDINGS: Final = """
 insert into recordings (
     id, user_id, room_name, source, status, created_at, updated_at, status_at, started_at, room_sid, egress_id,
     storage_key, file_size, duration, target, idempotency_key, idempotency_fingerprint, deleted_at, expires_at,
-    recorder_seen_at, refreshed_at, due_at
+    recorder_seen_at, refreshed_at, due_at, reference
 )
-select id, user_id, room_name, 'room_composite', status, at, at, at, at, 'RM_' || n, 'EG_' || n,
+select id, user_id, room_name, case when m % 10 = 4 then 'track' else 'room_composite' end, status,
+    at, at, at, at, 'RM_' || n, 'EG_' || n,
     'recordings/' || id || '/recording.mp4', 1000000, 60, 'room:' || n,
     case when n % 50 = 0 then 'key-' || n end, case when n % 50 = 0 then 'print' end,
     case when deleted then at end, case when n % 20 = 3 then at + interval '10 years' end,
     case when live then at end, case when live then at end,
-    case when live or deleted then at + interval '1 second' end
+    case when live or deleted then at + interval '1 second' end,
+    case when m % 10 = 5 then 'reference-' || m / 10 % 7 end
 from (
-    select n, id, user_id, room_name, status, at, n % 1000 = 7 as deleted,
+    select n, n / cast(:heavy_every as integer) as m, id, user_id, room_name, status, at, n % 1000 = 7 as deleted,
         status in ('starting', 'active', 'stopping') as live
     from (
         select n, cast(lpad(to_hex(n), 32, '0') as uuid) as id,
@@ -47,6 +51,13 @@ from (select gen_random_uuid() as recording_id from generate_series(1, cast(:rec
     generate_series(0, 2) as sequence"""
 
 
+_LINKS: Final = """
+insert into recording_links (id, recording_id, token_hash, expires_at, may_download, created_at)
+select cast(lpad(to_hex(n), 32, '0') as uuid), cast(lpad(to_hex(n / 2 + 1), 32, '0') as uuid),
+    sha256(cast(n::text as bytea)), timestamptz '2026-07-01 00:00:00Z', false, timestamptz '2026-05-01 00:00:00Z'
+from generate_series(1, cast(:links as integer)) as n"""
+
+
 def fill(connection: Connection, rows: int, *, heavy_every: int, users: int) -> None:
     """Fill an empty table `recordings`: each so manieth row is the heavy user's, the others are spread over `users`."""
     indexes = connection.run(
@@ -59,6 +70,12 @@ def fill(connection: Connection, rows: int, *, heavy_every: int, users: int) -> 
     for _, definition in indexes or ():
         connection.run(str(definition))
     connection.run("vacuum analyze recordings")
+
+
+def fill_links(connection: Connection, links: int) -> None:
+    """Add so many links, two to each of the first recordings."""
+    connection.run(_LINKS, links=links)
+    connection.run("vacuum analyze recording_links")
 
 
 def fill_outbox(connection: Connection, recordings: int) -> None:

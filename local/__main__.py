@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     run.add_argument(
         "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="of template.yaml"
     )
-    commands.add_parser("demo", help="record, download and decode on a stack of its own")
+    commands.add_parser("demo", help="record twice, download and decode on a stack of its own")
     once = commands.add_parser("invoke", help="run one function once, or each with every file in events/")
     once.add_argument("function", nargs="?", help="its logical id in template.yaml")
     once.add_argument("event", nargs="?", type=Path, help="a file from events/")
@@ -180,6 +180,7 @@ def _demo() -> int:
             stack.endpoints.api_url,
             stack.endpoints.tokens["alice"],
             STATE / "demo",
+            livekit_url=None if external.livekit else stack.livekit.url,
             status_age=demo.STATUS_AGE_SECONDS if external.livekit else 0.0,
         )
     return 0

@@ -89,6 +89,12 @@ class MemoryRepository:
         self._emit(before, after)
         return True
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        return frozenset(after.id for before, after in changes if self.save(before, after))
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        return {each: row for each in recording_ids if (row := self.get(each)) is not None}
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         row = self.rows.get(recording_id)
         if row is not None:
@@ -212,6 +218,8 @@ def _listed(row: Recording, page: Page, now: datetime) -> bool:
         and not row.expired(now)
         and page.room_name in {None, row.room_name}
         and page.status in {None, row.status}
+        and page.source in {None, row.source}
+        and page.reference in {None, row.reference}
         and (page.created_from is None or row.created_at >= page.created_from)
         and (page.created_to is None or row.created_at < page.created_to)
         and (page.after is None or (position > page.after if page.oldest_first else position < page.after))

@@ -102,6 +102,7 @@ class Outside:
             if isinstance(media, bytes):
                 self._bucket.texts[upload.key] = media
             self._truth.litter.discard(upload.key)
+            self._truth.stored(upload.key, upload.egress_id)
         self._world.uploaded(upload.id, size)
 
     def _deliver(self, delivery: DeliverWebhook) -> None:

@@ -170,7 +170,7 @@ class Played:
             theirs = [span for span in played if span.egress_id == following.egress_id]
             if take.end_reason not in _LOST or not mine or not theirs:
                 continue
-            gap = max(0.0, (theirs[0].begin - mine[-1].end) / SECOND)
+            gap = max(0.0, (theirs[0].begin - mine[0].begin) / SECOND - seconds_of(mine))
             told = take.lost_seconds or 0.0
             require(
                 holds=abs(gap - told) <= max(_TOLD, self._tolerance),

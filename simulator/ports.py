@@ -102,7 +102,7 @@ def recordings(gate: Gate, target: Recordings) -> Recordings:
 
 def storage(gate: Gate, target: Storage) -> Storage:
     """Have every request of `target` pass the gate; a link needs none."""
-    return cast("Storage", _Gated(target, gate.storage, local=("download_url",)))
+    return cast("Storage", _Gated(target, gate.storage, local=("link",)))
 
 
 def joiner(gate: Gate, target: Joiner) -> Joiner:

@@ -69,10 +69,15 @@ _with_seconds = takes.with_seconds
 
 
 def _final_is_not_final(
-    recording: Recording, snapshot: EgressSnapshot, now: datetime, policy: Policy
+    recording: Recording,
+    snapshot: EgressSnapshot,
+    now: datetime,
+    policy: Policy,
+    *,
+    people: bool | None = None,
 ) -> Recording | None:
     seen = recording if recording.live else replace(recording, status=Status.ACTIVE)
-    return _apply_snapshot(seen, snapshot, now, policy)
+    return _apply_snapshot(seen, snapshot, now, policy, people=people)
 
 
 def _start_before_insert(

@@ -66,6 +66,8 @@ class Truth:
         self.foreign: dict[str, str] = {}
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
+        self.forgotten: set[str] = set()
+        """What an egress has stored of which nobody can know any more."""
         self.litter: set[str] = set()
         """Objects beside the files of recordings, or empty in their place."""
         self._named: set[str] = set()
@@ -96,6 +98,12 @@ class Truth:
             for found in list(self._world._records.unended())
             if found.alive and not found.still and found.info.status in _RUNS
         )
+
+    def stored(self, key: str, egress_id: str) -> None:
+        """Take note of an object that an egress has stored."""
+        found, own = self._world._records.find(egress_id), self._livekit.ours.get(egress_id)
+        if own is not None and own.recording_id not in self._rows and (found is None or found.record is None):
+            self.forgotten.add(key)
 
     def check_strangers(self) -> None:
         """Check that egress of others in the same project are left alone, and their objects too."""
@@ -133,9 +141,15 @@ class Truth:
                 continue
             row = self._rows.get(self._livekit.ours[found.id].recording_id)
             owned = row is not None and _records(row, found.id)
-            wished = row is not None and row.stop_requested_at is not None
+            wished = row is not None and (row.stop_requested_at is not None or self._never_resumed(row))
             lost = found.id == egress_id and owned and not wished
             require(holds=not lost, otherwise=f"1: {egress_id} is stopped, and nobody wished it")
+
+    def _never_resumed(self, row: Recording) -> bool:
+        """Whether LiveKit has not said for too long that the take that is to go on records."""
+        asked_at, now_ns = row.take_requested_at, self._world._clock()
+        late = asked_at is not None and now_ns >= _ns(asked_at + self._policy.starting_timeout)
+        return row.status is Status.RESUMING and late
 
     def check_change(self, before: Recording, after: Recording) -> None:
         """Check, at each change, that nothing runs of a take that has ended, and what has become of its seconds."""
@@ -277,7 +291,11 @@ class Truth:
         if problem:
             return problem
         for key in self._objects:
-            if key not in self.foreign_objects and not self._owned_object(key) and self._can_be_known(key):
+            if (
+                key not in self.foreign_objects | self.forgotten
+                and not self._owned_object(key)
+                and self._can_be_known(key)
+            ):
                 return f"3: {key} belongs to no recording"
         return None
 

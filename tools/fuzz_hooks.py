@@ -25,6 +25,9 @@ def before_call(
 ) -> None:
     """Sign a webhook as LiveKit does; give valid starts a layout of LiveKit's, and some of them an open room."""
     valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if valid and isinstance(case.body, dict) and isinstance(case.body.get("metadata"), dict):
+        # Together the pairs may be longer than they are allowed to be, which no schema can say.
+        case.body["metadata"] = dict([*case.body["metadata"].items()][:1])
     if case.path.startswith("/api/video/livekit/"):
         _sign(case)
     elif case.operation.label == "POST /api/video/recordings" and valid and isinstance(case.body, dict):

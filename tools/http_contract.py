@@ -13,27 +13,21 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi import params
 from aws_lambda_powertools.event_handler.openapi.models import Example
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recorder import errors
-from recorder.api.endpoint import MAXIMUM_KEY_LENGTH
+from recorder.api.endpoint import MAXIMUM_KEY_LENGTH, code_of
 from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
 from recorder.contract import answers as schemas
-from recorder.contract.requests import StartRequest
+from recorder.contract.requests import DeleteRequest, LinkRequest, PatchRequest, StartRequest
 from recorder.domain.recording import Recording, Status
+from recorder.domain.shares import Shared, ShareLink
 from recorder.domain.sources import Source
 from recorder.untrusted import PRINTABLE
 from recorder.usecases.playback import LINK_SECONDS
 from recorder.usecases.ports import Page
+from recorder.usecases.sharing import MAXIMUM_LINKS
 from recorder.usecases.waiting import MAXIMUM_WAIT_SECONDS, WAITS_PER_USER
-
-
-class StopRequest(BaseModel):
-    """What to do with a recording."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    action: Literal["stop", "pause", "resume"] = "stop"
 
 
 class EgressInfo(TypedDict, total=False):
@@ -41,6 +35,14 @@ class EgressInfo(TypedDict, total=False):
 
     egressId: str | None
     roomName: str | None
+
+
+class SharedRequest(BaseModel):
+    """A link's token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(description="What stands behind the `#` of the link.")
 
 
 class WebhookEvent(TypedDict, total=False):
@@ -84,7 +86,7 @@ class Operation:
 
     @property
     def for_users(self) -> bool:
-        """Whether the caller is a user, and not LiveKit or somebody with the address of a playlist."""
+        """Whether the caller is a user, and not LiveKit or somebody with a link."""
         return not self.for_livekit and not self.for_anybody
 
     @property
@@ -94,8 +96,8 @@ class Operation:
 
     @property
     def for_anybody(self) -> bool:
-        """Whether the caller needs nothing but a token that the request itself holds."""
-        return self.path.startswith("/api/video/play/")
+        """Whether the caller needs nothing but a link, or the address of a live playlist."""
+        return self.path == "/api/video/shared" or self.path.startswith("/api/video/play/")
 
 
 # What the examples tell of.
@@ -131,11 +133,20 @@ _COMPLETED: Final = replace(
     duration=1800.0,
     end_reason="stopped",
 )
+_LINK: Final = ShareLink(
+    id=UUID("3d1f0a52-7c1e-4b8a-9f0e-5c2b7a9d4e61"),
+    recording_id=_COMPLETED.id,
+    expires_at=_ENDED + timedelta(days=7),
+    may_download=False,
+)
+_SHARED_URL: Final = "https://api.example.com/console/shared#kV0hI0zqQm9cC3mXn1v2tX7gq0Zr4uYp8sWb5eJd6Lk"
+_PLAYBACK: Final = f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}"
 _DETAIL: Final = {
     "recording": schemas.recording_json(_COMPLETED),
-    "downloadUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
+    "links": [schemas.link_json(_LINK)],
+    "playbackUrl": _PLAYBACK,
+    "downloadUrl": _PLAYBACK,
     "downloadUrlExpiresAt": schemas.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
-    "playbackUrl": f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}",
     "posterUrl": None,
     "files": [],
     "takes": schemas.takes_json(_COMPLETED),
@@ -203,6 +214,12 @@ _START: Final = {
                 openapi_examples=_examples(
                     room={"roomName": "demo"},
                     talk={"roomName": "demo", "layout": "speaker", "resolution": "720p", "maxDuration": 7200},
+                    described={
+                        "roomName": "demo",
+                        "title": "Weekly",
+                        "reference": "meeting-7",
+                        "metadata": {"team": "north"},
+                    },
                     track={
                         "roomName": "demo",
                         "trackBased": True,
@@ -236,6 +253,20 @@ _LIST: Final = {
         Status,
         params.Query(
             description="Only recordings in this status.", openapi_examples=_examples(completed="completed")
+        ),
+    ),
+    "source": _optional(
+        Source,
+        params.Query(
+            description="Only recordings of this kind.", openapi_examples=_examples(track=Source.TRACK.value)
+        ),
+    ),
+    "reference": _optional(
+        str,
+        params.Query(
+            description="Only recordings with this `reference`.",
+            pattern=PRINTABLE,
+            openapi_examples=_examples(meeting="meeting-7"),
         ),
     ),
     "from_": _optional(
@@ -277,9 +308,31 @@ _LIST: Final = {
         ),
     ),
 }
-_STOP: Final = _optional(
-    StopRequest,
-    params.Body(openapi_examples=_examples(stop={"action": "stop"}, pause={"action": "pause"})),
+_PATCH: Final = _optional(
+    PatchRequest.__value__,
+    params.Body(
+        openapi_examples=_examples(
+            stop={"action": "stop"},
+            pause={"action": "pause"},
+            describe={"title": "Weekly", "reference": "meeting-7", "metadata": {"team": "north"}},
+            clear={"title": None},
+        )
+    ),
+)
+_DELETE: Final = Input(
+    Annotated[DeleteRequest, params.Body(openapi_examples=_examples(some={"ids": [str(_STOPPING.id)]}))]
+)
+_LINK_ID: Final = Input(
+    Annotated[UUID, params.Path(description="The link's id.", openapi_examples=_examples(id=str(_LINK.id)))]
+)
+_SHARE: Final = _optional(
+    LinkRequest,
+    params.Body(openapi_examples=_examples(week={}, hour={"expiresIn": 3600, "mayDownload": True})),
+)
+_SHARED: Final = Input(
+    Annotated[
+        SharedRequest, params.Body(openapi_examples=_examples(link={"token": _SHARED_URL.partition("#")[2]}))
+    ]
 )
 _TOKEN: Final = _optional(
     str,
@@ -368,10 +421,10 @@ OPERATIONS: Final = (
         "stop_recording",
         "PATCH",
         "/api/video/recordings/{id}",
-        takes={"id": _ID, "prefer": _PREFER, "body": _STOP},
+        takes={"id": _ID, "prefer": _PREFER, "body": _PATCH},
         succeeds={
             HTTPStatus.OK: Success(
-                "The recording stops, pauses or resumes, or has done so.",
+                "The recording stops, pauses or resumes, or has done so, or has its new description.",
                 schemas.StoppedJson,
                 schemas.stopped_json(_STOPPING),
                 waited=True,
@@ -394,6 +447,82 @@ OPERATIONS: Final = (
         refuses=(
             *_USERS_OF_ONE,
             errors.InvalidRequestError(("force", "is not a parameter of this call")),
+            errors.StorageUnavailableError("the storage is not available"),
+        ),
+    ),
+    Operation(
+        "delete_recordings",
+        "POST",
+        "/api/video/recordings/delete",
+        takes={"body": _DELETE},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "Each of them is gone, or has its reason not to be.",
+                schemas.DeletedManyJson,
+                schemas.deleted_many_json(
+                    {_STOPPING.id: None, UUID(int=0): errors.RecordingNotFoundError()}, code_of
+                ),
+            )
+        },
+        refuses=(*_USERS, errors.InvalidRequestError(("ids", "List should have at least 1 item"))),
+    ),
+    Operation(
+        "create_link",
+        "POST",
+        "/api/video/recordings/{id}/links",
+        takes={"id": _ID, "body": _SHARE},
+        succeeds={
+            HTTPStatus.CREATED: Success(
+                "The link can be passed on.",
+                schemas.NewLinkJson,
+                schemas.new_link_json(_LINK, _SHARED_URL),
+            )
+        },
+        refuses=(
+            *_USERS_OF_ONE,
+            errors.InvalidRequestError(("expiresIn", "Input should be greater than or equal to 60")),
+            errors.TooManyLinksError(MAXIMUM_LINKS),
+        ),
+    ),
+    Operation(
+        "delete_link",
+        "DELETE",
+        "/api/video/recordings/{id}/links/{linkId}",
+        takes={"id": _ID, "linkId": _LINK_ID},
+        succeeds={
+            HTTPStatus.OK: Success("It opens nothing any more.", schemas.SuccessJson, {"success": True})
+        },
+        refuses=(
+            *_USERS_OF_ONE,
+            errors.LinkNotFoundError(),
+            errors.InvalidRequestError(("force", "is not a parameter of this call")),
+        ),
+    ),
+    Operation(
+        "open_link",
+        "POST",
+        "/api/video/shared",
+        takes={"body": _SHARED},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "What the link shows.",
+                schemas.SharedJson,
+                schemas.shared_json(
+                    Shared(
+                        recording=_COMPLETED,
+                        expires_at=_LINK.expires_at,
+                        may_download=False,
+                        playback_url=_PLAYBACK,
+                        download_url=None,
+                        poster_url=None,
+                    )
+                ),
+            )
+        },
+        refuses=(
+            *_OFTEN,
+            errors.InvalidRequestError(("token", "must be a text")),
+            errors.LinkNotFoundError(),
             errors.StorageUnavailableError("the storage is not available"),
         ),
     ),

@@ -89,6 +89,7 @@ def generate() -> str:
             servers=[_SERVER],
             tags=[
                 models.Tag(name="Recordings", description="A user's own recordings; nobody sees another's."),
+                models.Tag(name="Links", description="Sharing a recording with people who have no account."),
                 models.Tag(
                     name="LiveKit", description="What LiveKit reports; nothing has to be configured there."
                 ),
@@ -108,7 +109,9 @@ def _add(app: APIGatewayHttpResolver, operation: Operation) -> None:
         operation_id=operation.function + ("_of_one" if of_one else ""),
         responses=_responses(operation),
         security=[] if operation.for_anybody else [{"livekit" if operation.for_livekit else "user": []}],
-        tags=["LiveKit" if operation.for_livekit else "Recordings"],
+        tags=[
+            "LiveKit" if operation.for_livekit else "Links" if "link" in operation.function else "Recordings"
+        ],
     )(_signed(operation.takes))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from recorder.domain.events import EVENTS
 from recorder.domain.lifecycle import OBSERVED, TRANSITIONS
 from recorder.domain.recording import FINAL, Status
+from recorder.domain.takes import FOLLOWS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -30,6 +31,23 @@ def diagram() -> str:
         if following in onward
     ]
     lines += [f"    {status} --> [*]" for status in Status if status in FINAL]
+    return "\n".join([*lines, "```"])
+
+
+def takes_diagram() -> str:
+    """Return how a take ends, and what becomes of its recording then, as a Mermaid diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> asked_for", "    asked_for --> records"]
+    lines += [f"    records --> take_{end}: {end}" for end in FOLLOWS]
+    lines += [
+        f"    take_{end} --> {status}"
+        for end, following in FOLLOWS.items()
+        for status in Status
+        if status in following
+    ]
+    lines += [
+        "    asked_for --> paused: refused, asked for by resume",
+        "    asked_for --> resuming: refused, a rescue",
+    ]
     return "\n".join([*lines, "```"])
 
 
@@ -54,7 +72,7 @@ def tests() -> dict[int, list[str]]:
 
 def generate(text: str) -> str:
     """Return the document with its generated parts made anew."""
-    for marker, part in (("diagram", diagram()), ("observed", observed())):
+    for marker, part in (("diagram", diagram()), ("takes", takes_diagram()), ("observed", observed())):
         begin, end = f"<!-- {marker} -->\n", f"<!-- end {marker} -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}{part}\n{end}{rest.partition(end)[2]}"

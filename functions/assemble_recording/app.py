@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from joiner import BucketJoiner
-
 from recorder.settings import AwsSettings
 from recorder.telemetry import log
 from recorder.usecases.assembling import Assembling

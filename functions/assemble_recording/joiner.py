@@ -12,6 +12,7 @@ from recorder.usecases.ports import Joined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import joining
     from recorder.domain.recording import StoredFile
     from recorder.settings import AwsSettings
     from recorder.usecases.ports import TakeParts
@@ -35,6 +36,7 @@ class BucketJoiner:
         try:
             upload = self._bucket.upload(key, _MIME_TYPE)
             joined = join(plan(self._bucket, [_take(each) for each in takes]), self._bucket, upload)
+            check_all_there(takes, joined)
             verified = verify(self._bucket, Part(key, joined.size), joined)
         except CannotJoinError as error:
             raise errors.CannotJoinError(str(error)) from error
@@ -42,7 +44,8 @@ class BucketJoiner:
             raise errors.StorageUnavailableError(f"{type(error).__name__}: {error}") from error
         except errors.AwsError as error:
             raise errors.StorageUnavailableError(str(error)) from error
-        seconds = {each.number: each.recorded_seconds for each in joined.takes}
+        seconds = dict.fromkeys(joined.empty, 0.0)
+        seconds |= {each.number: each.recorded_seconds for each in joined.takes}
         return Joined(size=verified.size, seconds=verified.seconds, take_seconds=seconds)
 
     def forget_uploads(self, folder: str) -> None:
@@ -53,11 +56,20 @@ class BucketJoiner:
             raise errors.StorageUnavailableError(str(error)) from error
 
 
+def check_all_there(takes: Sequence[TakeParts], joined: joining.Joined) -> None:
+    """Raise StorageUnavailableError if a take is neither joined nor empty: its parts must not be removed."""
+    missing = {each.take for each in takes} ^ {*(each.number for each in joined.takes), *joined.empty}
+    if missing:
+        numbers = ", ".join(map(str, sorted(missing)))
+        raise errors.StorageUnavailableError(f"takes {numbers} were not joined")
+
+
 def _take(parts: TakeParts) -> Take:
     return Take(
         number=parts.take,
         segments=tuple(_part(each) for each in parts.segments),
         file=_part(parts.file) if parts.file is not None else None,
+        most_seconds=parts.most_seconds,
     )
 
 

@@ -7,7 +7,7 @@ expect_database()
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.contract.answers import file_json, recording_json, takes_json, time_json
+from recorder.contract.answers import file_json, link_json, recording_json, takes_json, time_json
 
 
 @endpoint
@@ -30,6 +30,7 @@ def lambda_handler(request: Request) -> Answer:
             "posterUrl": media.poster_url,
             "files": [file_json(file) for file in media.files],
             "takes": takes_json(waited.recording),
+            "links": [link_json(link) for link in current().sharing.links_of(waited.recording)],
         },
         **request.wait_granted(waited),
     )

@@ -11,5 +11,5 @@ from recorder.api.endpoint import Answer, Request, public_endpoint, text_answer
 def lambda_handler(request: Request) -> Answer:
     """Answer the playlist as it is now; one and the same 404 where the token does not open it."""
     token = request.query("token").get("token", "")
-    playlist = current().playback.live(request.recording_id, token)
+    playlist = current().live_playlists.playlist_of(request.recording_id, token)
     return text_answer(playlist, "application/vnd.apple.mpegurl", request)

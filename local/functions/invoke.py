@@ -72,7 +72,7 @@ class _Functions:
     def of(self, name: str) -> str:
         """Return the function that a file in `events/` is for."""
         words = "".join(part.capitalize() for part in name.split("_"))
-        return next(each for each in self.names if words.startswith(each))
+        return max((each for each in self.names if words.startswith(each)), key=len)
 
     def invoke(self, function: str, event: JsonValue) -> JsonValue:
         sample.ensure(self.endpoints)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef, LifecycleRuleTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from local.processes.certificate import Certificate
@@ -138,13 +138,23 @@ class Aws:
         return self._session.client("events", endpoint_url=self.endpoint, verify=self._verify)
 
     def create_bucket(self, name: str) -> None:
-        """Create a bucket unless it exists, whose links every page may play, as template.yaml makes it."""
+        """Create a bucket unless it exists, whose links every page may play and which forgets segments.
+
+        So template.yaml makes it.
+        """
         with contextlib.suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
             self.s3.create_bucket(Bucket=name)
         rules: list[CORSRuleTypeDef] = [
             {"AllowedOrigins": ["*"], "AllowedMethods": ["GET", "HEAD"], "AllowedHeaders": ["*"]}
         ]
         self.s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": rules})
+        expiry: LifecycleRuleTypeDef = {
+            "ID": "SafetySegments",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "segments/"},
+            "Expiration": {"Days": 7},
+        }
+        self.s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [expiry]})
 
     def put_secret(self, name: str, value: Mapping[str, str]) -> str:
         """Store a secret as the JSON object that the functions read, and return its ARN.

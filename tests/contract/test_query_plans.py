@@ -13,13 +13,16 @@ from uuid import UUID, uuid4
 import pytest
 from pg8000 import native
 
-from bench.rows import HEAVY_USER, ROOM, fill, fill_outbox
+from bench.rows import HEAVY_USER, REFERENCE, ROOM, fill, fill_links, fill_outbox
 from local.processes.children import LOOPBACK
 from local.services.postgres import USER
 from recorder.contract.event import event_json
 from recorder.domain.recording import Status
-from recorder.postgres import repository
+from recorder.domain.shares import ShareLink
+from recorder.domain.sources import Source
+from recorder.postgres import links, repository
 from recorder.postgres.database import Database
+from recorder.postgres.links import PostgresLinks
 from recorder.postgres.repository import Repository
 from recorder.usecases.ports import Page
 from tests.support.database import connect
@@ -73,7 +76,9 @@ class Explained:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = Explaining(connection)
-        self.repository = Repository(Database(lambda: self._connection), event_json=event_json)
+        database = Database(lambda: self._connection)
+        self.repository = Repository(database, event_json=event_json)
+        self.links = PostgresLinks(database)
 
     def nodes(self) -> list[Plan]:
         """Return all nodes of the last statement's plan; none reads a whole table."""
@@ -114,6 +119,7 @@ def at_size(stack: Stack) -> Iterator[Connection]:
     with native.Connection(USER, LOOPBACK, name, postgres.port, postgres.password) as connection:
         fill(connection, ROWS, heavy_every=10, users=2_003)
         fill_outbox(connection, 20_000)
+        fill_links(connection, 50_000)
     with closing(connect(postgres, name)) as connection:
         yield connection
     postgres.drop_database(name)
@@ -181,6 +187,63 @@ def test_a_page_is_read_in_order_from_its_index(
     )
 
 
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest first", "oldest first"])
+@pytest.mark.parametrize("after", [None, (MIDDLE, AN_ID)], ids=["first page", "next page"])
+@pytest.mark.parametrize(
+    ("source", "reference", "index"),
+    [
+        (Source.TRACK, None, "recordings_by_user_and_source"),
+        (None, REFERENCE, "recordings_by_user_and_reference"),
+        (Source.ROOM_COMPOSITE, REFERENCE, "recordings_by_user_and_reference"),
+    ],
+)
+def test_a_page_of_a_kind_or_reference_is_read_in_order_from_its_index(
+    explained: Explained,
+    source: Source | None,
+    reference: str | None,
+    index: str,
+    *,
+    oldest_first: bool,
+    after: tuple[datetime, UUID] | None,
+) -> None:
+    page = Page(
+        user_id=HEAVY_USER,
+        limit=LIMIT,
+        oldest_first=oldest_first,
+        source=source,
+        reference=reference,
+        after=after,
+    )
+
+    assert len(explained.repository.page(page, NOW)) == LIMIT
+
+    nodes = explained.nodes()
+    assert kinds(nodes) == {"Limit", "Index Scan"}
+    assert indexes(nodes) == {index}
+    decided = conditions(nodes)
+    assert ("reference" if reference else "source") in decided
+    assert ("ROW(created_at, id)" in decided) == (after is not None)
+
+
+def test_the_usual_kind_is_read_in_order_from_either_index(explained: Explained) -> None:
+    page = Page(user_id=HEAVY_USER, limit=LIMIT, source=Source.ROOM_COMPOSITE)
+
+    assert len(explained.repository.page(page, NOW)) == LIMIT
+
+    nodes = explained.nodes()
+    assert kinds(nodes) == {"Limit", "Index Scan"}
+    assert indexes(nodes) <= {"recordings_by_user", "recordings_by_user_and_source"}
+
+
+@pytest.mark.parametrize("source", [Source.WEB, Source.PARTICIPANT])
+def test_a_kind_that_a_user_has_none_of_visits_nothing(explained: Explained, source: Source) -> None:
+    assert explained.repository.page(Page(user_id=HEAVY_USER, limit=LIMIT, source=source), NOW) == []
+
+    nodes = explained.nodes()
+    assert "source" in conditions(nodes)
+    assert all(cast("int", node["Plan Rows"]) < LIMIT for node in nodes)
+
+
 @pytest.mark.parametrize("room_name", [None, ROOM])
 @pytest.mark.parametrize("status", [Status.FAILED, Status.ACTIVE])
 def test_filters_that_leave_little_visit_little(
@@ -245,6 +308,15 @@ def save(recordings: Repository) -> None:
     assert recordings.save(before, replace(before, status=Status.FAILED, updated_at=NOW, version=1))
 
 
+def save_all(recordings: Repository) -> None:
+    found = recordings.get_all(THOUSAND[:100]).values()
+    changes = [
+        (before, replace(before, status=Status.FAILED, updated_at=NOW, version=before.version + 1))
+        for before in found
+    ]
+    assert len(recordings.save_all(changes)) == 100
+
+
 def remove(recordings: Repository) -> None:
     buried = recordings.get(AN_ID)
     assert buried is not None
@@ -261,7 +333,8 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "SAVE": (save, {"recordings_pkey"}),
     "REMOVE": (remove, {"recordings_pkey"}),
     "REFRESHED": (lambda recordings: recordings.refreshed(AN_ID, NOW), {"recordings_pkey"}),
-    "OWNERS": (lambda recordings: recordings.owners(THOUSAND), {"recordings_pkey"}),
+    "GET_ALL": (lambda recordings: recordings.get_all(THOUSAND), {"recordings_pkey"}),
+    "SAVE_ALL": (save_all, {"recordings_pkey"}),
     "LIMITED": (lambda recordings: recordings.limited(NOW, 1000), {"recordings_due"}),
     "MAKE_DUE": (lambda recordings: recordings.make_due(THOUSAND, NOW), {"recordings_pkey"}),
     "DELETE_EVENTS": (lambda recordings: recordings.delete_events(range(1, 101)), {"recording_events_pkey"}),
@@ -279,6 +352,36 @@ def test_what_needs_no_order_finds_its_rows_by_key(explained: Explained, name: s
     nodes = explained.nodes()
     assert "Sort" not in kinds(nodes)
     assert indexes(nodes) == expected
+
+
+LINK = ShareLink(id=UUID(int=5), recording_id=AN_ID, expires_at=LATER, may_download=False)
+OF_LINKS: Mapping[str, tuple[Callable[[PostgresLinks], object], set[str]]] = {
+    "INSERT": (
+        lambda links: links.insert(LINK, b"hash", NOW, most=100),
+        {"recordings_pkey", "recording_links_pkey", "recording_links_by_recording"},
+    ),
+    "OF_RECORDING": (lambda links: links.of_recording(AN_ID, NOW), {"recording_links_by_recording"}),
+    "FIND": (lambda links: links.find(b"7", NOW), {"recording_links_token_hash_key", "recordings_pkey"}),
+    "STANDS": (lambda links: links.stands(UUID(int=7), AN_ID, NOW), {"recording_links_pkey"}),
+    "REMOVE": (lambda links: links.remove(UUID(int=7), AN_ID), {"recording_links_pkey"}),
+}
+
+
+@pytest.mark.parametrize("name", OF_LINKS)
+def test_links_are_found_by_key(explained: Explained, name: str) -> None:
+    run, expected = OF_LINKS[name]
+    run(explained.links)
+    assert explained.last == native.to_statement(getattr(links, name))[0]
+    assert indexes(explained.nodes()) == expected
+
+
+def test_no_statement_of_links_is_left_out() -> None:
+    constants = {
+        name
+        for name, value in vars(links).items()
+        if name.isupper() and name[0] != "_" and isinstance(value, str)
+    }
+    assert constants == OF_LINKS.keys()
 
 
 def test_no_statement_is_left_out() -> None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
 import pytest
 
+from recorder.domain.recording import BegunBy, Status, Take, TakeEnd
 from recorder.postgres.database import Database
+from recorder.postgres.repository import Repository
 from tests.support.database import connect
 from tests.support.recordings import T0, recording
 
@@ -65,6 +68,23 @@ where id = any(array(
     select id from recordings where due_at <= :now order by due_at limit :limit for update skip locked
 ))
 returning json_build_array({COLUMNS})"""
+# The release before takes: it names the final statuses, and leaves alone a row whose status it does not know.
+BEFORE_TAKES: Final = f"""{COLUMNS}, handler_silent_since, handler_answered_at"""
+HOLDS_TARGET: Final = f"""
+    select json_build_array({BEFORE_TAKES}) from public.recordings
+    where target = :target and status not in ('completed', 'failed') limit 1"""
+LIST: Final = f"""
+select json_build_array({BEFORE_TAKES}) from public.recordings
+where user_id = :user_id and deleted_at is null and (expires_at is null or expires_at > :now)
+order by created_at desc, id desc limit 50"""
+LEASE_BEFORE_TAKES: Final = f"""
+update public.recordings set due_at = :until, refreshed_at = coalesce(:refreshed_at, refreshed_at)
+where id = any(array(
+    select id from public.recordings where due_at <= :now order by due_at limit :limit for update skip locked
+))
+returning json_build_array({BEFORE_TAKES})"""
+OWNERS: Final = f"""
+select json_build_array({BEFORE_TAKES}) from public.recordings where id = any(cast(:ids as uuid[]))"""
 NO_EVENT: Final = dict.fromkeys(("event_id", "event_type", "event_at", "event_body"))
 
 
@@ -113,3 +133,43 @@ def test_release_before_finds_what_holds_a_target_by_the_new_index(
         target=new.target,
     )
     assert "recordings_live_target" in json.dumps(plan)
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.RESUMING])
+def test_t90_release_before_takes_shows_and_leaves_what_waits_for_a_take(
+    database: Database, status: Status
+) -> None:
+    repository = Repository(database, event_json=None)
+    take = Take(
+        take=1,
+        egress_id="EG_1",
+        begun_by=BegunBy.START,
+        requested_at=T0,
+        started_at=T0,
+        stopped_at=T0,
+        end_reason=TakeEnd.PAUSED,
+        reported=True,
+    )
+    started = recording(target="room:demo", due_at=T0)
+    assert repository.insert(started) is None
+    waiting = replace(started, status=status, take_ended_at=T0, takes=(take,), egress_id="EG_1", version=1)
+    assert repository.save(started, waiting)
+    other = recording(target="room:other", due_at=T0, user_id="bob")
+    assert repository.insert(other) is None
+
+    # It holds its target, is listed, and takes part in a sweep that goes on to the others.
+    assert _ids(database.run(HOLDS_TARGET, target="room:demo")) == [str(waiting.id)]
+    assert _ids(database.run(LIST, user_id=waiting.user_id, now=T0)) == [str(waiting.id)]
+    leased = database.run(LEASE_BEFORE_TAKES, now=T0, until=T0, limit=9, refreshed_at=None)
+    assert sorted(_ids(leased)) == sorted([str(waiting.id), str(other.id)])
+    # Its egress has an owner that is live: it is no orphan.
+    [[owner]] = database.run(OWNERS, ids=[str(waiting.id)])
+    assert str(status) in cast("list[object]", owner)
+    # The release with takes finds it as it was.
+    [back] = [each for each in repository.lease(T0, T0, 9, refreshed_at=None) if each.id == waiting.id]
+    assert back == waiting
+    assert repository.get(waiting.id) == waiting
+
+
+def _ids(rows: list[list[object]]) -> list[str]:
+    return [cast("list[str]", row)[0] for [row] in rows]

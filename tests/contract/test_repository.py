@@ -101,6 +101,9 @@ def full() -> Recording:
         audio_bitrate=128,
         video_bitrate=4500,
         track_sid="TR_1",
+        title="Weekly ☃",
+        reference="meeting/7",
+        metadata={"b": 'x "y"', "a": "\\ ☃"},
         room_sid="RM_1",
         egress_id="EG_1",
         started_at=T0 + timedelta(microseconds=1),
@@ -303,6 +306,45 @@ class TestSave:
         inserted(recordings, recording(idempotency_key="k"))
 
 
+class TestSaveAll:
+    def test_writes_what_is_still_as_before_and_its_events(self, recordings: Recordings) -> None:
+        rows = [
+            inserted(
+                recordings, replace(full(), id=uuid4(), idempotency_key=None, target=None, deleted_at=None)
+            )
+            for _ in range(3)
+        ]
+        rows.append(inserted(recordings, recording()))
+        overtaken = saved(recordings, rows[1], replace(rows[1], attempts=9))
+        changes = [
+            (row, replace(row, deleted_at=T0 + MINUTE, duration=0.1 + 0.2, version=row.version + 1))
+            for row in rows
+        ]
+
+        assert recordings.save_all(changes) == {rows[0].id, rows[2].id, rows[3].id}
+
+        for number in (0, 2, 3):
+            assert recordings.get(rows[number].id) == changes[number][1]
+        assert recordings.get(overtaken.id) == overtaken
+        events = recordings.lease_events(T0, T0 + MINUTE, 20)
+        recordings.delete_events([each.position for each in events])
+        events += recordings.lease_events(T0 + MINUTE, T0 + 2 * MINUTE, 20)
+        told = [json.loads(each.body) for each in events if each.type == "RecordingDeleted"]
+        assert {each["id"] for each in told} == {f"{rows[n].id}-{rows[n].version + 1}" for n in (0, 2, 3)}
+        assert {each["recording"]["roomName"] for each in told} == {rows[0].room_name, "demo"}
+
+    def test_twice_is_written_once(self, recordings: Recordings) -> None:
+        row = inserted(recordings, recording())
+        change = (row, replace(row, deleted_at=T0, version=1))
+        assert recordings.save_all([change]) == {row.id}
+        assert recordings.save_all([change]) == frozenset()
+
+    def test_finds_those_that_are_there(self, recordings: Recordings, spoil: Spoiling) -> None:
+        rows = [inserted(recordings, recording()) for _ in range(3)]
+        spoil(rows[2])
+        assert recordings.get_all([*(row.id for row in rows), uuid4()]) == {row.id: row for row in rows[:2]}
+
+
 class TestRead:
     def test_nobody_is_found_where_nobody_is(self, recordings: Recordings) -> None:
         assert recordings.get(uuid4()) is None
@@ -360,12 +402,23 @@ class TestPage:
 
     def test_filters(self, recordings: Recordings) -> None:
         other = inserted(
-            recordings, recording(room_name="other", status=Status.FAILED, created_at=T0 + MINUTE)
+            recordings,
+            recording(
+                room_name="other",
+                status=Status.FAILED,
+                created_at=T0 + MINUTE,
+                source=Source.TRACK,
+                reference="a",
+            ),
         )
         demo = inserted(recordings, recording())
         wanted = Page(user_id="alice", limit=9)
         assert self.listed(recordings, replace(wanted, room_name="demo")) == [demo.id]
         assert self.listed(recordings, replace(wanted, status=Status.FAILED)) == [other.id]
+        assert self.listed(recordings, replace(wanted, source=Source.TRACK)) == [other.id]
+        assert self.listed(recordings, replace(wanted, source=Source.WEB)) == []
+        assert self.listed(recordings, replace(wanted, reference="a")) == [other.id]
+        assert self.listed(recordings, replace(wanted, reference="A")) == []
         assert self.listed(recordings, replace(wanted, created_from=T0 + MINUTE)) == [other.id]
         assert self.listed(recordings, replace(wanted, created_to=T0 + MINUTE)) == [demo.id]
 

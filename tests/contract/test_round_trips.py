@@ -72,25 +72,38 @@ def test_list_waits_once(counted: Counted) -> None:
     assert (trips, len(answer.recordings)) == (1, 1)
 
 
-def test_get_waits_once(counted: Counted) -> None:
+def test_get_waits_twice_for_the_recording_and_its_links(counted: Counted) -> None:
     recording_id = counted.alice.record()
     counted.alice.get(recording_id)
     trips, answer = counted.trips(lambda: counted.alice.get(recording_id))
-    assert (trips, answer.recording["status"]) == (1, "active")
+    assert (trips, answer.recording["status"]) == (2, "active")
 
 
-def test_get_of_a_completed_recording_waits_once(counted: Counted) -> None:
+def test_get_of_a_completed_recording_waits_twice(counted: Counted) -> None:
     recording_id = counted.alice.record()
     counted.alice.stop(recording_id)
     counted.deployment.advance(60)
     trips, answer = counted.trips(lambda: counted.alice.get(recording_id))
-    assert (trips, answer.recording["status"]) == (1, "completed")
+    assert (trips, answer.recording["status"]) == (2, "completed")
 
 
 def test_get_that_asks_livekit_waits_once_more_to_note_it(counted: Counted) -> None:
     recording_id = counted.alice.record()
     trips, answer = counted.trips(lambda: counted.alice.get(recording_id))
+    assert (trips, answer.status) == (3, 200)
+
+
+def test_a_link_opens_with_two_and_is_refused_with_one(counted: Counted) -> None:
+    recording_id = counted.alice.record()
+    url = counted.alice.share(recording_id)["url"]
+    counted.deployment.open_link(url)
+    trips, answer = counted.trips(lambda: counted.deployment.open_link(url))
     assert (trips, answer.status) == (2, 200)
+    counted.alice.delete(recording_id)
+    trips, answer = counted.trips(lambda: counted.deployment.open_link(url))
+    assert (trips, answer.status) == (1, 404)
+    trips, answer = counted.trips(lambda: counted.deployment.open_link("#wrong"))
+    assert (trips, answer.status) == (1, 404)
 
 
 def test_start_waits_twice(counted: Counted) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
@@ -82,17 +84,71 @@ def test_another_duration_than_the_clock_allows_is_told(film: Path, at_least: fl
         demo._check(said_by_the_api(film), film, demo._decode(film), at_least, at_most)
 
 
+BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC)
+ENDS = ["paused", "worker_lost", "stopped"]
+
+
+def three_takes() -> list[demo._Take]:
+    """A pause after ten seconds, and a worker of whose twelve seconds eight are kept, six before the next take."""
+    return [
+        demo._Take(take=1, started_at=BEGAN, end="paused", duration=10.0),
+        demo._Take(
+            take=2,
+            started_at=BEGAN + timedelta(seconds=60),
+            end="worker_lost",
+            duration=8.0,
+            lost_seconds=6.0,
+        ),
+        demo._Take(take=3, started_at=BEGAN + timedelta(seconds=74), end="stopped", duration=7.0),
+    ]
+
+
+def decoded(seconds: float) -> demo._Decoded:
+    return demo._Decoded(seconds=seconds, frames=1)
+
+
+def test_a_file_with_the_seconds_of_its_takes_is_good() -> None:
+    demo._check_takes(three_takes(), decoded(25.0), ENDS)
+
+
+@pytest.mark.parametrize("seconds", [10.0, 24.7, 25.3])
+def test_another_duration_than_that_of_the_takes_is_told(seconds: float) -> None:
+    with pytest.raises(LocalStackError, match=r"its takes 25\.00 s"):
+        demo._check_takes(three_takes(), decoded(seconds), ENDS)
+
+
+def test_a_take_that_is_missing_is_told() -> None:
+    with pytest.raises(LocalStackError, match="The takes ended as"):
+        demo._check_takes(three_takes()[::2], decoded(17.0), ENDS)
+
+
+def test_a_take_that_is_too_short_is_told() -> None:
+    takes = three_takes()
+    takes[2] = takes[2].model_copy(update={"duration": 1.0})
+    with pytest.raises(LocalStackError, match=r"Take 3 has 1\.00 s"):
+        demo._check_takes(takes, decoded(19.0), ENDS)
+
+
+@pytest.mark.parametrize("lost", [None, 2.0, 9.0])
+def test_other_lost_seconds_than_lie_between_the_takes_are_told(lost: float | None) -> None:
+    takes = three_takes()
+    takes[1] = takes[1].model_copy(update={"lost_seconds": lost})
+    with pytest.raises(LocalStackError, match=r"6\.00 s lie between take 2 and the next one"):
+        demo._check_takes(takes, decoded(25.0), ENDS)
+
+
 class RunDemo(Protocol):
     def __call__(self) -> int: ...
 
 
 @pytest.fixture
 def run_demo(running: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDemo:
-    """`make demo` on the stack that runs already, with a recording of one second; gives the exit code."""
+    """`make demo` on the stack that runs already, with takes of one second; gives the exit code."""
     monkeypatch.setattr(command_line, "Stack", lambda *_, **__: nullcontext(running))
     monkeypatch.setattr(command_line, "STATE", tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(demo, "RECORD_SECONDS", 1.0)
+    monkeypatch.setattr(demo, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(os, "environ", {**os.environ})
     monkeypatch.setattr(sys, "argv", ["local", "demo"])
     return command_line.main
@@ -100,7 +156,11 @@ def run_demo(running: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_a_demo_of_what_works_succeeds(run_demo: RunDemo, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo() == 0
-    assert "without an error" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.count("without an error") == 2
+    assert re.search(r"take 1: \d\.\d\d s, paused\n", said)
+    assert re.search(r"take 2: \d\.\d\d s, worker_lost; \d+\.\d\d s are lost until the next take\n", said)
+    assert re.search(r"take 3: \d\.\d\d s, stopped\n", said)
 
 
 def test_a_demo_whose_file_is_cut_off_fails(

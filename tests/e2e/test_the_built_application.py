@@ -7,6 +7,7 @@ import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,6 +19,7 @@ from livekit.protocol.room import CreateRoomRequest, ListParticipantsRequest
 
 from local import demo
 from recorder.usecases.waiting import WAITS_PER_USER
+from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +77,22 @@ class User:
         assert answer.status_code == 200, answer.text
         stopped: StoppedJson = answer.json()
         return stopped
+
+    def change(self, recording_id: str, action: str) -> StoppedJson:
+        """Pause or resume."""
+        answer = self.http.patch(f"{RECORDINGS}/{recording_id}", json={"action": action})
+        assert answer.status_code == 200, answer.text
+        changed: StoppedJson = answer.json()
+        return changed
+
+    def wait_for(self, recording_id: str, status: str, *, takes: int) -> None:
+        """Return once it has this status and so many takes."""
+
+        def reached() -> bool:
+            details = self.get(recording_id)
+            return details["recording"]["status"] == status and len(details["takes"]) == takes
+
+        eventually(reached)
 
     def page(self, **query: str | int) -> RecordingListJson:
         answer = self.http.get(RECORDINGS, params=query)
@@ -188,6 +206,80 @@ def test_a_recording_from_its_start_to_its_end(alice: User, room: str, tmp_path:
         answer = alice.http.request(method, f"{RECORDINGS}/{recording_id}")
         assert code(answer) == (404, "recording_not_found")
     assert httpx.get(link).status_code == 404
+
+
+def objects(running: Stack, folder: str) -> list[str]:
+    """List what lies below a folder of the bucket."""
+    listed = running.aws.s3.list_objects_v2(Bucket=running.aws.bucket, Prefix=folder)
+    return [found["Key"] for found in listed.get("Contents", [])]
+
+
+def has_segments(running: Stack, recording_id: str, take: int) -> bool:
+    """Tell whether there are segments of four seconds of a take."""
+    return len(objects(running, f"segments/{recording_id}/{take}/segment_")) >= 2
+
+
+def test_a_pause_and_a_killed_worker_leave_one_file_of_all_takes(
+    running: Stack, alice: User, room: str, tmp_path: Path
+) -> None:
+    recording_id = alice.start(room, resolution="480p")
+    for take in (1, 2, 3):
+        alice.wait_for(recording_id, "active", takes=take)
+        eventually(partial(has_segments, running, recording_id, take))
+        if take == 1:
+            assert alice.change(recording_id, "pause")["status"] in {"active", "paused"}
+            alice.wait_for(recording_id, "paused", takes=1)
+            assert alice.change(recording_id, "resume")["status"] in {"resuming", "active"}
+        elif take == 2:
+            egress_id = alice.get(recording_id)["recording"]["egressId"]
+            httpx.post(f"{running.livekit.url}/_control/egress/{egress_id}/kill-handler").raise_for_status()
+    alice.stop(recording_id)
+    alice.wait_for(recording_id, "completed", takes=3)
+
+    details = alice.get(recording_id)
+    takes = details["takes"]
+    assert [take["end"] for take in takes] == ["paused", "worker_lost", "stopped"]
+    assert all((take["duration"] or 0) >= 3.9 for take in takes)
+    assert takes[1].get("lostSeconds", 0) > 0
+    decoded = demo._decode(downloaded(details, tmp_path / "recording.mp4"))
+    assert decoded.seconds == pytest.approx(sum(take["duration"] or 0 for take in takes), abs=0.2)
+    assert decoded.seconds == pytest.approx(details["recording"]["duration"], abs=0.2)
+
+
+def test_the_picture_of_a_recording_lasts_as_long_as_it_does(
+    running: Stack, alice: User, room: str, tmp_path: Path
+) -> None:
+    recording_id = alice.start(room, resolution="480p")
+    alice.wait_until_active(recording_id)
+    picture = f"recordings/{recording_id}/poster.jpeg"
+    eventually(lambda: picture in objects(running, picture))
+    assert shows(alice.get(recording_id), tmp_path)
+    alice.change(recording_id, "pause")
+    alice.wait_for(recording_id, "paused", takes=1)
+    assert shows(alice.get(recording_id), tmp_path)
+    alice.change(recording_id, "resume")
+    alice.wait_for(recording_id, "active", takes=2)
+    alice.stop(recording_id)
+    alice.wait_for(recording_id, "completed", takes=2)
+    details = alice.get(recording_id)
+    assert shows(details, tmp_path)
+    # Both takes wrote the one picture, and joining them has left nothing beside it and the file.
+    left = {picture, details["recording"]["storageKey"]}
+    eventually(lambda: {*objects(running, f"recordings/{recording_id}/")} == left)
+
+    assert alice.http.delete(f"{RECORDINGS}/{recording_id}").status_code == 200
+    assert objects(running, f"recordings/{recording_id}/") == []
+    assert httpx.get(details["posterUrl"] or "").status_code == 404
+
+
+def shows(details: RecordingDetailJson, folder: Path) -> bool:
+    """Tell whether the link to the recording's picture leads to one of its size."""
+    assert details["posterUrl"] is not None
+    answer = httpx.get(details["posterUrl"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    picture = folder / "poster.jpeg"
+    picture.write_bytes(answer.content)
+    return demo._decode(picture).frames == 1
 
 
 def test_a_track_is_recorded_as_it_was_published(

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from recorder.api.endpoint import ERRORS, HEADERS
+from recorder.usecases.sharing import MAXIMUM_LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,18 @@ def unauthorized(deployment: Deployment) -> Answer:
 
 def recording_not_found(deployment: Deployment) -> Answer:
     return deployment.as_user("alice").get(str(uuid4()))
+
+
+def link_not_found(deployment: Deployment) -> Answer:
+    return deployment.open_link("https://api.example.com/console/shared#none")
+
+
+def too_many_links(deployment: Deployment) -> Answer:
+    alice = deployment.as_user("alice")
+    recording_id = alice.record()
+    for _ in range(MAXIMUM_LINKS):
+        alice.share(recording_id)
+    return alice.share(recording_id)
 
 
 def room_not_found(deployment: Deployment) -> Answer:
@@ -101,6 +114,8 @@ CASES: tuple[tuple[Callable[[Deployment], Answer], int], ...] = (
     (unauthorized, 401),
     (forbidden, 403),
     (recording_not_found, 404),
+    (link_not_found, 404),
+    (too_many_links, 409),
     (room_not_found, 404),
     (recording_in_progress, 409),
     (not_possible_now, 409),

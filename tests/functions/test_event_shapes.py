@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -80,7 +81,7 @@ def test_requests_agree_with_themselves(name: str) -> None:
     headers = cast("dict[str, str]", event["headers"])
     assert event["version"] == "2.0"
     assert (context["routeKey"], http["method"]) == (event["routeKey"], method)
-    path = route.replace("{id}", parameters.get("id", "")).replace("{proxy+}", parameters.get("proxy", ""))
+    path = re.sub(r"{(\w+)\+?}", lambda part: parameters[part[1]], route)
     assert event["rawPath"] == http["path"] == path
     assert headers["host"] == context["domainName"]
     assert all(header == header.lower() for header in headers)

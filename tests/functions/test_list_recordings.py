@@ -52,6 +52,26 @@ def test_room_and_status_filter(alice: User, ids: list[str]) -> None:
     assert _ids(alice, "status=starting") == []
 
 
+def test_kind_and_reference_filter_and_a_cursor_is_good_for_one_filter(
+    deployment: Deployment, alice: User, ids: list[str]
+) -> None:
+    for recording_id in ids[:3]:
+        alice.stop(recording_id, body=b'{"reference": "meeting/7"}')
+    track = deployment.livekit.track("camera_vp8")
+    ids.append(alice.start(roomName="demo", trackBased=True, trackSid=track)["recordingId"])
+
+    assert _ids(alice, "reference=meeting%2F7") == ids[2::-1]
+    assert _ids(alice, "reference=meeting%2F7&roomName=demo&order=asc") == ids[:2]
+    assert _ids(alice, "reference=meeting") == _ids(alice, "reference=") == []
+    assert _ids(alice, "source=track") == [ids[-1]]
+    assert _ids(alice, "source=room_composite&reference=meeting%2F7") == ids[2::-1]
+    assert _ids(alice, "source=web") == []
+    cursor = alice.list("reference=meeting%2F7&limit=1")["nextCursor"]
+    assert _ids(alice, f"reference=meeting%2F7&cursor={cursor}") == ids[1::-1]
+    for query in ("", "reference=meeting&", "source=track&", "reference=meeting%2F7&source=track&"):
+        assert alice.list(f"{query}cursor={cursor}").details == ["cursor"]
+
+
 def test_times_filter_from_inclusive_to_exclusive(alice: User, ids: list[str]) -> None:
     created = {str(each["id"]): str(each["createdAt"]) for each in alice.list().recordings}
     second, fourth = (quote(created[ids[number]]) for number in (1, 3))
@@ -88,6 +108,7 @@ WRONG = {
     "limit": ("0", "-1", "abc", "101", "", "1.5", "1e1", "+5", "٣", "9" * 40),
     "order": ("up", "", "ASC", "desc,asc"),
     "status": ("done", "", "Active", "active,failed"),
+    "source": ("", "rooms", "Track", "track,web"),
     "from": ("yesterday", "", "2026-13-01", "1700000000000000", "\0"),
     "to": (
         *("tomorrow", "2026-02-30T00:00:00Z", "1795042800000", "20230808120000Z", "2026-01-01"),
@@ -161,9 +182,10 @@ def test_longest_page_fits_into_lambdas_answer(deployment: Deployment, alice: Us
     """Lambda gives no answer above 6 MB: of the longest values the largest page stays below."""
     deployment.execute_unseen(
         """insert into recordings (user_id, room_name, status, status_at, due_at, storage_key, file_url,
-                                   failure_code, failure_reason, end_reason)
+                                   failure_code, failure_reason, end_reason, title, reference, metadata)
            select 'alice', repeat('😀', 512), 'failed', now(), null, repeat('k', 1024), repeat('u', 4096),
-                  repeat('5', 20), repeat('😀', 500), 'stopped'
+                  repeat('5', 20), repeat('😀', 500), 'stopped',
+                  repeat('😀', 200), repeat('😀', 200), json_build_object('k', repeat('"', 2047))
            from generate_series(1, :limit)""",
         limit=MAXIMUM_LIMIT,
     )

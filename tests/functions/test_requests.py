@@ -20,6 +20,9 @@ ENDPOINTS = {
     "get_recording_completed": None,
     "stop_recording_no_body": None,
     "delete_recording_one": None,
+    "create_link_week": b"{}",
+    "delete_link_one": None,
+    "delete_recordings_some": b'{"ids":["6f1c2f2e-5d0e-4d0b-9d3a-2f6f0c5c7a11"]}',
 }
 
 
@@ -225,10 +228,12 @@ def test_idempotency_key_out_of_bounds_is_named(deployment: Deployment, alice: U
 SUCCESSES = {
     "start_recording_room": 201,
     "start_recording_every_option": 201,
+    "start_recording_described": 201,
     "start_recording_unknown_field": 400,
     "start_recording_no_subject": 401,
     "list_recordings_first_page": 200,
     "list_recordings_of_a_room": 200,
+    "list_recordings_of_a_reference": 200,
     "list_recordings_bad_limit": 400,
     "list_recordings_no_subject": 401,
     # Nobody has the recording of which the others speak.
@@ -241,10 +246,25 @@ SUCCESSES = {
     "stop_recording_pause": 404,
     "stop_recording_resume": 404,
     "stop_recording_unknown_action": 400,
+    "stop_recording_describe": 404,
+    "stop_recording_describe_and_stop": 400,
     "stop_recording_no_subject": 401,
     "delete_recording_one": 404,
     "delete_recording_unknown_parameter": 400,
     "delete_recording_no_subject": 401,
+    "create_link_week": 404,
+    "create_link_hour_with_download": 404,
+    "create_link_too_long": 400,
+    "create_link_no_subject": 401,
+    "delete_link_one": 404,
+    "delete_link_unknown_parameter": 400,
+    "delete_link_no_subject": 401,
+    "open_link_unknown": 404,
+    "open_link_no_token": 400,
+    "open_link_not_json": 400,
+    "delete_recordings_some": 200,
+    "delete_recordings_no_ids": 400,
+    "delete_recordings_no_subject": 401,
     "play_recording_live": 404,
     "play_recording_no_token": 404,
     "play_recording_unknown_parameter": 400,
@@ -275,12 +295,13 @@ def test_event_files_of_one_recording_work_on_it(deployment: Deployment) -> None
         "get_recording_completed",
         "stop_recording_no_body",
         "stop_recording_action",
+        "stop_recording_describe",
         "delete_recording_one",
     ):
         answer = cast("dict[str, object]", deployment.invoke(function_of(name), event(name)))
         statuses.append(answer["statusCode"])
         deployment.advance(10)
-    assert statuses == [200] * 4
+    assert statuses == [200] * 5
 
 
 def test_every_event_file_is_one_of_a_function_and_tested() -> None:
@@ -302,6 +323,10 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "get_recording",
         "stop_recording",
         "delete_recording",
+        "delete_recordings",
+        "create_link",
+        "delete_link",
+        "open_link",
         "play_recording",
         "receive_livekit_webhook",
         "reconcile_recordings",

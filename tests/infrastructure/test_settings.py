@@ -32,11 +32,13 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
     everything["SAFETY_SEGMENTS"] = "on"
     tell("StartRecording")
     recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.livekit.world.open_room("other")
+    other = alice.start(roomName="other")["recordingId"]
     tell("ReceiveLivekitWebhook")
     deployment.advance(30)
     assert status() == "active"
     tell("ListRecordings")
-    assert alice.statuses() == ["active"]
+    assert alice.statuses() == ["active"] * 2
     tell("GetRecording")
     url = alice.get(recording_id)["playbackUrl"]
     tell("PlayRecording")
@@ -48,6 +50,16 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
     assert status() == "completed"
     tell("GetRecording")
     assert alice.get(recording_id).json["downloadUrl"]
+    tell("CreateLink")
+    link = alice.share(recording_id)
+    tell("OpenLink")
+    assert deployment.open_link(link["url"]).json["playbackUrl"]
+    tell("DeleteLink")
+    assert alice.revoke(recording_id, link["linkId"]).status == 200
+    tell("DeleteRecordings")
+    assert alice.delete_all(other).json["deleted"] == [other]
+    tell("ReconcileRecordings")
+    deployment.sweeps(2)
     tell("DeleteRecording")
     assert alice.delete(recording_id).status == 200
     assert deployment.objects() == []

@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 
     from local.template.transform import Template
 
-ENDPOINTS = ("StartRecording", "ListRecordings", "GetRecording", "StopRecording", "DeleteRecording")
-LIVE = (*ENDPOINTS, "PlayRecording", "ReceiveLivekitWebhook", "ReconcileRecordings")
+ENDPOINTS = (
+    "StartRecording",
+    "ListRecordings",
+    "GetRecording",
+    "StopRecording",
+    "DeleteRecording",
+    "DeleteRecordings",
+    "CreateLink",
+    "DeleteLink",
+)
+LIVE = (*ENDPOINTS, "OpenLink", "PlayRecording", "ReceiveLivekitWebhook", "ReconcileRecordings")
 TAKES = ("BeginTake", "AssembleRecording")
 """Those that the others call, in their newest version."""
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
@@ -45,6 +54,7 @@ REMOVE_OBJECTS = {
     ("s3:ListBucket", BUCKET),
     *(("s3:DeleteObject", f"{BUCKET}/{folder}") for folder in FOLDERS),
 }
+READ_LIFECYCLE = ("s3:GetLifecycleConfiguration", BUCKET)
 WRITE_OBJECTS = {
     (action, f"{BUCKET}/recordings/*") for action in ("s3:PutObject", "s3:AbortMultipartUpload")
 } | {("s3:ListBucketMultipartUploads", BUCKET)}
@@ -82,6 +92,10 @@ GRANTS: dict[str, Grants] = {
         WAKE_SWEEP,
     },
     "DeleteRecording": {READ_DATABASE_SECRET, READ_LIVEKIT_SECRET, *REMOVE_OBJECTS, *CALL_TAKES},
+    "DeleteRecordings": {READ_DATABASE_SECRET, *CALL_TAKES},
+    "CreateLink": {READ_DATABASE_SECRET},
+    "DeleteLink": {READ_DATABASE_SECRET},
+    "OpenLink": {READ_DATABASE_SECRET, *READ_OBJECTS},
     "PlayRecording": {READ_DATABASE_SECRET, *READ_OBJECTS},
     "ReceiveLivekitWebhook": {
         READ_DATABASE_SECRET,
@@ -111,6 +125,7 @@ GRANTS: dict[str, Grants] = {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
         READ_EGRESS_SECRET,
+        READ_LIFECYCLE,
         *READ_OBJECTS,
         *REMOVE_OBJECTS,
     },
@@ -162,6 +177,10 @@ VARIABLES = {
         "WAIT_CONCURRENCY",
     },
     "DeleteRecording": ONE_RECORDING,
+    "DeleteRecordings": {"REQUIRED_SCOPE", *WRITES_ROWS, *CALLS_TAKES},
+    "CreateLink": {"REQUIRED_SCOPE", "PUBLIC_URL"},
+    "DeleteLink": {"REQUIRED_SCOPE"},
+    "OpenLink": {*OWNERSHIP, "POSTER", "PUBLIC_URL"},
     "PlayRecording": {*OWNERSHIP, "DVR_SECONDS"},
     "ReceiveLivekitWebhook": {*LIVEKIT, *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES, "SWEEP_FUNCTION"},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES, *DEADLINES},
@@ -257,14 +276,15 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     write = {(action, resource.replace(BUCKET, "arn:aws:s3:::team")) for action, resource in WRITE_OBJECTS}
     assert {function: added for function, (added, _) in changed.items()} == {
         "GetRecording": read,
-        "StopRecording": read,
+        "OpenLink": read,
         "PlayRecording": read,
+        "StopRecording": read,
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
         "ReconcileRecordings": read | remove,
         "BeginTake": read,
         "AssembleRecording": read | remove | write,
-        "CheckDeployment": read | remove,
+        "CheckDeployment": read | remove | {("s3:GetLifecycleConfiguration", "arn:aws:s3:::team")},
     }
 
 
@@ -293,6 +313,7 @@ def test_options_grant_only_what_they_need() -> None:
         (
             "GetRecording",
             "StopRecording",
+            "OpenLink",
             "PlayRecording",
             "ReceiveLivekitWebhook",
             "ReconcileRecordings",
@@ -479,7 +500,7 @@ def test_scopes_are_those_of_the_operation() -> None:
     scopes = {
         function: function.removesuffix("Recordings").removesuffix("Recording") for function in ENDPOINTS
     }
-    scopes["GetRecording"] = "Read"
+    scopes |= {"GetRecording": "Read", "CreateLink": "Share", "DeleteLink": "Share"}
     parameters = {f"ScopeTo{verb}": f"recordings:{verb}" for verb in scopes.values()}
 
     functions = dict(evaluated(**parameters).select("AWS::Lambda::Function", "Environment"))
@@ -687,7 +708,9 @@ APIS = pytest.mark.parametrize("parameters", [{}, DOMAIN, ORIGINS, {**DOMAIN, **
 
 
 @APIS
-def test_every_route_is_guarded_unless_livekit_signs_its_requests(parameters: dict[str, str]) -> None:
+def test_every_route_is_guarded_unless_livekit_signs_its_requests_or_a_link_opens_it(
+    parameters: dict[str, str],
+) -> None:
     authorizers = dict(
         evaluated(**parameters).select(
             "AWS::ApiGatewayV2::Authorizer", "AuthorizerType", "IdentitySource", "JwtConfiguration"
@@ -704,8 +727,8 @@ def test_every_route_is_guarded_unless_livekit_signs_its_requests(parameters: di
     }
     assert guards
     for (_, path), authorizer in guards.items():
-        open_to_all = ("/api/video/livekit/webhook", "/api/video/play/")
-        assert authorizer == (None if path.startswith(open_to_all) else "Jwt"), path
+        open_ = path.startswith(("/api/video/livekit/webhook", "/api/video/shared", "/api/video/play/"))
+        assert authorizer == (None if open_ else "Jwt"), path
 
 
 @APIS
@@ -756,16 +779,23 @@ def test_browsers_are_let_in_by_origin() -> None:
 
 
 def test_the_api_is_throttled() -> None:
-    [(_, stage)] = evaluated(RequestsPerSecond="7", RequestBurst="9").select(
+    throttles = {
+        "RequestsPerSecond": "7",
+        "RequestBurst": "9",
+        "LinkRequestsPerSecond": "2",
+        "LinkRequestBurst": "3",
+    }
+    [(_, stage)] = evaluated(**throttles).select(
         "AWS::ApiGatewayV2::Stage", "DefaultRouteSettings", "RouteSettings"
     )
 
-    limits = {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
-    assert stage["DefaultRouteSettings"] == limits
-    # Whoever asks for playlists takes nothing from the others.
-    assert stage["RouteSettings"] == {"GET /api/video/play/{id}/live.m3u8": limits}
-    # API Gateway has to know a route before it is told of its settings.
-    assert "PlayRecordingRoute" in resources()["ApiStage"].depends_on()
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
+    # Viewers with a link have no account, and must not take the requests of those who have one.
+    assert stage["RouteSettings"] == {
+        "POST /api/video/shared": {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"},
+        "GET /api/video/play/{id}/live.m3u8": {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"},
+    }
+    assert {"OpenLinkRoute", "PlayRecordingRoute"} <= resources()["ApiStage"].depends_on()
 
 
 def test_a_custom_domain_is_the_only_address() -> None:

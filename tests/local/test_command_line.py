@@ -158,7 +158,9 @@ def test_every_event_can_be_run_beside_it(running: Running) -> None:
 
 def test_an_unknown_function_is_told_with_those_that_there_are(running: Running, refused: Refused) -> None:
     said = refused(running.state, "invoke", "Nothing", str(ROOT / "events/list_recordings_first_page.json"))
-    assert "There is no function Nothing; there are CheckDeployment, DeleteRecording, GetRecording" in said
+    assert (
+        "There is no function Nothing; there are CheckDeployment, DeleteRecording, DeleteRecordings" in said
+    )
 
 
 def test_an_event_that_is_none_is_told(tmp_path: Path, refused: Refused) -> None:

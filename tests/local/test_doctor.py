@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Final, cast, override
+from typing import TYPE_CHECKING, Final, Literal, cast, override
 
 import httpx
 import pg8000.native
@@ -226,6 +226,28 @@ def without_cors(patient: Patient) -> None:
     patient.stack.aws.s3.delete_bucket_cors(Bucket="doctor")
 
 
+def without_lifecycle(patient: Patient) -> None:
+    patient.own_bucket()
+    patient.stack.aws.s3.delete_bucket_lifecycle(Bucket="doctor")
+
+
+def lifecycle(prefix: str, status: Literal["Enabled", "Disabled"]) -> Callable[[Patient], None]:
+    """Give a bucket one rule, which expires what has this prefix."""
+
+    def spoil(patient: Patient) -> None:
+        patient.own_bucket()
+        patient.stack.aws.s3.put_bucket_lifecycle_configuration(
+            Bucket="doctor",
+            LifecycleConfiguration={
+                "Rules": [
+                    {"ID": "one", "Status": status, "Filter": {"Prefix": prefix}, "Expiration": {"Days": 9}}
+                ]
+            },
+        )
+
+    return spoil
+
+
 TRIGGER: Final = (
     "create function swallow() returns trigger language plpgsql as 'begin return null; end'",
     "create trigger swallows before insert on recordings for each row execute function swallow()",
@@ -302,6 +324,9 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
         "answered 403",
     ),
     "no CORS": ("players", without_cors, "lets no page of another origin"),
+    "no lifecycle": ("segments", without_lifecycle, "for ever"),
+    "a lifecycle of something else": ("segments", lifecycle("logs/", "Enabled"), "no rule of doctor ends"),
+    "a lifecycle that is off": ("segments", lifecycle("segments/", "Disabled"), "no rule of doctor ends"),
     "API away": (
         "webhook",
         lambda it: it.set(PUBLIC_URL=f"http://{LOOPBACK}:{closed()}"),

@@ -22,6 +22,15 @@ def deployment(deploy: Deploy) -> Iterator[Deployment]:
 
 
 @pytest.fixture
+def segmented(deploy: Deploy) -> Iterator[Deployment]:
+    """The same, with safety segments, in a room with people."""
+    made = deploy(SAFETY_SEGMENTS="on")
+    made.livekit.world.join("demo", "pat")
+    yield made
+    invariants.check(made)
+
+
+@pytest.fixture
 def ends_with_its_worker(alice: User) -> None:
     """Have what Alice records end where its worker is lost, instead of going on with another take."""
     alice.defaults["onWorkerLost"] = "end"

@@ -46,16 +46,17 @@ def test_t55_sweep_keeps_the_deadlines_of_what_begins_and_of_several_at_once(
     for room, wish in wishes.items():
         deployment.livekit.world.open_room(room)
         ids[room] = alice.start(roomName=room, maxDuration=wish)["recordingId"]
-    # While it waits for these, another begins and ends.
+    # While it waits for these, another begins and soon ends.
     deployment.livekit.world.open_room("d")
-    deployment.livekit.at(5, lambda: ids.update(d=alice.start(roomName="d", maxDuration=10)["recordingId"]))
+    deployment.livekit.at(11, lambda: ids.update(d=alice.start(roomName="d", maxDuration=1)["recordingId"]))
     assert deployment.sweep()["stopped"] == 4
+    # What was stopped is told by the same sweep.
+    assert {event["type"] for event in _last_events(deployment)} >= {"RecordingStopping"}
     deployment.advance(2)
-    for room, wish in (wishes | {"d": 10}).items():
+    for room, wish in (wishes | {"d": 1}).items():
         duration = cast("float", alice.get(ids[room]).recording["duration"])
         assert wish <= duration <= wish + 2, room
     deployment.sweeps(1)
-    # What is told waits no longer than that.
     assert {event["type"] for event in _last_events(deployment)} == {"RecordingCompleted"}
 
 

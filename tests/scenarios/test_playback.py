@@ -273,6 +273,22 @@ def test_t95_a_token_opens_one_recording_for_a_while(deployment: Deployment, ali
     assert refused(deployment.play(url)) == nothing
 
 
+def test_t95_a_shared_links_playlist_ends_with_the_link(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record(seconds=20)
+    kept, revoked, short = (alice.share(recording_id, expiresIn=seconds).json for seconds in (3600, 3600, 60))
+    urls = [deployment.open_link(str(link["url"]))["playbackUrl"] for link in (kept, revoked, short)]
+    assert len({*urls, alice.get(recording_id)["playbackUrl"]}) == 4
+    assert [deployment.play(url).status for url in urls] == [200, 200, 200]
+
+    alice.revoke(recording_id, str(revoked["linkId"]))
+    gone = deployment.play(urls[1])
+    assert refused(gone) == (404, {"error": "recording not found", "code": "recording_not_found"})
+    deployment.advance(61)
+    assert [deployment.play(url).status for url in urls] == [200, 404, 404]
+    # Its owner's goes on.
+    assert deployment.play(alice.get(recording_id)["playbackUrl"]).status == 200
+
+
 def test_t95_an_expired_recording_plays_no_more(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(seconds=20)
     url = alice.get(recording_id)["playbackUrl"]

@@ -274,6 +274,8 @@ def test_t45_dead_worker_is_noticed_beside_a_recorder_that_livekit_does_not_list
     livekit = deployment.livekit
     livekit.world.open_room("other")
     stranger = _automatic(deployment, "auto/{room_name}-{time}", "RoomComposite")
+    # With its last report, that it is active, LiveKit lists it again.
+    deployment.advance(10)
     livekit.world.lose_record(stranger)
     recording_id = alice.record("other", sweep=True)
     livekit.kill_host(recording_id)
@@ -306,6 +308,19 @@ def test_t67_target_of_a_dead_worker_is_free_within_three_sweeps(
     assert named == (recording_id if ended_by == "stop" else None)
     assert named is None or alice.get(recording_id).status == 200
 
+    deployment.sweeps(3)
+    assert alice.start(roomName="demo").status == 201
+    deployment.livekit.world.faults.recorders_hidden.off()
+
+
+def test_t67_answer_of_a_handler_does_not_hold_where_somebody_waits(
+    deployment: Deployment, alice: User
+) -> None:
+    deployment.livekit.world.faults.recorders_hidden.always()
+    recording_id = alice.record(sweep=True)
+    assert "Egress.UpdateStream" in deployment.livekit.calls
+    deployment.livekit.kill_host(recording_id)
+    assert alice.stop(recording_id).status == 200
     deployment.sweeps(3)
     assert alice.start(roomName="demo").status == 201
     deployment.livekit.world.faults.recorders_hidden.off()

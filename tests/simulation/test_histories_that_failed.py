@@ -13,6 +13,9 @@ from simulator.plan import (
     Foreign,
     History,
     InRoom,
+    List,
+    Pause,
+    Resume,
     Start,
     Step,
     Stop,
@@ -28,9 +31,27 @@ if TYPE_CHECKING:
 ROOM = ROOMS[0]
 
 
-def history(*steps: Step, seed: int = 1, webhooks: str = "own", policy: int = 0) -> History:
+def history(
+    *steps: Step,
+    seed: int = 1,
+    webhooks: str = "own",
+    policy: int = 0,
+    clock_skew: float = 0.0,
+    calm_sweeps: int = 3,
+    worker: str = "",
+    page_size: int | None = None,
+) -> History:
     opened = tuple(InRoom(at=0.0, room=room, action="open") for room in ROOMS)
-    return History(seed=seed, policy=POLICIES[policy], webhooks=webhooks, steps=(*opened, *steps))
+    return History(
+        seed=seed,
+        policy=POLICIES[policy],
+        webhooks=webhooks,
+        clock_skew=clock_skew,
+        calm_sweeps=calm_sweeps,
+        worker=worker,
+        page_size=page_size,
+        steps=(*opened, *steps),
+    )
 
 
 HISTORIES = {
@@ -117,6 +138,50 @@ HISTORIES = {
         Strike(at=65.0, what="freeze_handler", which=0),
         *(Sweep(at=120.0 + 60.0 * minute) for minute in range(15)),
         seed=189,
+    ),
+    "a take of which only the end is heard is dropped": history(
+        Start(
+            at=0.059077445571737996, user="bob", room="demo", key="key-39", retries=1, worker_lost="continue"
+        ),
+        Start(
+            at=16.27234529237453,
+            user="bob",
+            room="o'brien / ☃",
+            max_duration=30,
+            opus=True,
+            worker_lost="continue",
+        ),
+        List(at=18.25699691109051, user="bob", room=None, limit=2, oldest_first=False, pause=0.0),
+        Sweep(at=40.800795673013006),
+        Pause(at=74.97387692315789, user="bob", which=4),
+        Resume(at=77.97387692315789, user="bob", which=9),
+        Sweep(at=100.800795673013),
+        Strike(at=112.38981699869515, what="shut_down_host", which=3),
+        Sweep(at=160.800795673013),
+        Stop(at=186.5628718125166, user="bob", which=2),
+        seed=1448,
+        webhooks="none",
+        worker="presigned",
+    ),
+    "what a paused take recorded is left out where its clock is wrong": history(
+        Trouble(at=0.0, fault="rooms.request_lost", seconds=90.0, probability=1.0),
+        Start(at=7.270117413803909, user="bob", room="demo"),
+        Sweep(at=21.993504529392368),
+        Sweep(at=22.000241326689807),
+        Pause(at=79.91965305067686, user="bob", which=5),
+        Sweep(at=81.99350452939237),
+        Sweep(at=82.00032805727614, pace=2000.0),
+        Resume(at=109.91965305067686, user="bob", which=5),
+        Sweep(at=141.99350452939237, pace=2000.0),
+        Sweep(at=141.99676606016487),
+        Pause(at=144.33617143600148, user="bob", which=0),
+        Resume(at=147.33617143600148, user="bob", which=10),
+        Strike(at=221.63017810851719, what="lose_records", which=9),
+        seed=4248,
+        webhooks="none",
+        clock_skew=-900.0,
+        worker="presigned",
+        page_size=2,
     ),
 }
 

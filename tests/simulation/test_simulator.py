@@ -90,7 +90,7 @@ def database(stack: Stack) -> Iterator[Database]:
 
 def test_no_history_over_real_postgres_breaks_an_invariant(database: Database, virtual: VirtualLoops) -> None:
     for seed in range(1000, 1015):
-        database.run("truncate recordings, recording_events")
+        database.run("truncate recordings, recording_events, recording_takes, recording_links")
         Simulation(plan.generate(seed), virtual, SpoilableRepository(database, event_json=event_json)).run()
 
 
@@ -98,7 +98,7 @@ def test_a_history_repeats_itself_over_postgres_and_in_memory(
     database: Database, virtual: VirtualLoops
 ) -> None:
     for seed in range(2000, 2005):
-        database.run("truncate recordings, recording_events")
+        database.run("truncate recordings, recording_events, recording_takes, recording_links")
         stored = Simulation(
             plan.generate(seed), virtual, SpoilableRepository(database, event_json=event_json)
         )

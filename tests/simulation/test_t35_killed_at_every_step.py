@@ -50,8 +50,8 @@ class Scene:
     def start(self, *, longest: int | None = None) -> None:
         self.recording_id = self.alice.start(roomName=ROOM, maxDuration=longest)["recordingId"]
 
-    def record(self, *, sweep: bool = False) -> None:
-        self.recording_id = self.alice.record(sweep=sweep)
+    def record(self, *, seconds: float = 60, sweep: bool = False) -> None:
+        self.recording_id = self.alice.record(seconds=seconds, sweep=sweep)
 
     def lose_webhooks(self) -> None:
         self.livekit.world.faults.webhook_lost.always()
@@ -115,10 +115,20 @@ def end_forgotten(scene: Scene) -> None:
     scene.livekit.world.lose_records()
 
 
+def only_worker_lost(scene: Scene) -> None:
+    scene.record(sweep=True)
+    scene.change("on_worker_lost = 'end'")
+    lose_worker(scene)
+
+
 def worker_lost(scene: Scene) -> None:
     scene.record(sweep=True)
+    lose_worker(scene)
+
+
+def lose_worker(scene: Scene) -> None:
     scene.livekit.kill_host(scene.recording_id)
-    scene.deployment.sweeps(2)
+    scene.deployment.sweeps(1)
     scene.deployment.advance(60)
 
 
@@ -169,6 +179,46 @@ def tombstone(scene: Scene) -> None:
     scene.change("status_at = '2020-01-01', late_upload_until = '2020-01-01', due_at = '2020-01-01'")
 
 
+def paused(scene: Scene) -> None:
+    scene.record()
+    scene.alice.pause(scene.recording_id)
+    scene.deployment.advance(5)
+
+
+def paused_for_too_long(scene: Scene) -> None:
+    paused(scene)
+    scene.change("status_at = '2020-01-01', due_at = '2020-01-01'")
+
+
+def handler_killed(scene: Scene) -> None:
+    scene.record()
+    scene.hold_webhooks()
+    scene.livekit.world.kill_handler(scene.livekit.egress_of(scene.recording_id))
+    scene.deployment.advance(1)
+
+
+def waiting_for_a_take(scene: Scene) -> None:
+    scene.deployment.hints.lost = True
+    scene.record()
+    scene.livekit.world.kill_handler(scene.livekit.egress_of(scene.recording_id))
+    scene.deployment.advance(5)
+    scene.deployment.hints.lost = False
+
+
+def two_takes(scene: Scene) -> None:
+    # Those are media that can be joined.
+    scene.deployment.configure(SAFETY_SEGMENTS="on")
+    scene.record(seconds=8)
+    scene.alice.pause(scene.recording_id)
+    scene.deployment.advance(5)
+    scene.alice.resume(scene.recording_id)
+    scene.deployment.advance(8)
+    scene.deployment.hints.lost = True
+    scene.alice.stop(scene.recording_id)
+    scene.deployment.advance(5)
+    scene.deployment.hints.lost = False
+
+
 def start(scene: Scene) -> None:
     scene.alice.start(roomName=ROOM, headers={"idempotency-key": "key"})
 
@@ -179,6 +229,22 @@ def stop(scene: Scene) -> None:
 
 def delete(scene: Scene) -> None:
     scene.alice.delete(scene.recording_id)
+
+
+def pause(scene: Scene) -> None:
+    scene.alice.pause(scene.recording_id)
+
+
+def resume(scene: Scene) -> None:
+    scene.alice.resume(scene.recording_id)
+
+
+def begin_take(scene: Scene) -> None:
+    scene.deployment.invoke("begin_take", {"recordingId": scene.recording_id})
+
+
+def assemble(scene: Scene) -> None:
+    scene.deployment.invoke("assemble_recording", {"recordingId": scene.recording_id})
 
 
 def take_webhook(scene: Scene) -> None:
@@ -194,13 +260,20 @@ CASES: dict[str, tuple[Part, Part, str]] = {
     "stop": (recording, stop, "StopEgress"),
     "delete a live one": (recording, delete, "StopEgress"),
     "delete a completed one": (completed, delete, "POST /site"),
+    "pause": (recording, pause, "StopEgress"),
+    "resume": (paused, resume, "StartRoomCompositeEgress"),
+    "begin a take": (waiting_for_a_take, begin_take, "StartRoomCompositeEgress"),
+    "assemble": (two_takes, assemble, "POST /site"),
+    "webhook of a killed handler": (handler_killed, take_webhook, "StartRoomCompositeEgress"),
+    "sweep over a pause that is too long": (paused_for_too_long, sweep, "with written as ( update"),
     "webhook before the start's answer": (start_unanswered, take_webhook, "with written as ( update"),
     "webhook of the end": (end_on_its_way, take_webhook, "with written as ( update"),
     "sweep after a lost start": (start_lost, sweep, "GET /site"),
     "sweep after a start's lost answer": (answer_lost, sweep, "ListRooms"),
     "sweep after a lost end": (end_lost, sweep, "ListEgress"),
     "sweep after an end that LiveKit forgot": (end_forgotten, sweep, "GET /site"),
-    "sweep after a worker's death": (worker_lost, sweep, "GET /site"),
+    "sweep after a worker's death": (only_worker_lost, sweep, "GET /site"),
+    "sweep that goes on after a worker's death": (worker_lost, sweep, "StartRoomCompositeEgress"),
     "sweep after the longest duration": (too_long, sweep, "StopEgress"),
     "sweep over an orphan": (orphan, sweep, "with written as ( insert"),
     "sweep over a second egress": (second_egress, sweep, "StopEgress"),

@@ -136,11 +136,24 @@ class User:
         """DELETE."""
         return self.send("delete_recording_one", recording_id=recording_id)
 
+    def delete_all(self, *recording_ids: str) -> Answer:
+        """POST ids to be deleted."""
+        return self.send("delete_recordings_some", body=json.dumps({"ids": recording_ids}).encode())
+
+    def share(self, recording_id: str, **options: object) -> Answer:
+        """POST a link."""
+        return self.send("create_link_week", recording_id=recording_id, body=json.dumps(options).encode())
+
+    def revoke(self, recording_id: str, link_id: str) -> Answer:
+        """DELETE a link."""
+        return self.send("delete_link_one", recording_id=recording_id, link_id=link_id)
+
     def send(
         self,
         name: str,
         *,
         recording_id: str | None = None,
+        link_id: str | None = None,
         body: bytes | None = None,
         query: str = "",
         headers: Mapping[str, str] | None = None,
@@ -151,6 +164,7 @@ class User:
             name,
             claims=self._claims,
             recording_id=recording_id,
+            link_id=link_id,
             body=body,
             query=query,
             headers=headers,
@@ -204,7 +218,7 @@ class Deployment:
     ) -> None:
         self.site = site
         self.livekit = livekit
-        self.domain = f"{site.name}.execute-api.us-east-1.amazonaws.com"
+        self.domain = site.domain
         self.settings = site.settings
         self._monkeypatch = monkeypatch
         self._lock = threading.Lock()
@@ -250,6 +264,11 @@ class Deployment:
             body = gzip.decompress(base64.b64decode(body)).decode()
         contract.check(request["routeKey"], status, headers, body)
         return Answer(status, headers, body)
+
+    def open_link(self, url: str) -> Answer:
+        """POST the token of a link, as the page behind it does, without an account."""
+        body = json.dumps({"token": url.partition("#")[2]}).encode()
+        return self.request("open_link", http_event("open_link_unknown", body=body, domain=self.domain))
 
     def play(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """GET a live playlist, as a player does, without an account."""

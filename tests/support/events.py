@@ -74,6 +74,7 @@ def http_event(
     *,
     claims: Mapping[str, str] | None = None,
     recording_id: str | None = None,
+    link_id: str | None = None,
     body: bytes | None = None,
     base64_encoded: bool = False,
     query: str = "",
@@ -91,10 +92,13 @@ def http_event(
         context["authorizer"] = {"jwt": {"claims": dict(claims), "scopes": None}}
         made["headers"]["authorization"] = bearer(claims)
     if recording_id is not None:
-        made["pathParameters"] = {"id": recording_id}
-        made["rawPath"] = context["http"]["path"] = (
-            made["routeKey"].partition(" ")[2].replace("{id}", recording_id)
-        )
+        made["pathParameters"]["id"] = recording_id
+        if link_id is not None:
+            made["pathParameters"]["linkId"] = link_id
+        path = made["routeKey"].partition(" ")[2]
+        for parameter, value in made["pathParameters"].items():
+            path = path.replace(f"{{{parameter}}}", value)
+        made["rawPath"] = context["http"]["path"] = path
     made.pop("body", None)
     if body is not None:
         made["body"] = base64.b64encode(body).decode() if base64_encoded else body.decode()

@@ -1,4 +1,4 @@
-"""The seven invariants, checked on what Postgres, S3, EventBridge and LiveKit hold after a scenario."""
+"""The invariants, checked on what Postgres, S3, EventBridge and LiveKit hold after a scenario."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.support.deployment import Deployment, Row
 
 ROUNDS: Final = 4
+FOLDERS: Final = ("recordings/", "segments/")
 
 # Every change of a row, seen from inside of Postgres.
 INSTRUMENT: Final = """
@@ -81,7 +82,11 @@ def _every_egress_has_a_recording(deployment: Deployment, rows: list[Row]) -> No
         and file.upload.bucket == deployment.site.name
         and file.filepath.startswith("recordings/")
     }
-    live = [row for row in rows if row["status"] not in FINAL and row["egress_id"] is not None]
+    live = [
+        row
+        for row in rows
+        if row["status"] not in FINAL and row["egress_id"] is not None and row["take_ended_at"] is None
+    ]
     owned = [row["egress_id"] for row in live]
     wanted = {row["egress_id"] for row in live if row["stop_requested_at"] is None}
     assert len(owned) == len(set(owned)), "an egress belongs to two recordings"
@@ -93,7 +98,9 @@ def _nothing_outlives_its_deadline(deployment: Deployment) -> None:
     late = deployment.rows(
         """select id, status from recordings
            where status = 'starting' and status_at < cast(:now as timestamptz) - interval '8 minutes'
-              or status = 'stopping' and status_at < cast(:now as timestamptz) - interval '33 minutes'""",
+              or status = 'stopping' and status_at < cast(:now as timestamptz) - interval '33 minutes'
+              or status = 'resuming' and status_at < cast(:now as timestamptz) - interval '8 minutes'
+              or status = 'paused' and status_at < cast(:now as timestamptz) - interval '63 minutes'""",
         now=deployment.livekit.clock.now(),
     )
     assert not late, f"beyond their deadline: {late}"
@@ -102,7 +109,7 @@ def _nothing_outlives_its_deadline(deployment: Deployment) -> None:
 def _every_object_has_a_row(deployment: Deployment, rows: list[Row]) -> None:
     ids = {cast("str", row["id"]) for row in rows}
     for key in deployment.objects():
-        if key.startswith("recordings/"):
+        if key.startswith(FOLDERS):
             assert key.split("/")[1] in ids, f"an object without a row: {key}"
 
 
@@ -115,13 +122,14 @@ def _what_is_deleted_goes(deployment: Deployment, rows: list[Row]) -> None:
     dead = {each.id for each in deployment.livekit.world._records.unended() if not each.alive}
     # As long as LiveKit has a dead egress on record, its tombstone stays; and as long as its key, a refused start.
     left = deployment.rows(
-        "select id, egress_id from recordings where deleted_at is not null and idempotency_key is null"
+        """select id, array_append(array(select egress_id from recording_takes where recording_id = id), egress_id)
+                      as egress
+           from recordings where deleted_at is not null and idempotency_key is null"""
     )
-    assert [row for row in left if row["egress_id"] not in dead] == [], "a tombstone is left"
+    kept_for = (set(cast("list[str]", row["egress"])) for row in left)
+    assert all(egress & dead for egress in kept_for), "a tombstone is left"
     gone = {cast("str", row["id"]) for row in rows if row["deleted_at"] is not None}
-    kept = [
-        key for key in deployment.objects() if key.startswith("recordings/") and key.split("/")[1] in gone
-    ]
+    kept = [key for key in deployment.objects() if key.startswith(FOLDERS) and key.split("/")[1] in gone]
     assert kept == [], f"objects of what was deleted are left: {kept}"
 
 

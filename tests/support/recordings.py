@@ -10,6 +10,8 @@ from recorder.domain.recording import Recording, Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recorder.domain.recording import BegunBy, OnWorkerLost, StopReason, Take, Unknown
 
 T0: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -31,6 +33,9 @@ class Fields(TypedDict, total=False):
     audio_bitrate: int | None
     video_bitrate: int | None
     track_sid: str | None
+    title: str | None
+    reference: str | None
+    metadata: Mapping[str, str] | None
     room_sid: str | None
     egress_id: str | None
     started_at: datetime | None

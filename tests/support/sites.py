@@ -44,7 +44,9 @@ class Site:
         self.queue = Queue(stack, self.name)
         keys = {"access_key": stack.aws.access_key, "secret": stack.aws.secret_key}
         livekit_keys = {"api_key": API_KEY, "api_secret": API_SECRET}
+        self.domain = f"{self.name}.execute-api.us-east-1.amazonaws.com"
         self.settings = _database_settings(stack, self.name) | {
+            "API_URL": f"https://{self.domain}",
             "DEPLOYMENT": self.name,
             "EGRESS_S3_ENDPOINT": stack.aws.endpoint,
             "EGRESS_S3_REGION": stack.aws.region,
@@ -92,8 +94,8 @@ class Site:
 
     def objects(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
-        found = self.aws.s3.list_objects_v2(Bucket=self.name)
-        return [each["Key"] for each in found.get("Contents", [])]
+        pages = self.aws.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def close(self) -> None:
         if self._database is not None:

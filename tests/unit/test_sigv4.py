@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -60,6 +61,20 @@ def test_headers_are_signed_as_by_botocore(
     now = signed_by_botocore(SigV4Auth(credentials(settings), "secretsmanager", settings.region), request)
 
     ours = signed_headers(settings, "secretsmanager", f"{origin}/", headers, body, now=now)
+
+    assert ours == dict(request.headers.items())
+
+
+@given(SETTINGS, ORIGINS, st.binary(max_size=50), st.sampled_from([None, UNSIGNED_PAYLOAD, "0" * 64]))
+def test_of_a_body_its_given_hash_is_signed_as_by_botocore(
+    settings: AwsSettings, origin: str, body: bytes, given_hash: str | None
+) -> None:
+    url = f"{origin}/key?partNumber=1&uploadId=x"
+    headers = {"X-Amz-Content-Sha256": given_hash or hashlib.sha256(body).hexdigest()}
+    request = AWSRequest(method="PUT", url=url, data=body, headers=headers)
+    now = signed_by_botocore(SigV4Auth(credentials(settings), "s3", settings.region), request)
+
+    ours = signed_headers(settings, "s3", url, headers, body, now=now, method="PUT")
 
     assert ours == dict(request.headers.items())
 

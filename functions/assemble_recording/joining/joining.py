@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import av
 from av.error import FFmpegError
 
+from .cutting import Cut
 from .media import (
     TICKS,
     TRANSPORT_PACKET,
@@ -26,8 +27,8 @@ from .media import (
 )
 from .output import Output
 from .planning import open_first
-from .reading import READERS, read_in_order
-from .values import JoiningError, Kind, UnreadableError
+from .reading import READERS, read_all, read_in_order
+from .values import CannotJoinError, JoiningError, Kind, Reason, UnreadableError
 from .writing import UPLOADERS, Mp4Upload
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class JoinedTake:
     seconds: float
     """How long it is there."""
     recorded_seconds: float
-    """How long its parts are by their own time stamps. `seconds` is at most some pictures more."""
+    """How long what was joined of its parts is by their own time stamps. `seconds` is at most some pictures more."""
     left_out: tuple[str, ...]
     """Keys of segments in which there is nothing that can be read."""
 
@@ -76,7 +77,7 @@ class Joined:
     takes: tuple[JoinedTake, ...]
     """All that were given, in their order, but those that are empty. Each of them contributes."""
     empty: tuple[int, ...]
-    """Numbers of the takes that were given and hold nothing."""
+    """Numbers of the takes that were given and give nothing: they hold nothing, or nothing before their limit."""
     streams: Mapping[Kind, StreamFacts]
     packets: Mapping[Kind, int]
     longest_interval: float
@@ -126,11 +127,14 @@ def _join(plan: Plan, objects: Objects, upload: Upload) -> Joined:
         file = Mp4Upload(upload, uploaders, plan.size)
         with _muxer(file) as container:
             joiner = _Joiner(plan, objects, readers, container)
-            takes = tuple(joiner.add(take) for take in plan.takes)
+            takes = tuple(joined for take in plan.takes if (joined := joiner.add(take)))
+            if not takes:
+                raise CannotJoinError(Reason.NOTHING_RECORDED, "no take holds anything before its limit")
+        numbers = {take.number for take in takes}
         return Joined(
             size=file.finish(),
             takes=takes,
-            empty=plan.empty,
+            empty=(*plan.empty, *(take.number for take in plan.takes if take.number not in numbers)),
             streams=plan.streams,
             packets=joiner.output.packets,
             longest_interval=joiner.output.longest_interval / TICKS,
@@ -163,12 +167,16 @@ class _Joiner:
             with open_first(objects, take.parts, pool, in_file=take.in_file) as (_, opened):
                 self.output.add_stream(kind, streams_of(opened)[kind], in_file=take.in_file)
 
-    def add(self, take: PlannedTake) -> JoinedTake:
-        """Add a take behind those that are there."""
+    def add(self, take: PlannedTake) -> JoinedTake | None:
+        """Add a take behind those that are there; None if nothing before its limit can be shown."""
         begins = len(self.seams)
         packets = sum(self.output.packets.values())
-        recorded, left_out = self._add_file(take) if take.in_file else self._add_segments(take)
+        cut = Cut(take.limit)
+        recorded, left_out = self._add_file(take, cut) if take.in_file else self._add_segments(take, cut)
         if sum(self.output.packets.values()) == packets:
+            if cut.left_out:
+                del self.seams[begins:]
+                return None
             raise UnreadableError(
                 take.parts[0].key, "holds nothing whole, nor does any other part of its take"
             )
@@ -181,22 +189,22 @@ class _Joiner:
             left_out=left_out,
         )
 
-    def _add_file(self, take: PlannedTake) -> tuple[int, tuple[str, ...]]:
+    def _add_file(self, take: PlannedTake, cut: Cut) -> tuple[int, tuple[str, ...]]:
         [part] = take.parts
         with open_file(self._objects, part, self._pool) as container:
             content = file_content(part.key, container)
             self._begin(content, take)
             end = 0
-            for kind, packet in content.packets:
+            for kind, packet in cut.packets(content):
                 end = max(end, time(packet) + (packet.duration or 0))
                 self.output.add(kind, packet)
         return end - min(content.starts.values()), ()
 
-    def _add_segments(self, take: PlannedTake) -> tuple[int, tuple[str, ...]]:
+    def _add_segments(self, take: PlannedTake, cut: Cut) -> tuple[int, tuple[str, ...]]:
         recorded = 0
         left_out: list[str] = []
         before: Content | None = None
-        for each, after in _with_next(self._segments(take, left_out)):
+        for each, after in _with_next(self._segments(take, cut, left_out)):
             content = self._without_damage(each, after)
             if not content.head:
                 left_out.append(content.key)
@@ -212,9 +220,16 @@ class _Joiner:
             before = content
         return recorded, tuple(left_out)
 
-    def _segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
-        read = read_in_order(self._objects, take.parts, self._pool)
-        for several in batched(read, _TOGETHER, strict=False):
+    def _segments(self, take: PlannedTake, cut: Cut, left_out: list[str]) -> Iterator[Content]:
+        for content in self._opened_segments(take, left_out):
+            kept = cut.segment(content)
+            if kept.head:
+                yield kept
+            if cut.is_behind(content.starts):
+                return
+
+    def _opened_segments(self, take: PlannedTake, left_out: list[str]) -> Iterator[Content]:
+        for several in self._read(take):
             if together := _opened_together(several):
                 yield together
                 continue
@@ -224,6 +239,14 @@ class _Joiner:
                     yield segment
                 else:
                     left_out.append(part.key)
+
+    def _read(self, take: PlannedTake) -> Iterator[Sequence[tuple[Part, bytes]]]:
+        """Give the segments together that are opened at once; those that the limit may leave out come one by one."""
+        early = take.limit.parts if take.limit else len(take.parts)
+        read = read_in_order(self._objects, take.parts[:early], self._pool)
+        yield from batched(read, _TOGETHER, strict=False)
+        for part in take.parts[early:]:
+            yield ((part, read_all(self._objects, part)),)
 
     def _begin(self, content: Content, take: PlannedTake) -> None:
         self.seams.append(self.output.begin(content, take.streams) / TICKS)

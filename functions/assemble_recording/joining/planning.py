@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .media import file_content, open_file, open_segment, segment_content
+from .media import TICKS, file_content, open_file, open_segment, segment_content
 from .reading import READERS, read_all
-from .values import CannotJoinError, Kind, Reason, UnreadableError
+from .values import CannotJoinError, Kind, Reason, UnreadableError, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,18 +18,29 @@ if TYPE_CHECKING:
 
     from av.container import InputContainer
 
-    from .media import StreamFacts
+    from .media import Content, StreamFacts
     from .values import Objects, Part, Take
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limit:
+    """Where a take that may not give all that it holds ends."""
+
+    until: int
+    """Packets from this moment on are left out, in ticks of the take's own time stamps."""
+    parts: int
+    """How many of the take's parts begin earlier, as far as their numbers tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedTake:
-    """A take that holds something. Its parts are segments, or one file."""
+    """A take that holds something before its limit. Its parts are segments, or one file."""
 
     number: int
     parts: tuple[Part, ...]
     in_file: bool
     streams: Mapping[Kind, StreamFacts]
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +51,7 @@ class Plan:
     delay: int
     """The longest time before its moment that the first picture of a take is decoded, in ticks."""
     empty: tuple[int, ...] = ()
-    """Numbers of the takes that hold nothing: no file and no segment, or none with a byte in it."""
+    """Numbers of the takes that give nothing: no part of theirs has a byte in it, or all of it is behind the limit."""
 
     @property
     def streams(self) -> dict[Kind, StreamFacts]:
@@ -57,26 +68,28 @@ def plan(objects: Objects, takes: Iterable[Take]) -> Plan:
     """Decide what `join` joins; of each take one part is read, of a file its index.
 
     The segments of all takes are joined where no take lacks any, else the files of all where each take has one. Where
-    neither is so, a take without a file gives its segments, and the others their files. A take that holds nothing is
+    neither is so, a take without a file gives its segments, and the others their files. A take that gives nothing is
     named as empty; each other one is in the joined file, or is the reason why there is none.
 
     Raises CannotJoinError where there must be no one file, UnreadableError for a part that has to be read and cannot
     be, and what `objects` raises.
     """
     given = list(takes)
-    recorded = [take for take in given if _has_file(take) or any(part.size for part in take.segments)]
-    if not recorded:
-        raise CannotJoinError(Reason.NOTHING_RECORDED, "no take holds anything")
+    recorded = [take for take in given if _may_give(take)]
     by_segments = all(take.is_whole for take in recorded)
     planned: list[PlannedTake] = []
     delay = 0
     with ThreadPoolExecutor(READERS) as pool:
         for take in recorded:
             one, before = _plan_take(objects, take, pool, by_segments=by_segments)
-            planned.append(one)
-            delay = max(delay, before)
+            if one:
+                planned.append(one)
+                delay = max(delay, before)
+    if not planned:
+        raise CannotJoinError(Reason.NOTHING_RECORDED, "no take holds anything")
     _check_sound(planned)
-    empty = tuple(take.number for take in given if take not in recorded)
+    joined = {take.number for take in planned}
+    empty = tuple(take.number for take in given if take.number not in joined)
     return Plan(takes=tuple(planned), delay=delay, empty=empty)
 
 
@@ -94,7 +107,10 @@ def open_first(
             yield part.key, container
 
 
-def _plan_take(objects: Objects, take: Take, pool: Executor, *, by_segments: bool) -> tuple[PlannedTake, int]:
+def _plan_take(
+    objects: Objects, take: Take, pool: Executor, *, by_segments: bool
+) -> tuple[PlannedTake | None, int]:
+    """Return a take as it is joined, None if all of it is behind its limit; and the delay of its first picture."""
     file = take.file if _has_file(take) and not by_segments else None
     parts = (file,) if file else take.segments
     try:
@@ -104,8 +120,33 @@ def _plan_take(objects: Objects, take: Take, pool: Executor, *, by_segments: boo
             raise UnreadableError(key, "holds no media")
     except CannotJoinError as error:
         raise CannotJoinError(error.reason, f"take {take.number}: {error}") from error
-    planned = PlannedTake(number=take.number, parts=parts, in_file=file is not None, streams=content.streams)
+    limit = _limit(take.most_seconds, parts, content) if take.most_seconds is not None else None
+    if limit and limit.until <= min(content.starts.values()):
+        return None, 0
+    planned = PlannedTake(
+        number=take.number, parts=parts, in_file=file is not None, streams=content.streams, limit=limit
+    )
     return planned, content.delay
+
+
+def _limit(seconds: float, parts: Sequence[Part], content: Content) -> Limit:
+    """Return where a take ends of which `content` is the file, or the first segment that can be read.
+
+    The segments before that one were as long as it is. What is missing of them counts as recorded.
+    """
+    most = round(seconds * TICKS)
+    begin = min(content.starts.values())
+    number = segment_number(content.key)
+    if number is None:
+        return Limit(until=begin + most, parts=1)
+    length = max(content.ends.values()) - begin
+    early = sum((segment_number(part.key) or 0) * length < most for part in parts)
+    return Limit(until=begin - number * length + most, parts=early)
+
+
+def _may_give(take: Take) -> bool:
+    holds = _has_file(take) or any(part.size for part in take.segments)
+    return holds and (take.most_seconds is None or take.most_seconds > 0)
 
 
 def _has_file(take: Take) -> bool:

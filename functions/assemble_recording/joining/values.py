@@ -59,6 +59,8 @@ class Take:
     segments: tuple[Part, ...] = ()
     """In the order of their numbers, as `segments_in` gives them."""
     file: Part | None = None
+    most_seconds: float | None = None
+    """What it recorded later than so many seconds after its beginning is left out; None leaves out nothing."""
 
     @property
     def is_whole(self) -> bool:

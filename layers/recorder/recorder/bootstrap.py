@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
-    from recorder.usecases.playback import Playback
-    from recorder.usecases.ports import Egress, Events, Hints, Listing, Recordings, Storage, Waits
+    from recorder.usecases.playback import LivePlaylists
+    from recorder.usecases.ports import Egress, Events, Hints, Links, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
+    from recorder.usecases.sharing import Sharing
     from recorder.usecases.takes import Takes
 
 
@@ -162,11 +163,25 @@ class Environment:
         return RecordingService(self)
 
     @cached_property
-    def playback(self) -> Playback:
-        """What plays a recording."""
-        from recorder.usecases.playback import Playback
+    def live_playlists(self) -> LivePlaylists:
+        """What makes live playlists."""
+        from recorder.usecases.playback import LivePlaylists
 
-        return Playback(self)
+        return LivePlaylists(self, self.links)
+
+    @cached_property
+    def links(self) -> Links:
+        """The links to recordings."""
+        from recorder.postgres.links import PostgresLinks
+
+        return PostgresLinks(self._database)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """What makes, revokes and opens links."""
+        from recorder.usecases.sharing import Sharing
+
+        return Sharing(self, self.links)
 
     @cached_property
     def ledger(self) -> Ledger:

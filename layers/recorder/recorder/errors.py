@@ -38,6 +38,20 @@ class RecordingNotFoundError(RecorderError):
         super().__init__("recording not found")
 
 
+class LinkNotFoundError(RecorderError):
+    """Wrong, expired, revoked, or its recording is gone: a caller cannot tell which."""
+
+    def __init__(self) -> None:
+        super().__init__("this link has expired, was revoked, or never was one")
+
+
+class TooManyLinksError(RecorderError):
+    """The recording has as many links as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"this recording has {most} links: revoke one that is not needed first")
+
+
 class RecordingGoneError(RecorderError):
     """The recording's retention is over."""
 

@@ -49,9 +49,11 @@ ERRORS: Final[tuple[tuple[type[errors.RecorderError], HTTPStatus, str], ...]] = 
     (errors.UnauthorizedError, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (errors.ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden"),
     (errors.RecordingNotFoundError, HTTPStatus.NOT_FOUND, "recording_not_found"),
+    (errors.LinkNotFoundError, HTTPStatus.NOT_FOUND, "link_not_found"),
     (errors.RoomNotFoundError, HTTPStatus.NOT_FOUND, "room_not_found"),
     (errors.RecordingInProgressError, HTTPStatus.CONFLICT, "recording_in_progress"),
     (errors.NotPossibleNowError, HTTPStatus.CONFLICT, "not_possible_now"),
+    (errors.TooManyLinksError, HTTPStatus.CONFLICT, "too_many_links"),
     (errors.RecordingGoneError, HTTPStatus.GONE, "recording_gone"),
     (errors.IdempotencyMismatchError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
     (errors.UnsupportedCodecError, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_codec"),
@@ -103,6 +105,14 @@ class Request:
             return UUID(str(_mapping(self.event.get("pathParameters")).get("id")))
         except ValueError:
             raise errors.RecordingNotFoundError from None
+
+    @cached_property
+    def link_id(self) -> UUID:
+        """The link's id in the path; what is no UUID is no link's id."""
+        try:
+            return UUID(str(_mapping(self.event.get("pathParameters")).get("linkId")))
+        except ValueError:
+            raise errors.LinkNotFoundError from None
 
     @property
     def named_recording_id(self) -> UUID | None:
@@ -289,6 +299,11 @@ def error_answer(error: Exception, request: Request) -> Answer:
         body["recordingId"] = str(error.recording_id)
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     return answer(status, cast("Mapping[str, object]", body), **retry)
+
+
+def code_of(error: Exception) -> str:
+    """Return the code under which an error is answered."""
+    return _status_and_code(error)[1]
 
 
 def _status_and_code(error: Exception) -> tuple[HTTPStatus, str]:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from recorder.domain.recording import Status
+from recorder.domain.sources import Source
 from recorder.errors import InvalidRequestError
 from recorder.usecases.ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from enum import StrEnum
 
     from recorder.domain.recording import Recording
 
-PARAMETERS: Final = ("roomName", "limit", "cursor", "status", "from", "to", "order")
+PARAMETERS: Final = ("roomName", "limit", "cursor", "status", "source", "reference", "from", "to", "order")
 DEFAULT_LIMIT: Final = 50
 MAXIMUM_LIMIT: Final = 100
 CURSOR: Final = r"^-?[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a-f]{16}$"
@@ -42,7 +44,9 @@ def page_of(query: Mapping[str, str], user_id: str) -> Page:
         limit=_limit(query.get("limit")),
         oldest_first=_order(query.get("order")),
         room_name=query.get("roomName"),
-        status=_status(query.get("status")),
+        status=_member("status", Status, query.get("status")),
+        source=_member("source", Source, query.get("source")),
+        reference=query.get("reference"),
         created_from=_time("from", query.get("from")),
         created_to=_time("to", query.get("to")),
     )
@@ -68,6 +72,9 @@ def _seal(page: Page, position: str) -> str:
     """Bind a position to the caller and the filters: with others, going on from there would skip or repeat."""
     times = [time.isoformat() if time else None for time in (page.created_from, page.created_to)]
     bound = [page.user_id, page.oldest_first, page.room_name, page.status, *times, position]
+    if page.source is not None or page.reference is not None:
+        # Cursors of other lists stay as they were before there were these filters.
+        bound += [page.source, page.reference]
     return hashlib.sha256(json.dumps(bound).encode()).hexdigest()[:16]
 
 
@@ -86,13 +93,13 @@ def _order(text: str | None) -> bool:
     return text == "asc"
 
 
-def _status(text: str | None) -> Status | None:
+def _member[Member: StrEnum](name: str, kind: type[Member], text: str | None) -> Member | None:
     if text is None:
         return None
     try:
-        return Status(text)
+        return kind(text)
     except ValueError:
-        raise InvalidRequestError(("status", f"must be one of {', '.join(Status)}")) from None
+        raise InvalidRequestError((name, f"must be one of {', '.join(kind)}")) from None
 
 
 def _time(name: str, text: str | None) -> datetime | None:

@@ -36,13 +36,14 @@ def signed_headers(
 ) -> dict[str, str]:
     """Return the headers with which `body` is to be sent to `url`: those given, and the proof of who sends it.
 
+    Where S3's X-Amz-Content-Sha256 is among them, it is what is signed of the body, which is not hashed again.
     Path and query of `url` are quoted already, and the query's parameters are in the order of their names.
     """
     sent = {**headers, "X-Amz-Date": _timestamp(now)}
     if settings.session_token:
         sent["X-Amz-Security-Token"] = settings.session_token
     signed = {name.lower(): value for name, value in sent.items()} | {"host": _host(url)}
-    payload = hashlib.sha256(body).hexdigest()
+    payload = signed.get("x-amz-content-sha256") or hashlib.sha256(body).hexdigest()
     query = urlsplit(url).query
     signature = _signer(settings, service, now)(_canonical(method, url, query, signed, payload))
     sent["Authorization"] = (

@@ -12,11 +12,13 @@ from recorder.domain.recording import OnWorkerLost, Status
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
     from recorder.domain.links import MediaFile
     from recorder.domain.recording import Recording, Take
+    from recorder.domain.shares import Shared, ShareLink
 
 type Id = str
 """A UUID."""
@@ -66,6 +68,12 @@ class RecordingJson(TypedDict):
     """The kind of recording; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
+    title: str | None
+    """The owner's title for it."""
+    reference: str | None
+    """The caller's own id of it, by which lists can be filtered."""
+    metadata: dict[str, str] | None
+    """The caller's own pairs."""
     audioCodec: str | None
     """Audio codec of a room composite."""
     audioBitrate: int | None
@@ -153,7 +161,7 @@ class StartedJson(TypedDict):
 
 
 class StoppedJson(TypedDict):
-    """The answer of Stop."""
+    """The answer of PATCH."""
 
     recordingId: Id
     """The recording's id."""
@@ -167,15 +175,63 @@ class StoppedJson(TypedDict):
     """Seconds, once the file is there."""
 
 
+class LinkJson(TypedDict):
+    """A link by which somebody without an account may watch a recording."""
+
+    linkId: Id
+    """The link's id."""
+    expiresAt: Time
+    """When it ends."""
+    mayDownload: bool
+    """Whether it gives the file for saving too."""
+
+
+class NewLinkJson(TypedDict):
+    """The answer to a new link."""
+
+    linkId: Id
+    """The link's id, by which it is revoked."""
+    url: str
+    """The address to pass on: it is shown this once, and the token behind `#` is all that opens it."""
+    expiresAt: Time
+    """When it ends."""
+
+
+class SharedJson(TypedDict):
+    """A recording as its link shows it."""
+
+    title: str | None
+    """The owner's title for it."""
+    roomName: str
+    """The recorded room's name."""
+    startedAt: Time | None
+    """When the recording began; until it has, when it was asked for."""
+    duration: float | None
+    """Seconds, once the file is there."""
+    status: Status | str
+    """`completed` and `failed` are final, every other status is live."""
+    playbackUrl: str | None
+    """A presigned link that plays the file in a browser, and ends with the link at the latest; null until there is a
+    file."""
+    downloadUrl: NotRequired[str | None]
+    """The same for saving it, where the link allows that."""
+    posterUrl: str | None
+    """A link to a picture of the recording; null where there is none."""
+    expiresAt: Time
+    """When the link ends, or the recording's retention."""
+
+
 class RecordingDetailJson(TypedDict):
-    """One recording with a link to its file."""
+    """One recording with links to its file."""
 
     recording: RecordingJson
     """The recording as it is now."""
     downloadUrl: str | None
     """A presigned link that needs no token; null until there is a file."""
+    links: list[LinkJson]
+    """The links to it that have not expired, without their secret, oldest first."""
     downloadUrlExpiresAt: Time | None
-    """When the link ends at the latest, an hour after this answer.
+    """When the presigned links end at the latest, an hour after this answer.
 
     It ends sooner where the keys that signed it do, of which AWS does not always tell the end. S3 then answers 403:
     ask for the recording again.
@@ -216,6 +272,26 @@ class DeletedJson(TypedDict):
     """Always true."""
     notDeleted: NotRequired[list[str]]
     """Addresses of files that stay: LiveKit's worker put them into a storage that is not this deployment's."""
+
+
+class NotDeletedJson(TypedDict):
+    """A recording that was not deleted."""
+
+    id: Id
+    """The id that was asked for."""
+    code: str
+    """The error for a program: as a single deletion would answer it."""
+    error: str
+    """The error for a person."""
+
+
+class DeletedManyJson(TypedDict):
+    """The answer of the deletion of several."""
+
+    deleted: list[Id]
+    """The recordings that are gone for their owner; files and egress follow within a minute or two."""
+    failed: list[NotDeletedJson]
+    """The recordings that are not."""
 
 
 class ErrorDetailJson(TypedDict):
@@ -264,6 +340,9 @@ def recording_json(recording: Recording) -> RecordingJson:
         "updatedAt": _time(recording.updated_at),
         "source": recording.source,
         "trackSid": recording.track_sid,
+        "title": recording.title,
+        "reference": recording.reference,
+        "metadata": None if recording.metadata is None else dict(recording.metadata),
         "audioCodec": recording.audio_codec,
         "audioBitrate": recording.audio_bitrate,
         "videoBitrate": recording.video_bitrate,
@@ -333,7 +412,7 @@ def started_json(recording_id: UUID, egress_id: str | None) -> StartedJson:
 
 
 def stopped_json(recording: Recording) -> StoppedJson:
-    """Return the answer of Stop."""
+    """Return the answer of PATCH."""
     return {
         "recordingId": str(recording.id),
         "egressId": recording.egress_id,
@@ -343,9 +422,51 @@ def stopped_json(recording: Recording) -> StoppedJson:
     }
 
 
+def link_json(link: ShareLink) -> LinkJson:
+    """Return a link without its secret."""
+    return {"linkId": str(link.id), "expiresAt": _time(link.expires_at), "mayDownload": link.may_download}
+
+
+def new_link_json(link: ShareLink, url: str) -> NewLinkJson:
+    """Return the answer to a new link."""
+    return {"linkId": str(link.id), "url": url, "expiresAt": _time(link.expires_at)}
+
+
+def shared_json(shared: Shared) -> SharedJson:
+    """Return a recording as its link shows it."""
+    recording = shared.recording
+    found: SharedJson = {
+        "title": recording.title,
+        "roomName": recording.room_name,
+        "startedAt": time_json(recording.started_at),
+        "duration": recording.duration,
+        "status": recording.status,
+        "playbackUrl": shared.playback_url,
+        "posterUrl": shared.poster_url,
+        "expiresAt": _time(shared.expires_at),
+    }
+    if shared.may_download:
+        found["downloadUrl"] = shared.download_url
+    return found
+
+
 def deleted_json(left: str | None) -> DeletedJson:
     """Return the answer of Delete; `left` is the address of a file that stays."""
     return {"success": True} if left is None else {"success": True, "notDeleted": [left]}
+
+
+def deleted_many_json(
+    outcomes: Mapping[UUID, Exception | None], code_of: Callable[[Exception], str]
+) -> DeletedManyJson:
+    """Return the answer of the deletion of several, of which each has an error or none."""
+    return {
+        "deleted": [str(recording_id) for recording_id, error in outcomes.items() if error is None],
+        "failed": [
+            {"id": str(recording_id), "code": code_of(error), "error": str(error)}
+            for recording_id, error in outcomes.items()
+            if error is not None
+        ],
+    }
 
 
 def time_json(time: datetime | None) -> str | None:

@@ -104,9 +104,9 @@ def _livekit(*, record: bool) -> Iterator[Finding]:
 
 def _recording(server: livekit.LiveKit) -> Iterator[Finding]:
     storage, aws, settings = _storage()
-    upload = bucket.output(storage, settings, _upload_keys(settings))
-    yield from livekit.record(server, upload, DoctorSettings.from_environment().jwt_issuer)
-    yield from bucket.recorded(storage, aws, str(upload["filepath"]))
+    outputs = bucket.outputs(storage, settings, _upload_keys(settings))
+    yield from livekit.record(server, outputs, DoctorSettings.from_environment().jwt_issuer)
+    yield from bucket.recorded(storage, aws, str(outputs["file_outputs"][0]["filepath"]))
 
 
 def _storage() -> tuple[StorageSettings, AwsSettings, UploadSettings]:
@@ -127,6 +127,7 @@ def _bucket() -> Iterator[Finding]:
     storage, aws, settings = _storage()
     yield from bucket.upload(storage, aws, settings, _upload_keys(settings))
     yield from bucket.players(storage, aws)
+    yield from bucket.segments(storage, aws)
 
 
 def _webhook() -> Iterator[Finding]:

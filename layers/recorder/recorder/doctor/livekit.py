@@ -106,10 +106,10 @@ def worker(livekit: LiveKit) -> Iterator[Finding]:
             yield failed(check, f"a start is answered {status}", "the log of LiveKit")
 
 
-def record(livekit: LiveKit, output: Mapping[str, object], page: str) -> Iterator[Finding]:
+def record(livekit: LiveKit, outputs: Mapping[str, list[dict[str, object]]], page: str) -> Iterator[Finding]:
     """Have a worker record a page for some seconds and upload it, as it uploads every recording."""
     check = "recording"
-    request = {"url": page, "file_outputs": [output]}
+    request = {"url": page, **outputs}
     try:
         started = livekit.call("StartWebEgress", request, seconds=_WORKER_SECONDS)
         if started.status != HTTPStatus.OK:

@@ -2,7 +2,8 @@
 
 `TRANSITIONS` is the table. Webhooks, sweeps, reads and the answers of Start and Stop all go through
 `apply_snapshot`; what the product decides by itself goes through `request_stop`, `mark_deleted`, `give_up` and
-`complete_from_file`. Each returns the changed recording, or None where there is nothing to change.
+`complete_from_file`; `describe` changes no status. Each returns the changed recording, or None where there is nothing
+to change.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from recorder.domain import takes
 from recorder.domain.egress import STOPPED, EgressSnapshot, EgressStatus
 from recorder.domain.recording import (
+    DESCRIPTION,
     FINAL,
     GIVEN_UP,
     OWN_VERDICTS,
@@ -360,6 +362,12 @@ def mark_deleted(recording: Recording, now: datetime) -> Recording | None:
         return None
     stopping = request_stop(recording, StopReason.DELETED, now) or recording
     return next_version(recording, replace(stopping, deleted_at=now, idempotency_key=None), now)
+
+
+def describe(recording: Recording, given: Mapping[str, object], now: datetime) -> Recording | None:
+    """Change the description of a recording in any status; `given` names the fields to change, None clears one."""
+    described = replace(recording, **{name: given[name] for name in DESCRIPTION if name in given})  # type: ignore[arg-type]
+    return None if described == recording else next_version(recording, described, now)
 
 
 def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) -> Recording | None:

@@ -164,6 +164,10 @@ FILE_NAME_BYTES: Final = 200
 """The most that a room's name gives to a file's name: most file systems take 255 in all."""
 
 
+DESCRIPTION: Final = ("title", "reference", "metadata")
+"""The fields of a recording that hold its owner's words about it: its owner may change them at any time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
     """An ended take: one egress that recorded for a recording. Times and units as in `Recording`."""
@@ -198,7 +202,13 @@ class Take:
     @property
     def given_up(self) -> bool:
         """Whether it was ended by our own verdict, so that its worker may live on, and still upload."""
-        return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in OWN_VERDICTS
+        return self.lost or self.failure_code in OWN_VERDICTS
+
+    @property
+    def lost(self) -> bool:
+        """Whether its worker was lost: nobody told it to end, or it may not have heard."""
+        lost = {FailureCode.WORKER_LOST, FailureCode.EGRESS_LOST}
+        return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +234,10 @@ class Recording:
     audio_bitrate: int | None = None
     video_bitrate: int | None = None
     track_sid: str | None = None
+    title: str | None = None
+    reference: str | None = None
+    """The caller's own id of the recording."""
+    metadata: Mapping[str, str] | None = None
     room_sid: str | None = None
     egress_id: str | None = None
     started_at: datetime | None = None

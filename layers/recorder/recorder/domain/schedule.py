@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from recorder.domain import takes
-from recorder.domain.recording import Recording, Status
+from recorder.domain.recording import DESCRIPTION, Recording, Status
 
 UNSCHEDULED: Final = timedelta(minutes=2)
 """So soon a deadline may come before a sweep of the schedule waits for it: a minute until that one, and as much more
@@ -62,6 +62,9 @@ class Policy:
 
 def reschedule(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> Recording:
     """Return what a recording became, with its expiry, once it is final, and the time of the sweep's next look."""
+    if before is not None and _describes(before, after):
+        # Else a caller who goes on changing it would put off the sweep for ever.
+        return after
     if not after.live and after.expires_at is None and policy.retention is not None:
         after = replace(after, expires_at=now + policy.retention)
     if before is not None and before.live and not after.live:
@@ -69,6 +72,12 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
     if not after.live and after.deleted_at is not None and after.egress_id is not None:
         after = _keep_deleted_row(after, policy, now)
     return replace(after, due_at=_due_at(before, after, policy, now))
+
+
+def _describes(before: Recording, after: Recording) -> bool:
+    """Tell whether a change leaves everything alone but the description."""
+    words = {name: getattr(before, name) for name in (*DESCRIPTION, "updated_at", "version")}
+    return before != after and replace(after, **words) == before
 
 
 def _keep_deleted_row(recording: Recording, policy: Policy, now: datetime) -> Recording:

@@ -28,7 +28,7 @@ from recorder.domain.recording import (
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from recorder.domain.egress import EgressSnapshot
@@ -53,6 +53,18 @@ _ENDS_BY_CODE: Final[Mapping[int, TakeEnd]] = MappingProxyType(
 _ENDS_BY_REASON: Final[Mapping[str, TakeEnd]] = MappingProxyType(
     {"source_closed": TakeEnd.SOURCE_CLOSED, "limit_reached": TakeEnd.LIMIT_REACHED}
 )
+FOLLOWS: Final[Mapping[TakeEnd, frozenset[Status]]] = MappingProxyType(
+    {
+        TakeEnd.PAUSED: frozenset({Status.PAUSED}),
+        TakeEnd.WORKER_LOST: frozenset({Status.RESUMING, Status.STOPPING}),
+        TakeEnd.UPLOAD_FAILED: frozenset({Status.RESUMING, Status.STOPPING}),
+        TakeEnd.SOURCE_CLOSED: frozenset({Status.RESUMING, Status.STOPPING}),
+        TakeEnd.STOPPED: frozenset({Status.STOPPING}),
+        TakeEnd.LIMIT_REACHED: frozenset({Status.STOPPING}),
+        TakeEnd.FAILED: frozenset({Status.STOPPING}),
+    }
+)
+"""What becomes of a recording when its take has ended: it pauses, goes on if it may, or comes to its end."""
 _LOST: Final = frozenset({TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED})
 _BACKOFF: Final = (5, 10, 20, 40, 60)
 """Seconds between the attempts to begin a take."""
@@ -485,7 +497,7 @@ def most_seconds(recording: Recording, take: int) -> float | None:
     ends = [each.started_at for each in later if each.started_at is not None][:1]
     if ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if ended.started_at is None or not ended.given_up or not ends:
+    if ended.started_at is None or not ended.lost or not ends:
         return None
     return max(0.0, (min(ends) - ended.started_at).total_seconds())
 
@@ -512,13 +524,18 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple
     return tuple(exact)
 
 
-def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
-    """Return the takes with the files that lie in their folders."""
+def with_files(
+    ended: tuple[Take, ...], files: Mapping[int, StoredFile], *, missing: Collection[int] = ()
+) -> tuple[Take, ...]:
+    """Return the takes with the files that lie in their folders, and without those that are missing there."""
+    known = (
+        replace(take, storage_key=None, file_size=None) if take.take in missing else take for take in ended
+    )
     return tuple(
         replace(take, storage_key=file.key, file_size=file.size)
         if (file := files.get(take.take)) is not None
         else take
-        for take in ended
+        for take in known
     )
 
 

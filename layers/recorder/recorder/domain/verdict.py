@@ -203,7 +203,14 @@ def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, po
         nothing = evidence.nothing_published
         return _stop(recording, StopReason.NOTHING_PUBLISHED if nothing else StopReason.START_TIMEOUT, now)
     if recording.status is Status.RESUMING and now >= takes.asked_at(recording) + policy.starting_timeout:
-        return Judgement(recording=recording, step=Step.STOP)
+        # Where nobody hears the stop, and the room denies it, the take is given up: another one may begin.
+        over = evidence.doubtful and _denied_twice(recording, now, policy)
+        return Judgement(
+            recording=recording,
+            step=Step.LOOK if over else Step.STOP,
+            code=FailureCode.WORKER_LOST,
+            final=over,
+        )
     ends_at = max_duration_ends_at(recording)
     if recording.status is Status.ACTIVE and ends_at is not None and now >= ends_at:
         return _stop(recording, StopReason.MAX_DURATION, now)

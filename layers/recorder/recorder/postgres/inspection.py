@@ -6,16 +6,20 @@ from typing import Final
 
 FINDINGS: Final = """
 with ours (id) as (
-    values ('public.recordings'::regclass), ('public.recording_events'::regclass), ('public.recording_waits'::regclass)
+    values ('public.recordings'::regclass), ('public.recording_events'::regclass), ('public.recording_waits'::regclass),
+        ('public.recording_links'::regclass), ('public.recording_takes'::regclass)
 )
 select 'unique index' as kind, named.relname::text as name
 from pg_index join ours on ours.id = indrelid join pg_class as named on named.oid = indexrelid
 where indisunique and not indisprimary and named.relname not in (
     'recordings_live_target', 'recordings_idempotency',
-    'recording_events_id_key', 'recording_events_recording_id_sequence_key'
+    'recording_events_id_key', 'recording_events_recording_id_sequence_key', 'recording_links_token_hash_key',
+    'recording_takes_egress_id_key'
 )
 union all
-select 'constraint', conname::text from pg_constraint join ours on ours.id = conrelid where contype in ('c', 'f', 'x')
+select 'constraint', conname::text from pg_constraint join ours on ours.id = conrelid
+where contype in ('c', 'f', 'x')
+    and conname not in ('recording_links_recording_id_fkey', 'recording_takes_recording_id_fkey')
 union all
 select 'trigger', tgname::text from pg_trigger join ours on ours.id = tgrelid where not tgisinternal
 union all

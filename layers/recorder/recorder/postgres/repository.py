@@ -77,6 +77,12 @@ class _Members(dict[str, object]):
         return Unknown(text)
 
 
+def _pairs(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError(value)
+    return cast("dict[str, str]", value)
+
+
 # How the value of a column is read, by the type of the field of the same name; None: as JSON has it.
 _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "str": None,
@@ -84,6 +90,7 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "float": _fraction,
     "datetime": _time,
     "UUID": UUID,
+    "Mapping[str, str]": _pairs,
     "Source | Unknown": _Members(Source).__getitem__,
     "Status | Unknown": _Members(Status).__getitem__,
     "StopReason | Unknown": _Members(StopReason).__getitem__,
@@ -180,6 +187,23 @@ with written as (
 ), event as ({_EVENT})
 select count(*) from written"""
 
+# The table's own row type reads the changes. The keys come as an array too, so that they are found by their index.
+SAVE_ALL: Final = f"""
+with written as (
+    update public.recordings set {", ".join(f"{name} = changed.{name}" for name in COLUMNS if name != "id")}
+    from json_populate_recordset(cast(null as public.recordings), cast(:rows as json)) as changed
+    where recordings.id = any(cast(:ids as uuid[])) and recordings.id = changed.id
+      and recordings.version = changed.version - 1
+    returning recordings.id, recordings.version
+), event as (
+    insert into public.recording_events (id, recording_id, sequence, type, occurred_at, body)
+    select each.event_id, written.id, written.version, each.event_type, each.event_at, cast(each.event_body as json)
+    from json_to_recordset(cast(:events as json))
+        as each (event_id text, event_recording uuid, event_type text, event_at timestamptz, event_body text)
+    join written on written.id = each.event_recording
+)
+select id::text from written"""
+
 # Leaves `version` and `due_at` alone, so concurrent writers and the sweep's lease are unaffected.
 REFRESHED: Final = "update public.recordings set refreshed_at = :now where id = :id"
 
@@ -194,6 +218,8 @@ where user_id = :user_id and deleted_at is null
   and (expires_at is null or expires_at > :now)
   and (cast(:room_name as text) is null or room_name = :room_name)
   and (cast(:status as text) is null or status = :status)
+  and (cast(:source as text) is null or source = :source)
+  and (cast(:reference as text) is null or reference = :reference)
   and (cast(:created_from as timestamptz) is null or created_at >= :created_from)
   and (cast(:created_to as timestamptz) is null or created_at < :created_to)"""
 LIST_NEWEST_FIRST: Final = f"""{_LIST}
@@ -219,7 +245,7 @@ where due_at <= :until and status in ('starting', 'active', 'resuming')
   and started_at + make_interval(secs => max_duration) <= :until
 order by due_at limit :limit"""
 
-OWNERS: Final = f"select {_RECORDING} from public.recordings where id = any(cast(:ids as uuid[]))"
+GET_ALL: Final = f"select {_RECORDING} from public.recordings where id = any(cast(:ids as uuid[]))"
 
 MAKE_DUE: Final = """
 update public.recordings set due_at = :now
@@ -292,6 +318,20 @@ class Repository:
         [[written]] = self._database.run(SAVE, **parameters, expected_version=before.version)
         return bool(written)
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        events = [self._event(before, after) for before, after in changes]
+        rows = self._database.run(
+            SAVE_ALL,
+            ids=[str(after.id) for _, after in changes],
+            rows=json.dumps([_parameters(after) for _, after in changes], default=str),
+            events=json.dumps([each for each in events if each["event_id"] is not None], default=str),
+        )
+        return frozenset(UUID(str(id_)) for [id_] in rows)
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        rows = self._database.run(GET_ALL, ids=[str(each) for each in recording_ids])
+        return {each.id: each for each in _readable(rows)}
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         self._database.run(REFRESHED, id=recording_id, now=now)
 
@@ -315,6 +355,8 @@ class Repository:
                 now=now,
                 room_name=page.room_name,
                 status=page.status,
+                source=page.source,
+                reference=page.reference,
                 created_from=page.created_from,
                 created_to=page.created_to,
                 after_at=after[0],
@@ -337,7 +379,7 @@ class Repository:
         return _readable(self._database.run(LIMITED, until=until, limit=limit), known=True)
 
     def owners(self, recording_ids: Sequence[UUID]) -> dict[UUID, Owner]:
-        rows = self._database.run(OWNERS, ids=[str(each) for each in recording_ids])
+        rows = self._database.run(GET_ALL, ids=[str(each) for each in recording_ids])
         owners = (_owner(row[0]) for row in rows)
         return {owner.id: owner for owner in owners}
 
@@ -370,9 +412,10 @@ class Repository:
     def _event(self, before: Recording | None, after: Recording) -> dict[str, Parameter]:
         event = event_of(before, after)
         if event is None or self._event_json is None:
-            return dict.fromkeys(("event_id", "event_type", "event_at", "event_body"))
+            return dict.fromkeys(("event_id", "event_recording", "event_type", "event_at", "event_body"))
         return {
             "event_id": event.id,
+            "event_recording": event.recording_id,
             "event_type": event.type.value,
             "event_at": event.occurred_at,
             "event_body": json.dumps(self._event_json(event, after)),

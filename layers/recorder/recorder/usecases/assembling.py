@@ -67,11 +67,14 @@ class Assembling:
 
     def _assemble(self, recording: Recording) -> None:
         parts = self._parts(recording)
+        missing = _missing(recording, parts)
+        if missing and recording.attempts <= RUNS:
+            raise StorageUnavailableError(f"the bucket lists nothing of take {missing[0]}, which was stored")
         if not parts:
             self._ledger.change(recording, lambda row: takes.fail_empty(row, self._now))
             return
         [only, *others] = parts
-        if only.file is not None and not others:
+        if only.file is not None and not others and not missing:
             file = only.file
             self._ledger.change(
                 recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
@@ -107,7 +110,7 @@ class Assembling:
 
     def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
         files = {each.take: each.file for each in parts if each.file is not None}
-        told = takes.with_files(recording.takes, files)
+        told = takes.with_files(recording.takes, files, missing=_missing(recording, parts))
         self._ledger.change(recording, lambda row: takes.complete_in_parts(row, told, self._now))
         log.warning(Code.COMPLETED_IN_PARTS, recording_id=recording.id, reason=reason)
         count("RecordingsInParts")
@@ -134,7 +137,7 @@ class Assembling:
             number = _SEGMENT.search(path)
             if path.startswith(SEGMENTS_PREFIX) and number is not None:
                 segments[owner.take].append((int(number[1]), each))
-            elif file_of(recording, take=owner.take).names(path):
+            elif _is_file(each.key, recording, owner.take):
                 files[owner.take] = each
         return [
             TakeParts(
@@ -155,12 +158,27 @@ class Assembling:
         return self.adapters.clock.now()
 
 
+def _missing(recording: Recording, parts: Sequence[TakeParts]) -> list[int]:
+    """Return the takes whose file LiveKit has stored, as it says, and of which nothing is there: no gap is silent."""
+    held = {each.take for each in parts}
+    return [take.take for take in recording.takes if take.has_file and take.take not in held]
+
+
 def _size(parts: Sequence[TakeParts]) -> int:
     """Return how many bytes are joined: of each take its segments, or where it has none its file."""
     return sum(
         sum(each.size for each in take.segments) or (take.file.size if take.file is not None else 0)
         for take in parts
     )
+
+
+def _is_file(key: str, recording: Recording, take: int) -> bool:
+    """Tell whether an object is the file of this take: the one that was asked for, or that LiveKit has named.
+
+    The two differ where the release before has begun the recording.
+    """
+    named = any(each.take == take and each.storage_key == key for each in recording.takes)
+    return named or file_of(recording, take=take).names(recording.path_of(key))
 
 
 def _is_part(key: str, recording: Recording) -> bool:
@@ -173,4 +191,4 @@ def _is_part(key: str, recording: Recording) -> bool:
         return False
     own = path.removeprefix(recording.prefix)
     of_run = "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
-    return of_run or file_of(recording, take=owner.take).names(path)
+    return of_run or _is_file(key, recording, owner.take)

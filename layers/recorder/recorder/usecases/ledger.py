@@ -15,13 +15,14 @@ from recorder.domain.recording import CLIENT_FAULTS, BegunBy, Status
 from recorder.errors import (
     EgressUnansweredError,
     RecordingContendedError,
+    RecordingGoneError,
     RecordingNotFoundError,
     StorageUnavailableError,
 )
 from recorder.telemetry import Code, cause_of, count, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot
@@ -59,6 +60,18 @@ class Ledger:
         log.error(Code.RECORDING_CONTENDED, recording_id=recording.id)
         raise RecordingContendedError
 
+    def own(self, recording_id: UUID, user_id: str) -> Recording:
+        """Return a user's own recording. Raises RecordingNotFoundError or RecordingGoneError."""
+        return self.owned(self._adapters.repository.get(recording_id), user_id)
+
+    def owned(self, recording: Recording | None, user_id: str) -> Recording:
+        """Return the recording if the user may see it. Raises RecordingNotFoundError or RecordingGoneError."""
+        if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
+            raise RecordingNotFoundError
+        if recording.expired(self._adapters.clock.now()):
+            raise RecordingGoneError
+        return recording
+
     def save(self, before: Recording, after: Recording) -> Recording | None:
         """Write a change once, with the time of the sweep's next look; None where the row is no longer `before`.
 
@@ -69,18 +82,41 @@ class Ledger:
         written = repository.remove(before, last=after) if after.obsolete else repository.save(before, after)
         if not written:
             return None
-        if after.status is not before.status:
-            log.info(
-                Code.STATUS_CHANGED,
-                recording_id=after.id,
-                egress_id=after.egress_id,
-                status=after.status,
-            )
-            _measure(after)
-            if after.elsewhere is not None:
-                log.warning(Code.FILE_ELSEWHERE, recording_id=after.id, egress_id=after.egress_id)
-        self._hint(before, after)
+        self._tell(before, after)
         return after
+
+    def delete_all(self, recordings: Sequence[Recording]) -> Collection[UUID]:
+        """Make several recordings invisible at once, in one statement; the sweep does the rest.
+
+        Those to which another writer was faster are tried again. Returns the ids of those that could not be deleted.
+        """
+        remaining = {each.id: each for each in recordings}
+        for _ in range(TRIES):
+            changes = [(each, self._deleted(each)) for each in remaining.values()]
+            written = self._adapters.repository.save_all(changes) if changes else frozenset()
+            for before, after in changes:
+                if after.id in written:
+                    self._tell(before, after)
+                    log.info(Code.DELETED, recording_id=after.id)
+            overtaken = [recording_id for recording_id in remaining if recording_id not in written]
+            if not overtaken:
+                return ()
+            current = self._adapters.repository.get_all(overtaken)
+            remaining = {key: each for key, each in current.items() if each.deleted_at is None}
+        for recording_id in remaining:
+            log.error(Code.RECORDING_CONTENDED, recording_id=recording_id)
+        return remaining.keys()
+
+    def _deleted(self, recording: Recording) -> Recording:
+        now = self._adapters.clock.now()
+        deleted = lifecycle.mark_deleted(recording, now) or recording
+        deleted = schedule.reschedule(recording, deleted, self._adapters.policy, now)
+        # Nobody but the sweep asks its egress to end.
+        return deleted if deleted.egress_id is None else replace(deleted, due_at=now)
+
+    def _tell(self, before: Recording, after: Recording) -> None:
+        _log_change(before, after)
+        self._hint(before, after)
 
     def _hint(self, before: Recording, after: Recording) -> None:
         """Call the function that goes on with a recording; the sweep calls it too, should this call be lost."""
@@ -117,7 +153,7 @@ class Ledger:
                 current, snapshot, self._adapters.clock.now(), self._adapters.policy, people=people
             ),
         )
-        if snapshot.ended_badly and recording.live and not applied.live:
+        if snapshot.ended_badly and recording.live and applied.version != recording.version:
             # LiveKit's own words name hosts and buckets: they are for operators only.
             log.warning(
                 Code.EGRESS_ENDED_BADLY,
@@ -176,6 +212,16 @@ class Ledger:
 def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:
     same_room = recording.room_name == snapshot.room_name
     return recording_id in {None, recording.id} and (snapshot.recording_id is not None or same_room)
+
+
+def _log_change(before: Recording, after: Recording) -> None:
+    """Log and count a change of status that is stored."""
+    if after.status is before.status:
+        return
+    log.info(Code.STATUS_CHANGED, recording_id=after.id, egress_id=after.egress_id, status=after.status)
+    _measure(after)
+    if after.elsewhere is not None:
+        log.warning(Code.FILE_ELSEWHERE, recording_id=after.id, egress_id=after.egress_id)
 
 
 def _measure(recording: Recording) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from recorder.domain.recording import Recording, StoredPart
-    from recorder.usecases.ports import Adapters
+    from recorder.usecases.ports import Adapters, Links
 
 LINK_SECONDS: Final = 3600
 """How long a link is good at most; it ends sooner where the keys that signed it do."""
@@ -65,61 +65,6 @@ class Playback:
             else None,
             files=files,
         )
-
-    def live(self, recording_id: UUID, token: str) -> str:
-        """Return the live playlist of a recording.
-
-        Raises RecordingNotFoundError where the token does not open it (it was made for another recording, is over, or
-        is none), where there is no such recording any more, and where nothing is left of its segments. May raise
-        DatabaseUnavailableError.
-        """
-        recording, now = self._adapters.repository.get(recording_id), self._adapters.clock.now()
-        permit = permit_of(recording, token) if recording is not None else None
-        if recording is None or permit is None or permit.expires_at <= now:
-            raise RecordingNotFoundError
-        if recording.deleted_at is not None or recording.expired(now):
-            raise RecordingNotFoundError
-        parts, closed = self._parts(recording)
-        window = self._adapters.policy.playback_window.total_seconds()
-        shown = window_of(parts, window)
-        if not shown and not recording.live:
-            raise RecordingNotFoundError
-        keys = [f"{segments_of(recording, each.take).folder}{each.segment.name}" for each in shown]
-        length = segments_of(recording, recording.take).seconds
-        # LiveKit ends a segment at the next key frame.
-        target = length + 1
-        hours = shown[-1].segment.number * length // _HOUR if shown else 0
-        return live_playlist(
-            parts,
-            shown,
-            self._adapters.storage.links(keys, seconds=LINK_SECONDS),
-            target_seconds=target,
-            hold_back_seconds=3 * target + hours * length,
-            ended=grows_no_more(recording, closed=closed),
-        )
-
-    def _parts(self, recording: Recording) -> tuple[list[Part], bool]:
-        """Return what each take gives, the last ones with their segments, and whether the last playlist has its end."""
-        left, closed = self._adapters.policy.playback_window.total_seconds(), False
-        parts: list[Part] = []
-        reads = 0
-        for take, count in reversed(list(recording.segment_counts.items())):
-            if count is not None and (count == 0 or left <= 0 or reads == _MOST_READS):
-                parts.append(Part(take, count))
-                continue
-            text = self._playlist(recording, take)
-            part = part_of(take, text, count)
-            closed = closed or (take == recording.take and has_ended(text))
-            left -= sum(each.seconds for each in part.segments)
-            reads += 1
-            parts.append(part)
-        return parts[::-1], closed
-
-    def _playlist(self, recording: Recording, take: int) -> str:
-        """Return the end of LiveKit's playlist of a take, as much of it as may be shown."""
-        segments = segments_of(recording, take)
-        most = ceil(self._adapters.policy.playback_window.total_seconds() / segments.seconds) + 1
-        return self._adapters.storage.read_text(segments.playlist, last=most * ENTRY_BYTES) or ""
 
     def _live_url(
         self, recording: Recording, api_url: str | None, ends_at: datetime | None, link_id: UUID | None
@@ -178,3 +123,68 @@ class Playback:
             key, file_name=file_name, mime_type=mime_type, seconds=seconds
         )
         return Link(url=url, expires_at=self._adapters.clock.now() + timedelta(seconds=good_for))
+
+
+class LivePlaylists:
+    """Makes live playlists. Every method may raise DatabaseUnavailableError or StorageUnavailableError."""
+
+    def __init__(self, adapters: Adapters, links: Links) -> None:
+        self._adapters = adapters
+        self._links = links
+
+    def playlist_of(self, recording_id: UUID, token: str) -> str:
+        """Return the live playlist of a recording.
+
+        Raises RecordingNotFoundError where the token does not open it (it was made for another recording, is over, or
+        is none, or its share link has ended), where there is no such recording any more, and where nothing is left of
+        its segments.
+        """
+        recording, now = self._adapters.repository.get(recording_id), self._adapters.clock.now()
+        permit = permit_of(recording, token) if recording is not None else None
+        if recording is None or permit is None or permit.expires_at <= now:
+            raise RecordingNotFoundError
+        if recording.deleted_at is not None or recording.expired(now):
+            raise RecordingNotFoundError
+        if permit.link_id is not None and not self._links.stands(permit.link_id, recording.id, now):
+            raise RecordingNotFoundError
+        parts, closed = self._parts(recording)
+        window = self._adapters.policy.playback_window.total_seconds()
+        shown = window_of(parts, window)
+        if not shown and not recording.live:
+            raise RecordingNotFoundError
+        keys = [f"{segments_of(recording, each.take).folder}{each.segment.name}" for each in shown]
+        length = segments_of(recording, recording.take).seconds
+        # LiveKit ends a segment at the next key frame.
+        target = length + 1
+        hours = shown[-1].segment.number * length // _HOUR if shown else 0
+        return live_playlist(
+            parts,
+            shown,
+            self._adapters.storage.links(keys, seconds=LINK_SECONDS),
+            target_seconds=target,
+            hold_back_seconds=3 * target + hours * length,
+            ended=grows_no_more(recording, closed=closed),
+        )
+
+    def _parts(self, recording: Recording) -> tuple[list[Part], bool]:
+        """Return what each take gives, the last ones with their segments, and whether the last playlist has its end."""
+        left, closed = self._adapters.policy.playback_window.total_seconds(), False
+        parts: list[Part] = []
+        reads = 0
+        for take, count in reversed(list(recording.segment_counts.items())):
+            if count is not None and (count == 0 or left <= 0 or reads == _MOST_READS):
+                parts.append(Part(take, count))
+                continue
+            text = self._of_take(recording, take)
+            part = part_of(take, text, count)
+            closed = closed or (take == recording.take and has_ended(text))
+            left -= sum(each.seconds for each in part.segments)
+            reads += 1
+            parts.append(part)
+        return parts[::-1], closed
+
+    def _of_take(self, recording: Recording, take: int) -> str:
+        """Return the end of LiveKit's playlist of a take, as much of it as may be shown."""
+        segments = segments_of(recording, take)
+        most = ceil(self._adapters.policy.playback_window.total_seconds() / segments.seconds) + 1
+        return self._adapters.storage.read_text(segments.playlist, last=most * ENTRY_BYTES) or ""

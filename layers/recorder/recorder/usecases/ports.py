@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from recorder.domain.outputs import Output
     from recorder.domain.recording import Recording, Status, StoredFile
     from recorder.domain.schedule import Policy
-    from recorder.domain.sources import Kind
+    from recorder.domain.shares import ShareLink
+    from recorder.domain.sources import Kind, Source
     from recorder.domain.verdict import Handler
     from recorder.errors import RecorderError
 
@@ -37,6 +38,8 @@ class Page:
     oldest_first: bool = False
     room_name: str | None = None
     status: Status | None = None
+    source: Source | None = None
+    reference: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     after: tuple[datetime, UUID] | None = None
@@ -103,6 +106,15 @@ class Recordings(Protocol):
     def save(self, before: Recording, after: Recording) -> bool:
         """Write a change and its event if the row is still `before`; False means that another writer was faster."""
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        """Write several changes, each given as before and after, and their events, in one statement.
+
+        Returns the ids of the rows that were still as before; the others are left to the writers that were faster.
+        """
+
+    def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
+        """Return recordings of any user, deleted or not; those that are not there are missing from the answer."""
+
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         """Note that LiveKit was asked of a recording and had nothing new to say."""
 
@@ -160,6 +172,28 @@ class Waits(Protocol):
 
     def release(self) -> None:
         """Give back the connection to the tables; the next statement opens a new one."""
+
+
+class Links(Protocol):
+    """The links to recordings, each found by the hash of its token. Methods raise DatabaseUnavailableError."""
+
+    def insert(self, link: ShareLink, token_hash: bytes, now: datetime, *, most: int) -> bool:
+        """Store a link; False where the recording has `most` links that have not expired, or is deleted.
+
+        Requests at the same moment may pass the bound by their number.
+        """
+
+    def of_recording(self, recording_id: UUID, now: datetime) -> Sequence[ShareLink]:
+        """Return a recording's links that have not expired, oldest first."""
+
+    def find(self, token_hash: bytes, now: datetime) -> ShareLink | None:
+        """Return the link with this hash; None where it, or its recording, has expired or is gone."""
+
+    def stands(self, link_id: UUID, recording_id: UUID, now: datetime) -> bool:
+        """Tell whether a recording has this link, and it has not expired."""
+
+    def remove(self, link_id: UUID, recording_id: UUID) -> bool:
+        """Remove a link of this recording; False where there is none."""
 
 
 class Listing(Protocol):
@@ -299,7 +333,7 @@ class Joined:
     size: int
     seconds: float
     take_seconds: Mapping[int, float]
-    """How many seconds of each take are in it."""
+    """How many seconds of each take that was given are in it; 0 where it has none to give."""
 
 
 class Joiner(Protocol):
@@ -309,7 +343,7 @@ class Joiner(Protocol):
         """Write one MP4 of these takes, in this order, as the object `key`, and verify it.
 
         Raises CannotJoinError where they cannot become one file that plays, StorageUnavailableError where the bucket
-        fails. Neither leaves anything behind.
+        fails, or where a take that holds something is not in the file. Neither leaves anything behind.
         """
 
     def forget_uploads(self, folder: str) -> None:

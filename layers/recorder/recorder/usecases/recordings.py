@@ -1,4 +1,4 @@
-"""The use cases: start, stop, get, list, delete.
+"""The use cases: start, stop, get, list, describe, delete.
 
 The handlers call these, and so may any other Lambda code of the team: `from recorder import recordings`.
 """
@@ -30,6 +30,7 @@ from recorder.errors import (
     EgressUnansweredError,
     EgressUnavailableError,
     IdempotencyMismatchError,
+    RecordingContendedError,
     RecordingGoneError,
     RecordingInProgressError,
     RecordingNotFoundError,
@@ -45,11 +46,12 @@ from recorder.usecases.takes import Takes
 from recorder.usecases.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from recorder.contract.requests import StartRequest
     from recorder.domain.links import Media
+    from recorder.errors import RecorderError
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
@@ -82,7 +84,7 @@ class Listing:
 
 
 class RecordingService:
-    """Start, stop, get, list and delete recordings.
+    """Start, stop, get, list, describe and delete recordings.
 
     Every method may raise DatabaseUnavailableError; those that take a `user_id` raise RecordingNotFoundError where
     the recording is absent, deleted or somebody else's.
@@ -216,6 +218,16 @@ class RecordingService:
         """Go on with a paused recording. Raises NotPossibleNowError, or a StartRefusedError: then it stays paused."""
         return self._takes.resume(self._own(recording_id, user_id), webhook_url)
 
+    def describe(self, recording_id: UUID, given: Mapping[str, object], *, user_id: str) -> Recording:
+        """Change title, reference or metadata, in any status; `given` names those to change, None clears one.
+
+        No event tells of it: the next one carries it.
+        """
+        return self._ledger.change(
+            self._own(recording_id, user_id),
+            lambda current: lifecycle.describe(current, given, self._adapters.clock.now()),
+        )
+
     def delete(self, recording_id: UUID, *, user_id: str) -> str | None:
         """Remove a recording: its egress, its objects, its row. It is invisible at once and never comes back.
 
@@ -235,6 +247,28 @@ class RecordingService:
         if deleted.elsewhere is not None:
             log.warning(Code.FILE_ELSEWHERE, recording_id=recording_id, egress_id=deleted.egress_id)
         return deleted.elsewhere
+
+    def delete_all(
+        self, recording_ids: Iterable[UUID], *, user_id: str
+    ) -> Mapping[UUID, RecorderError | None]:
+        """Remove several recordings: they are invisible at once, all by one statement, and the sweep does the rest.
+
+        Returns for each id, once and in the given order, the error that `delete` would raise, or None.
+        """
+        outcomes: dict[UUID, RecorderError | None] = dict.fromkeys(recording_ids)
+        known = self._adapters.repository.get_all([*outcomes])
+        wanted: list[Recording] = []
+        for recording_id in outcomes:
+            try:
+                wanted.append(self._ledger.owned(known.get(recording_id), user_id))
+            except (RecordingNotFoundError, RecordingGoneError) as error:
+                outcomes[recording_id] = error
+        for recording_id in self._ledger.delete_all(wanted):
+            outcomes[recording_id] = RecordingContendedError()
+        for recording in wanted:
+            if outcomes[recording.id] is None and recording.elsewhere is not None:
+                log.warning(Code.FILE_ELSEWHERE, recording_id=recording.id, egress_id=recording.egress_id)
+        return outcomes
 
     def _bury(self, recording: Recording) -> None:
         """Remove a deleted recording's objects and, if no upload can follow, its row."""
@@ -273,6 +307,9 @@ class RecordingService:
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
             playback_key=os.urandom(_KEY_BYTES).hex(),
+            title=request.title,
+            reference=request.reference,
+            metadata=request.metadata,
             **kind.columns,
         )
         segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)
@@ -280,12 +317,7 @@ class RecordingService:
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:
-        recording = self._adapters.repository.get(recording_id)
-        if recording is None or recording.user_id != user_id or recording.deleted_at is not None:
-            raise RecordingNotFoundError
-        if recording.expired(self._adapters.clock.now()):
-            raise RecordingGoneError
-        return recording
+        return self._ledger.own(recording_id, user_id)
 
     def _refreshed(self, recording: Recording) -> Recording:
         now = self._adapters.clock.now()

@@ -1,0 +1,34 @@
+"""Links by which somebody without an account watches one recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from recorder.domain.recording import Recording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareLink:
+    """A link to one recording until `expires_at`; whoever has its token may watch."""
+
+    id: UUID
+    recording_id: UUID
+    expires_at: datetime
+    may_download: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A recording as its link shows it; presigned links are None where there is no file."""
+
+    recording: Recording
+    expires_at: datetime
+    may_download: bool
+    playback_url: str | None
+    download_url: str | None
+    poster_url: str | None
