@@ -40,7 +40,7 @@ def deployment(deploy: Deploy) -> Iterator[Deployment]:
     yield made
     # What goes on recording would be rendered for minutes.
     for row in made.rows("select id from recordings where deleted_at is null"):
-        made.as_user("alice").delete(str(row["id"]))
+        made.as_user("alice").stop(str(row["id"]))
     invariants.check(made)
 
 
