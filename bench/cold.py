@@ -28,6 +28,18 @@ select cast('{id}' as uuid), 'alice', 'demo', status, at, at, at, at, 'room:demo
     case when status = 'completed' then 40211968 end, case when status = 'completed' then 65.8 end, refreshed_at,
     case when status = 'active' then now() + interval '1 hour' end
 from (select '{status}' as status, now() - interval '1 minute' as at, {refreshed_at} as refreshed_at) as made"""
+_PLAYED: Final = """
+insert into recordings (
+    id, user_id, room_name, status, created_at, updated_at, status_at, started_at, target, egress_id,
+    take_started_at, take_segments, playback_key
+)
+select cast('{id}' as uuid), 'alice', 'demo', 'active', at, at, at, at, 'room:demo', 'EG_Xq7mV2kT9bLc', at, true,
+    repeat('0', 64)
+from (select now() - interval '1 hour' as at) as made"""
+PLAYED: Final = _PLAYED.format(id=ID)
+"""What makes the recording of the events as it records in segments, with the key of their token."""
+SEGMENTS: Final = 900
+"""Those of half an hour."""
 _PAGE: Final = """
 insert into recordings (
     user_id, room_name, status, created_at, status_at, started_at, stopped_at, storage_key, file_size
@@ -87,6 +99,7 @@ CASES: Final = (
         1.6,
         row("active"),
     ),
+    Case("play_recording", "PlayRecording", "bare_play", "play_recording_live", 1.6, PLAYED),
     Case("serve_console", "ServeConsole", "bare_page", "serve_console_page", 1.3),
     Case(
         "reconcile_recordings", "ReconcileRecordings", "bare_reconcile", "reconcile_recordings_scheduled", 1.6
@@ -97,6 +110,7 @@ MEMORY_GOAL: Final = 1.5
 
 def cold_starts(laboratory: Laboratory, times: int, report: Callable[[str], None]) -> Iterator[Figure]:
     """Yield for each case the ratio of the median first answers, and that of the peak memories."""
+    store_playlist(laboratory)
     for case in CASES:
         ours, bare = laboratory.functions[case.function], laboratory.bare(case.bare)
         measured: dict[str, list[_Start]] = {ours.name: [], bare.name: []}
@@ -110,6 +124,18 @@ def cold_starts(laboratory: Laboratory, times: int, report: Callable[[str], None
             f"cold start of {case.name}", case.goal, one, other, "milliseconds", "processor_milliseconds"
         )
         yield _figure(f"peak memory of {case.name}", MEMORY_GOAL, one, other, "peak_mebibytes")
+
+
+def store_playlist(laboratory: Laboratory) -> None:
+    """Store the playlist that LiveKit would have written of the recording of the events: an hour in segments of 2 s."""
+    entries = (
+        f"#EXT-X-PROGRAM-DATE-TIME:2026-11-26T04:{number // 30 % 60:02}:{number * 2 % 60:02}.876Z\n"
+        f"#EXTINF:2.000,\nsegment_{number:05}.ts\n"
+        for number in range(2 * SEGMENTS)
+    )
+    aws = laboratory.stack.aws
+    text = f"#EXTM3U\n#EXT-X-PLAYLIST-TYPE:EVENT\n{''.join(entries)}"
+    aws.s3.put_object(Bucket=aws.bucket, Key=f"segments/{ID}/1/playlist.m3u8", Body=text.encode())
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class Laboratory:
                 "LIVEKIT_API_KEY": API_KEY,
                 "LIVEKIT_API_SECRET": API_SECRET,
                 "RECORDINGS_BUCKET": self.stack.aws.bucket,
+                "BUCKET_URL": f"{self.stack.aws.endpoint}/{self.stack.aws.bucket}",
             },
         )
 

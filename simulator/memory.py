@@ -283,8 +283,12 @@ class MemoryStorage:
         for key in keys:
             self.objects.pop(key, None)
 
-    def read_text(self, key: str) -> str | None:
-        return self.texts.get(key, b"").decode() if key in self.objects else None
+    def links(self, keys: Sequence[str], *, seconds: int) -> list[str]:
+        return [f"memory:{key}?{seconds}" for key in keys]
+
+    def read_text(self, key: str, *, last: int | None = None) -> str | None:
+        text = self.texts.get(key, b"")
+        return text[-last if last is not None else 0 :].decode() if key in self.objects else None
 
     def inspect(self, key: str) -> Media | None:
         file = self.objects.get(key)

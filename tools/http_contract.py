@@ -65,9 +65,10 @@ class Success:
 
     description: str
     model: object
-    example: Mapping[str, object]
+    example: object
     located: bool = False
     """Whether it says where the recording is."""
+    media_type: str = "application/json"
     waited: bool = False
     """Whether it may say that the caller's wish to wait was granted."""
 
@@ -95,8 +96,8 @@ class Operation:
 
     @property
     def for_anybody(self) -> bool:
-        """Whether the caller needs nothing but a link."""
-        return self.path == "/api/video/shared"
+        """Whether the caller needs nothing but a link, or the address of a live playlist."""
+        return self.path == "/api/video/shared" or self.path.startswith("/api/video/play/")
 
 
 # What the examples tell of.
@@ -150,6 +151,17 @@ _DETAIL: Final = {
     "files": [],
     "takes": schemas.takes_json(_COMPLETED),
 }
+_PLAYLIST: Final = """#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:3
+#EXT-X-MEDIA-SEQUENCE:120
+#EXT-X-DISCONTINUITY-SEQUENCE:1
+#EXT-X-SERVER-CONTROL:HOLD-BACK=9.0
+#EXT-X-INDEPENDENT-SEGMENTS
+#EXT-X-PROGRAM-DATE-TIME:2026-11-22T09:34:00.876+00:00
+#EXTINF:2.000,
+https://bucket.s3.eu-central-1.amazonaws.com/segments/0b2f6f4e-6a57-4d0f-9d1b-6d5c6d1f3a10/2/segment_00007.ts
+"""
 _NEXT: Final = cursor_after(Page(user_id=_COMPLETED.user_id, limit=DEFAULT_LIMIT), _COMPLETED)
 _LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
 _WEBHOOK: Final = {
@@ -321,6 +333,13 @@ _SHARED: Final = Input(
     Annotated[
         SharedRequest, params.Body(openapi_examples=_examples(link={"token": _SHARED_URL.partition("#")[2]}))
     ]
+)
+_TOKEN: Final = _optional(
+    str,
+    params.Query(
+        description="What `playbackUrl` has: it opens this recording alone, and ends with it or with its share link.",
+        openapi_examples=_examples(token=f"6afe2f40..{'0' * 64}"),
+    ),
 )
 _EVENT: Final = Input(
     Annotated[
@@ -504,6 +523,26 @@ OPERATIONS: Final = (
             *_OFTEN,
             errors.InvalidRequestError(("token", "must be a text")),
             errors.LinkNotFoundError(),
+            errors.StorageUnavailableError("the storage is not available"),
+        ),
+    ),
+    Operation(
+        "play_recording",
+        "GET",
+        "/api/video/play/{id}/live.m3u8",
+        takes={"id": _ID, "token": _TOKEN},
+        succeeds={
+            HTTPStatus.OK: Success(
+                "The playlist. Ask again after its target duration, until it has an end.",
+                str,
+                _PLAYLIST,
+                media_type="application/vnd.apple.mpegurl",
+            )
+        },
+        refuses=(
+            *_OFTEN,
+            errors.InvalidRequestError(("force", "is not a parameter of this call")),
+            errors.RecordingNotFoundError(),
             errors.StorageUnavailableError("the storage is not available"),
         ),
     ),

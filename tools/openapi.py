@@ -158,7 +158,7 @@ def _success(success: Success) -> OpenAPIResponse:
     examples = {"answer": {"value": success.example}}
     answer: OpenAPIResponse = {
         "description": success.description,
-        "content": {"application/json": {"model": success.model, "examples": examples}},
+        "content": {success.media_type: {"model": success.model, "examples": examples}},
     }
     if success.waited:
         answer["headers"] = {"Preference-Applied": _APPLIED}

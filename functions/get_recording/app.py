@@ -18,7 +18,7 @@ def lambda_handler(request: Request) -> Answer:
         request.recording_id, user_id=request.user_id, wait=request.wait
     )
     recording = current().recordings.counted(waited.recording)
-    media = current().recordings.media(recording)
+    media = current().recordings.media(recording, request.public_url)
     return answer(
         HTTPStatus.OK,
         {

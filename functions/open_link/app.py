@@ -16,7 +16,8 @@ from recorder.untrusted import json_value
 def lambda_handler(request: Request) -> Answer:
     """Answer the recording and links that end with this one; one and the same 404 where it opens nothing."""
     request.query()
-    return answer(HTTPStatus.OK, {**shared_json(current().sharing.open(_token(request.body)))})
+    shared = current().sharing.open(_token(request.body), request.public_url)
+    return answer(HTTPStatus.OK, {**shared_json(shared)})
 
 
 def _token(body: bytes) -> str:

@@ -150,7 +150,7 @@ def _policy() -> str:
             f"style-src 'self' {' '.join(f"'{each}'" for each in (EMPTY_STYLE, *BUILT['styles']))}",
             "font-src 'self'",
             f"img-src 'self' {bucket}",
-            f"media-src blob: {bucket}",
+            f"media-src 'self' blob: {bucket}",
             "worker-src blob:",
             f"connect-src 'self' {bucket} {issuer} {token}".rstrip(),
             "base-uri 'none'",

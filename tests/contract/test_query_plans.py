@@ -362,6 +362,7 @@ OF_LINKS: Mapping[str, tuple[Callable[[PostgresLinks], object], set[str]]] = {
     ),
     "OF_RECORDING": (lambda links: links.of_recording(AN_ID, NOW), {"recording_links_by_recording"}),
     "FIND": (lambda links: links.find(b"7", NOW), {"recording_links_token_hash_key", "recordings_pkey"}),
+    "STANDS": (lambda links: links.stands(UUID(int=7), AN_ID, NOW), {"recording_links_pkey"}),
     "REMOVE": (lambda links: links.remove(UUID(int=7), AN_ID), {"recording_links_pkey"}),
 }
 

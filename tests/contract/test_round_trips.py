@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.forwarder import Forwarder
+from tests.support.outside import before
 
 if TYPE_CHECKING:
     import socket
@@ -170,6 +171,40 @@ def test_a_sweep_of_nothing_waits_for_rows_for_events_for_deadlines_and_for_the_
 ) -> None:
     trips, outcomes = counted.trips(counted.deployment.sweep)
     assert (trips, outcomes) == (4, {})
+
+
+def test_a_live_playlist_waits_once_and_calls_the_bucket_once_a_take(counted: Counted, stack: Stack) -> None:
+    deployment, alice, calls = counted.deployment, counted.alice, list[str]()
+    deployment.livekit.world.join("demo", "pat")
+    deployment.configure(SAFETY_SEGMENTS="on", DVR_SECONDS="30")
+    # Real segments are rendered: small ones.
+    alice.defaults["resolution"] = "480p"
+    recording_id = alice.record(seconds=14)
+    url = alice.get(recording_id)["playbackUrl"]
+
+    def hear(method: str, path: str, _: object, __: object) -> None:
+        calls.append(f"{method} {path.partition('/segments/')[2]}")
+
+    with before(stack.aws.endpoint, hear) as endpoint:
+        deployment.configure(AWS_ENDPOINT_URL_S3=endpoint)
+        deployment.play(url)
+        calls.clear()
+        trips, answer = counted.trips(lambda: deployment.play(url))
+        assert (trips, answer.status) == (1, 200)
+        assert calls == [f"GET {recording_id}/1/playlist.m3u8"]
+        alice.pause(recording_id)
+        alice.resume(recording_id)
+        deployment.advance(14)
+        alice.get(recording_id)
+        calls.clear()
+        trips, answer = counted.trips(lambda: deployment.play(url))
+        assert (trips, answer.text.count("#EXT-X-DISCONTINUITY\n")) == (1, 1)
+        assert calls == [f"GET {recording_id}/{take}/playlist.m3u8" for take in (2, 1)]
+        # A take that ended before what can be seen is not read.
+        deployment.advance(30)
+        calls.clear()
+        deployment.play(url)
+        assert calls == [f"GET {recording_id}/2/playlist.m3u8"]
 
 
 def test_what_is_not_there_waits_once(counted: Counted) -> None:

@@ -210,6 +210,31 @@ def test_a_link_opens_the_file_under_its_name(bucket: Bucket) -> None:
         )
 
 
+@pytest.mark.parametrize("bucket", ["ministack", "moto"], indirect=True)
+def test_links_open_their_objects_and_stay_the_same_for_a_while(bucket: Bucket) -> None:
+    keys = [f"segments/x/1/segment_{number:05d}.ts" for number in range(3)]
+    for size, key in enumerate(keys, 1):
+        bucket.put(key, size)
+    # A quarter of the seconds may end between two calls, but not twice.
+    made = [bucket.storage.links(keys, seconds=3600) for _ in range(3)]
+    assert made[0] == made[1] or made[1] == made[2]
+    for size, url in enumerate(made[2], 1):
+        with urlopen(url) as answer:
+            assert answer.read() == b"x" * size
+    assert not bucket.storage.links([], seconds=3600)
+
+
+@pytest.mark.parametrize("bucket", ["ministack", "moto"], indirect=True)
+def test_reads_the_end_of_a_text(bucket: Bucket) -> None:
+    bucket.put("playlist.m3u8", 10)
+    assert bucket.storage.read_text("playlist.m3u8") == "x" * 10
+    assert bucket.storage.read_text("playlist.m3u8", last=4) == "x" * 4
+    assert bucket.storage.read_text("playlist.m3u8", last=40) == "x" * 10
+    bucket.put("empty.m3u8", 0)
+    assert not bucket.storage.read_text("empty.m3u8", last=4)
+    assert bucket.storage.read_text("missing.m3u8", last=4) is None
+
+
 @pytest.mark.parametrize("step", ["find", "delete", "inspect"])
 def test_says_when_the_bucket_does_not_answer(step: str) -> None:
     storage = S3Storage("contract", settings("http://127.0.0.1:9", "any", "any"))

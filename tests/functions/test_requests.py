@@ -265,6 +265,9 @@ SUCCESSES = {
     "delete_recordings_some": 200,
     "delete_recordings_no_ids": 400,
     "delete_recordings_no_subject": 401,
+    "play_recording_live": 404,
+    "play_recording_no_token": 404,
+    "play_recording_unknown_parameter": 400,
 }
 
 
@@ -324,6 +327,7 @@ def test_every_event_file_is_one_of_a_function_and_tested() -> None:
         "create_link",
         "delete_link",
         "open_link",
+        "play_recording",
         "receive_livekit_webhook",
         "reconcile_recordings",
         "begin_take",

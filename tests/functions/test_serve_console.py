@@ -148,7 +148,7 @@ def test_the_policy_lets_the_page_reach_four_places_and_run_nothing_else(ask: As
         "script-src": "'self'",
         "font-src": "'self'",
         "img-src": f"'self' {bucket}",
-        "media-src": f"blob: {bucket}",
+        "media-src": f"'self' blob: {bucket}",
         "worker-src": "blob:",
         "connect-src": f"'self' {bucket} https://issuer.example.com https://auth.example.com",
         "base-uri": "'none'",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -128,6 +129,18 @@ def test_get_of_a_completed_recording_signs_its_link_without_a_client(
     request = request_of(deployment, "get_recording_completed", completed)
     start = cold_start(deployment, "get_recording", request)
     assert "X-Amz-Signature" in str(start.answer["body"])
+    assert not start.modules & (LIVEKIT | CLIENTS | VALIDATION | TOKENS | MIGRATIONS)
+
+
+def test_a_live_playlist_is_made_without_a_client(deployment: Deployment, alice: User) -> None:
+    deployment.configure(SAFETY_SEGMENTS="on")
+    alice.defaults["resolution"] = "480p"
+    url = urlsplit(alice.get(alice.record(seconds=14))["playbackUrl"])
+    request = http_event(
+        "play_recording_live", recording_id=url.path.split("/")[-2], query=url.query, domain=deployment.domain
+    )
+    start = cold_start(deployment, "play_recording", request)
+    assert start.answer["statusCode"] == 200
     assert not start.modules & (LIVEKIT | CLIENTS | VALIDATION | TOKENS | MIGRATIONS)
 
 

@@ -29,6 +29,7 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
         row = deployment.row(recording_id)
         return row and row["status"]
 
+    everything["SAFETY_SEGMENTS"] = "on"
     tell("StartRecording")
     recording_id = alice.start(roomName="demo")["recordingId"]
     deployment.livekit.world.open_room("other")
@@ -38,6 +39,10 @@ def test_each_function_does_its_work_with_the_settings_that_it_is_told(deploymen
     assert status() == "active"
     tell("ListRecordings")
     assert alice.statuses() == ["active"] * 2
+    tell("GetRecording")
+    url = alice.get(recording_id)["playbackUrl"]
+    tell("PlayRecording")
+    assert deployment.play(url).status == 200
     tell("StopRecording")
     assert alice.stop(recording_id)["status"] == "stopping"
     tell("ReconcileRecordings")

@@ -32,7 +32,7 @@ ENDPOINTS = (
     "CreateLink",
     "DeleteLink",
 )
-LIVE = (*ENDPOINTS, "OpenLink", "ReceiveLivekitWebhook", "ReconcileRecordings")
+LIVE = (*ENDPOINTS, "OpenLink", "PlayRecording", "ReceiveLivekitWebhook", "ReconcileRecordings")
 TAKES = ("BeginTake", "AssembleRecording")
 """Those that the others call, in their newest version."""
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
@@ -96,6 +96,7 @@ GRANTS: dict[str, Grants] = {
     "CreateLink": {READ_DATABASE_SECRET},
     "DeleteLink": {READ_DATABASE_SECRET},
     "OpenLink": {READ_DATABASE_SECRET, *READ_OBJECTS},
+    "PlayRecording": {READ_DATABASE_SECRET, *READ_OBJECTS},
     "ReceiveLivekitWebhook": {
         READ_DATABASE_SECRET,
         READ_LIVEKIT_SECRET,
@@ -167,7 +168,7 @@ VARIABLES = {
         "MAX_DURATION_SECONDS",
     },
     "ListRecordings": {"REQUIRED_SCOPE"},
-    "GetRecording": {*ONE_RECORDING, "WAIT_CONCURRENCY", "POSTER"},
+    "GetRecording": {*ONE_RECORDING, "PUBLIC_URL", "WAIT_CONCURRENCY", "POSTER"},
     "StopRecording": {
         *ONE_RECORDING,
         *UPLOAD,
@@ -180,7 +181,8 @@ VARIABLES = {
     "DeleteRecordings": {"REQUIRED_SCOPE", *WRITES_ROWS, *CALLS_TAKES},
     "CreateLink": {"REQUIRED_SCOPE", "PUBLIC_URL"},
     "DeleteLink": {"REQUIRED_SCOPE"},
-    "OpenLink": {*OWNERSHIP, "POSTER"},
+    "OpenLink": {*OWNERSHIP, "POSTER", "PUBLIC_URL"},
+    "PlayRecording": {*OWNERSHIP, "DVR_SECONDS"},
     "ReceiveLivekitWebhook": {*LIVEKIT, *OWNERSHIP, *WRITES_ROWS, *CALLS_TAKES, "SWEEP_FUNCTION"},
     "ReconcileRecordings": {*OWNERSHIP, *LIVEKIT, *WRITES_ROWS, *CALLS_TAKES, *DEADLINES},
     "BeginTake": {
@@ -276,6 +278,7 @@ def test_an_own_bucket_is_as_closed_as_the_stacks() -> None:
     assert {function: added for function, (added, _) in changed.items()} == {
         "GetRecording": read,
         "OpenLink": read,
+        "PlayRecording": read,
         "StopRecording": read,
         "ReceiveLivekitWebhook": read,
         "DeleteRecording": remove,
@@ -312,6 +315,7 @@ def test_options_grant_only_what_they_need() -> None:
             "GetRecording",
             "StopRecording",
             "OpenLink",
+            "PlayRecording",
             "ReceiveLivekitWebhook",
             "ReconcileRecordings",
             "BeginTake",
@@ -724,7 +728,7 @@ def test_every_route_is_guarded_unless_livekit_signs_its_requests_or_a_link_open
     }
     assert guards
     for (_, path), authorizer in guards.items():
-        open_ = path.startswith("/api/video/livekit/webhook") or path == "/api/video/shared"
+        open_ = path.startswith(("/api/video/livekit/webhook", "/api/video/shared", "/api/video/play/"))
         assert authorizer == (None if open_ else "Jwt"), path
 
 
@@ -789,9 +793,10 @@ def test_the_api_is_throttled() -> None:
     assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}
     # Viewers with a link have no account, and must not take the requests of those who have one.
     assert stage["RouteSettings"] == {
-        "POST /api/video/shared": {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"}
+        "POST /api/video/shared": {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"},
+        "GET /api/video/play/{id}/live.m3u8": {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"},
     }
-    assert "OpenLinkRoute" in resources()["ApiStage"].depends_on()
+    assert {"OpenLinkRoute", "PlayRecordingRoute"} <= resources()["ApiStage"].depends_on()
 
 
 def test_a_custom_domain_is_the_only_address() -> None:

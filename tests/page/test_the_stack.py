@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tests.page.conftest import Visitor, Visitors
 
 pytestmark = pytest.mark.page
+JOINING_SECONDS: Final = 120
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,38 @@ def test_a_recording_from_its_start_to_its_end(
     page.get_by_text("demo deleted").wait_for()
     page.reload()
     page.get_by_role("heading", name="Nothing recorded yet").wait_for()
+
+
+def test_t95_a_recording_is_watched_from_its_start_over_a_lost_worker_to_its_end(
+    alice: Visitor, whole_stack: Stack
+) -> None:
+    page, control = alice.page, f"{whole_stack.endpoints.livekit_url}/_control"
+    httpx.post(f"{control}/rooms/demo/join", json={"identity": "ada"}).raise_for_status()
+    with page.expect_response("**/live.m3u8?token=*") as first:
+        record(alice, "demo")
+    video = "document.querySelector('video')"
+    page.get_by_role("button", name="play", exact=True).click()
+    alice.until(f"{video}.currentTime > 1 && {video}.duration === Infinity")
+
+    [running] = httpx.get(f"{control}/egress").json()
+    httpx.post(f"{control}/egress/{running['egressId']}/kill-handler").raise_for_status()
+    url, seam = first.value.url, None
+    while seam is None:
+        page.wait_for_timeout(500)
+        playlist = page.request.get(url).text()
+        before, discontinuity, _ = playlist.partition("#EXT-X-DISCONTINUITY\n")
+        seam = sum(map(float, re.findall(r"#EXTINF:([\d.]+)", before))) if discontinuity else None
+    page.evaluate(f"{video}.currentTime = 0")
+    alice.until(f"{video}.currentTime > 0.5 && {video}.currentTime < {seam}")
+    page.evaluate(f"{video}.currentTime = {seam - 1}")
+    alice.until(f"{video}.currentTime > {seam + 1}")
+    assert page.evaluate(f"{video}.error") is None
+
+    page.get_by_role("button", name="Stop").click()
+    # Its two takes are joined by a function of their own.
+    expect(page.locator(".status")).to_have_text("Ready", timeout=JOINING_SECONDS * 1000)
+    alice.until(f"{video}.currentSrc.includes('.mp4')")
+    assert page.evaluate(f"{video}.error") is None
 
 
 def test_nobody_in_the_room_is_said_so(alice: Visitor) -> None:

@@ -19,10 +19,9 @@ _DOCUMENT: Final[dict[str, object]] = json.loads(
 
 def check(route: str, status: int, headers: Mapping[str, str], body: str) -> None:
     """Fail unless the document allows this answer on a route, such as `GET /api/video/recordings`."""
-    content: object = json.loads(body)
-    errors = [
-        f"{error.json_path}: {error.message}" for error in _validator(route, status).iter_errors(content)
-    ]
+    validator = _validator(route, status)
+    content: object = json.loads(body) if _media_type(route, status) == "application/json" else body
+    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)]
     assert not errors, f"{route} answered {status} {body}: {errors}"
     missing = _headers(route, status) - {name.lower() for name in headers}
     assert not missing, f"{route} answered {status} without {missing}"
@@ -31,11 +30,17 @@ def check(route: str, status: int, headers: Mapping[str, str], body: str) -> Non
 @cache
 def _validator(route: str, status: int) -> Draft202012Validator:
     method, _, path = route.partition(" ")
-    place = f"#/paths/{path.replace('/', '~1')}/{method.lower()}/responses/{status}/content/application~1json/schema"
     assert _response(route, status), f"{route} is not documented to answer {status}"
+    content = f"{method.lower()}/responses/{status}/content/{_media_type(route, status).replace('/', '~1')}"
+    place = f"#/paths/{path.replace('/', '~1')}/{content}/schema"
     return Draft202012Validator(
         _DOCUMENT | {"$ref": place}, format_checker=Draft202012Validator.FORMAT_CHECKER
     )
+
+
+def _media_type(route: str, status: int) -> str:
+    [media_type] = cast("dict[str, object]", _response(route, status)["content"])
+    return media_type
 
 
 def _headers(route: str, status: int) -> set[str]:

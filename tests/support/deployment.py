@@ -10,6 +10,7 @@ alice.get(started["recordingId"])
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import threading
@@ -259,9 +260,12 @@ class Deployment:
     ) -> Answer:
         """Invoke a function with a request; its answer must be one that docs/openapi.json promises."""
         answer = cast("dict[str, object]", self.invoke(function, request, environment))
-        assert answer.keys() == {"statusCode", "headers", "body"}
+        assert answer.keys() - {"isBase64Encoded"} == {"statusCode", "headers", "body"}
         status, headers = cast("int", answer["statusCode"]), cast("dict[str, str]", answer["headers"])
         body = cast("str", answer["body"])
+        if answer.get("isBase64Encoded"):
+            assert headers["Content-Encoding"] == "gzip"
+            body = gzip.decompress(base64.b64decode(body)).decode()
         contract.check(request["routeKey"], status, headers, body)
         return Answer(status, headers, body)
 
@@ -269,6 +273,19 @@ class Deployment:
         """POST the token of a link, as the page behind it does, without an account."""
         body = json.dumps({"token": url.partition("#")[2]}).encode()
         return self.request("open_link", http_event("open_link_unknown", body=body, domain=self.domain))
+
+    def play(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET a live playlist, as a player does, without an account."""
+        address = urlsplit(url)
+        recording_id = address.path.split("/")[-2]
+        request = http_event(
+            "play_recording_live",
+            recording_id=recording_id,
+            query=address.query,
+            headers=headers,
+            domain=self.domain,
+        )
+        return self.request("play_recording", request)
 
     def sweep(self) -> dict[str, int]:
         """Run the schedule's sweep; returns how many recordings had which outcome."""

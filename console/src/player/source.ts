@@ -49,7 +49,6 @@ export class Source {
     }
     const hls = new Player({
       liveDurationInfinity: true,
-      liveSyncDurationCount: 2,
       backBufferLength: 60,
       maxBufferLength: 30,
     });

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
+    from recorder.usecases.playback import LivePlaylists
     from recorder.usecases.ports import Egress, Events, Hints, Links, Listing, Recordings, Storage, Waits
     from recorder.usecases.recordings import RecordingService
     from recorder.usecases.sharing import Sharing
@@ -166,6 +167,13 @@ class Environment:
         from recorder.usecases.recordings import RecordingService
 
         return RecordingService(self)
+
+    @cached_property
+    def live_playlists(self) -> LivePlaylists:
+        """What makes live playlists."""
+        from recorder.usecases.playback import LivePlaylists
+
+        return LivePlaylists(self, self.links)
 
     @cached_property
     def links(self) -> Links:

@@ -301,6 +301,7 @@ def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
         resume_timeout=seconds("RESUME_TIMEOUT_SECONDS", default.resume_timeout),
         safety_segments=_choice(environ, "SAFETY_SEGMENTS", "on", "off") == "on",
         assemble_maximum_bytes=_number(environ, "ASSEMBLE_MAX_BYTES", default.assemble_maximum_bytes),
+        playback_window=seconds("DVR_SECONDS", default.playback_window),
         poster=_choice(environ, "POSTER", "on", "off") == "on",
         retention=timedelta(days=retention) if retention else None,
         max_duration=timedelta(seconds=max_duration) if max_duration else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -269,6 +270,21 @@ def answer(status: HTTPStatus, body: Mapping[str, object], **headers: str) -> An
         "statusCode": status.value,
         "headers": {**HEADERS, **headers},
         "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False),
+    }
+
+
+def text_answer(text: str, media_type: str, request: Request) -> Answer:
+    """Return an answer that is no JSON, zipped where the caller takes that."""
+    headers = {**HEADERS, "Content-Type": media_type, "Vary": "accept-encoding"}
+    accepted = (each.partition(";") for each in (request.header("accept-encoding") or "").split(","))
+    if all(name.strip() != "gzip" or parameters.strip() == "q=0" for name, _, parameters in accepted):
+        return {"statusCode": HTTPStatus.OK.value, "headers": headers, "body": text}
+    zipped = zlib.compress(text.encode(), level=1, wbits=zlib.MAX_WBITS | 16)
+    return {
+        "statusCode": HTTPStatus.OK.value,
+        "headers": {**headers, "Content-Encoding": "gzip"},
+        "body": base64.b64encode(zipped).decode(),
+        "isBase64Encoded": True,
     }
 
 

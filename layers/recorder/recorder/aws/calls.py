@@ -10,7 +10,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
-from recorder.aws.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, signed_headers, signed_url
+from recorder.aws.sigv4 import (
+    EMPTY_PAYLOAD,
+    UNSIGNED_PAYLOAD,
+    signed_headers,
+    signed_url,
+    signed_urls,
+)
 from recorder.errors import AwsError, SecretIncompleteError
 from recorder.outbound import get, post
 from recorder.untrusted import json_value
@@ -123,6 +129,19 @@ def presigned_get(
     seconds = min(seconds, int(left.total_seconds()))
     signed = signed_url(keys, "s3", url, parameters, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=now)
     return signed, seconds
+
+
+def presigned_gets(settings: AwsSettings, urls: Sequence[str], seconds: int) -> list[str]:
+    """Return the URLs of S3 objects of one bucket with signatures, which all calls within a while make alike.
+
+    They are signed as of a time that is rounded down to a quarter of `seconds`. Raises AwsError.
+    """
+    now = datetime.now(UTC)
+    keys, left = _keys(settings, now, timedelta(seconds=seconds))
+    signed_at = datetime.fromtimestamp(now.timestamp() // (seconds / 4) * (seconds / 4), UTC)
+    # The end of keys that are known to end sooner does not move with the time of the call.
+    seconds = min(seconds, int((now + left - signed_at).total_seconds()))
+    return signed_urls(keys, "s3", urls, {}, payload=UNSIGNED_PAYLOAD, seconds=seconds, now=signed_at)
 
 
 def database_token(settings: AwsSettings, host: str, port: int, user: str) -> str:

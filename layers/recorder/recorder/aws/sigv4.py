@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from recorder.settings import AwsSettings
@@ -45,7 +45,7 @@ def signed_headers(
     signed = {name.lower(): value for name, value in sent.items()} | {"host": _host(url)}
     payload = signed.get("x-amz-content-sha256") or hashlib.sha256(body).hexdigest()
     query = urlsplit(url).query
-    signature = _signature(settings, service, now, _canonical(method, url, query, signed, payload))
+    signature = _signer(settings, service, now)(_canonical(method, url, query, signed, payload))
     sent["Authorization"] = (
         f"{ALGORITHM} Credential={settings.access_key}/{_scope(settings, service, now)}, "
         f"SignedHeaders={';'.join(sorted(signed))}, Signature={signature}"
@@ -67,6 +67,23 @@ def signed_url(
 
     `payload` is what the service wants signed of the body that a GET has not: EMPTY_PAYLOAD or UNSIGNED_PAYLOAD.
     """
+    [signed] = signed_urls(settings, service, [url], parameters, payload=payload, seconds=seconds, now=now)
+    return signed
+
+
+def signed_urls(
+    settings: AwsSettings,
+    service: str,
+    urls: Sequence[str],
+    parameters: Mapping[str, str],
+    *,
+    payload: str,
+    seconds: int,
+    now: datetime,
+) -> list[str]:
+    """Do the same for several URLs of one host: all that they share is made once."""
+    if not urls:
+        return []
     sent = {
         **parameters,
         "X-Amz-Algorithm": ALGORITHM,
@@ -78,8 +95,11 @@ def signed_url(
     if settings.session_token:
         sent["X-Amz-Security-Token"] = settings.session_token
     query = query_of(sent)
-    canonical = _canonical("GET", url, query, {"host": _host(url)}, payload)
-    return f"{url}?{query}&X-Amz-Signature={_signature(settings, service, now, canonical)}"
+    sign, headers = _signer(settings, service, now), {"host": _host(urls[0])}
+    return [
+        f"{url}?{query}&X-Amz-Signature={sign(_canonical('GET', url, query, headers, payload))}"
+        for url in urls
+    ]
 
 
 def query_of(parameters: Mapping[str, str]) -> str:
@@ -97,13 +117,19 @@ def _canonical(method: str, url: str, query: str, headers: Mapping[str, str], pa
     )
 
 
-def _signature(settings: AwsSettings, service: str, now: datetime, canonical: str) -> str:
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
+def _signer(settings: AwsSettings, service: str, now: datetime) -> Callable[[str], str]:
+    """Return what signs canonical requests of this time."""
+    scope = _scope(settings, service, now)
     key = f"AWS4{settings.secret_key}".encode()
-    for part in _scope(settings, service, now).split("/"):
+    for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    text = f"{ALGORITHM}\n{_timestamp(now)}\n{_scope(settings, service, now)}\n{digest}"
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    head = f"{ALGORITHM}\n{_timestamp(now)}\n{scope}\n"
+
+    def sign(canonical: str) -> str:
+        text = head + hashlib.sha256(canonical.encode()).hexdigest()
+        return hmac.digest(key, text.encode(), "sha256").hex()
+
+    return sign
 
 
 def _scope(settings: AwsSettings, service: str, now: datetime) -> str:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_plus
 
-from recorder.aws.calls import host, presigned_get, s3
+from recorder.aws.calls import host, presigned_get, presigned_gets, s3
 from recorder.aws.media import CHUNK, seconds_of
 from recorder.aws.sigv4 import query_of
 from recorder.domain.outputs import media_among
@@ -66,6 +66,12 @@ class S3Storage:
         except AwsError as error:
             raise StorageUnavailableError("the storage is not available") from error
 
+    def links(self, keys: Sequence[str], *, seconds: int) -> Sequence[str]:
+        try:
+            return presigned_gets(self._settings, [self._url(key) for key in keys], seconds)
+        except AwsError as error:
+            raise StorageUnavailableError("the storage is not available") from error
+
     def inspect(self, key: str) -> Media | None:
         with _errors():
             return self._media(key)
@@ -78,12 +84,15 @@ class S3Storage:
             for start in range(0, len(keys), _PAGE):
                 self._delete(keys[start : start + _PAGE])
 
-    def read_text(self, key: str) -> str | None:
+    def read_text(self, key: str, *, last: int | None = None) -> str | None:
+        headers = {"Range": f"bytes=-{last}"} if last is not None else {}
         with _errors():
-            answer = self._call("GET", self._url(key))
+            answer = self._call("GET", self._url(key), headers=headers)
         if answer[0] == HTTPStatus.NOT_FOUND:
             return None
-        if answer[0] != HTTPStatus.OK:
+        if answer[0] == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return ""
+        if answer[0] not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise StorageUnavailableError(f"the storage answered {answer[0]}")
         return answer[1].decode(errors="replace")
 

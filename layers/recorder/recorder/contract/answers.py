@@ -271,7 +271,10 @@ class RecordingDetailJson(TypedDict):
     ask for the recording again.
     """
     playbackUrl: str | None
-    """A presigned link that plays the file in a browser; null until there is a file."""
+    """What a player opens: while it records in segments the live playlist (HLS), then a presigned link to the file.
+
+    Null where there is nothing to play (yet). A player that gets a 403 or 404 asks for the recording again.
+    """
     posterUrl: str | None
     """A presigned link to a picture of the recording; null where there is none."""
     files: list[FileJson]

@@ -325,6 +325,8 @@ class Recording:
     pause_requested_at: datetime | None = None
     parts_kept: bool = False
     """The parts of an assembled recording wait to be removed."""
+    playback_key: str | None = field(default=None, repr=False)
+    """32 random bytes in hexadecimal, with which tokens of its live playlist are made; None in rows of before."""
     takes: tuple[Take, ...] = ()
     """The ended takes, oldest first; they are rows of a table of their own."""
     attempts: int = 0
@@ -462,6 +464,14 @@ class Recording:
         """Whether a picture of it was written while it recorded."""
         current = self.take_segments and self.take_started_at is not None
         return self.has_picture and (current or any(take.segments for take in self.takes))
+
+    @property
+    def segment_counts(self) -> Mapping[int, int | None]:
+        """The takes that were recorded in segments, oldest first, with how many of these count where that is fixed."""
+        ended = {take.take: take.segment_count for take in self.takes if take.segments}
+        if self.take_segments and self.take_started_at is not None:
+            ended.setdefault(self.take, None)
+        return ended
 
     @property
     def parts(self) -> tuple[StoredPart, ...]:

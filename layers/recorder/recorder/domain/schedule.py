@@ -49,6 +49,8 @@ class Policy:
     """How long one run of the assembler may take: just above Lambda's limit."""
     safety_segments: bool = True
     """Whether takes that can have them write segments beside their file."""
+    playback_window: timedelta = timedelta(minutes=30)
+    """How far back somebody who watches a recording live can go."""
     poster: bool = True
     """Whether takes with segments write a picture that is overwritten while they record."""
     assemble_maximum_bytes: int = 15_000_000_000

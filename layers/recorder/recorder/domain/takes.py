@@ -173,7 +173,7 @@ def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, 
     return tuple(more_kept(take, kept.get(take.take, Kept())) or take for take in ended)
 
 
-def note_kept(recording: Recording, kept: Mapping[int, now: datetime) -> Recording | None:
+def note_kept(recording: Recording, kept: Mapping[int, Kept], now: datetime) -> Recording | None:
     """Note of each take what of its outputs the bucket keeps; None where that is known."""
     told = with_kept(recording.takes, kept)
     if told == recording.takes:
@@ -406,6 +406,16 @@ def to_be_assembled(recording: Recording) -> bool:
         and not awaits_reports(recording)
         and not reopening(recording)
     )
+
+
+def grows_no_more(recording: Recording, *, closed: bool) -> bool:
+    """Tell whether nothing is added to what a recording has recorded.
+
+    `closed` says that LiveKit has written the last segment of its last take.
+    """
+    if recording.status is not Status.STOPPING or reopening(recording):
+        return not recording.live
+    return recording.between_takes or closed
 
 
 def reopening(recording: Recording) -> bool:

@@ -40,6 +40,12 @@ select {_LINK} from public.recording_links as links join public.recordings on re
 where token_hash = cast(:token_hash as bytea) and links.expires_at > :now and deleted_at is null
   and (recordings.expires_at is null or recordings.expires_at > :now)"""
 
+STANDS: Final = """
+select exists (
+    select from public.recording_links
+    where id = :id and recording_id = :recording_id and expires_at > :now
+)"""
+
 REMOVE: Final = """
 with gone as (
     delete from public.recording_links where id = :id and recording_id = :recording_id returning id
@@ -72,6 +78,10 @@ class PostgresLinks:
     def find(self, token_hash: bytes, now: datetime) -> ShareLink | None:
         found = self._database.run(FIND, token_hash=token_hash, now=now)
         return _link(found[0][0]) if found else None
+
+    def stands(self, link_id: UUID, recording_id: UUID, now: datetime) -> bool:
+        [[stands]] = self._database.run(STANDS, id=link_id, recording_id=recording_id, now=now)
+        return bool(stands)
 
     def remove(self, link_id: UUID, recording_id: UUID) -> bool:
         [[gone]] = self._database.run(REMOVE, id=link_id, recording_id=recording_id)

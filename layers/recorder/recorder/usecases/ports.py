@@ -189,6 +189,9 @@ class Links(Protocol):
     def find(self, token_hash: bytes, now: datetime) -> ShareLink | None:
         """Return the link with this hash; None where it, or its recording, has expired or is gone."""
 
+    def stands(self, link_id: UUID, recording_id: UUID, now: datetime) -> bool:
+        """Tell whether a recording has this link, and it has not expired."""
+
     def remove(self, link_id: UUID, recording_id: UUID) -> bool:
         """Remove a link of this recording; False where there is none."""
 
@@ -291,8 +294,15 @@ class Storage(Protocol):
     def remove(self, keys: Sequence[str]) -> None:
         """Remove these objects. An error may leave some."""
 
-    def read_text(self, key: str) -> str | None:
-        """Return a small object as text; None where there is none."""
+    def links(self, keys: Sequence[str], *, seconds: int) -> Sequence[str]:
+        """Return links to several objects, for players that ask for them again and again.
+
+        They are good for `seconds` at most, and for three quarters of that at least unless what signs them ends
+        sooner. Between two changes they stay the same, so that a player keeps what it has loaded.
+        """
+
+    def read_text(self, key: str, *, last: int | None = None) -> str | None:
+        """Return a small object, or the last bytes of one, as text; None where there is none."""
 
     def delete(self, recording: Recording) -> None:
         """Remove every object of a recording. An error may leave some; the removed ones stay removed."""

@@ -5,6 +5,7 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from recorder.usecases.ports import Adapters, Page
     from recorder.usecases.waiting import Waited
 
+_KEY_BYTES: Final = 32
 _STOP_WITHIN: Final = timedelta(seconds=15)
 """How late Start may be answered for Stop to follow at once: API Gateway waits 29 s for both; else the sweep stops."""
 
@@ -166,9 +168,12 @@ class RecordingService:
             lambda current: current.status is not known.status,
         )
 
-    def media(self, recording: Recording) -> Media:
-        """Return links to the recording's files that are good for one hour, or for as long as what signed them."""
-        return self._playback.media(recording)
+    def media(self, recording: Recording, api_url: str | None = None) -> Media:
+        """Return links to what a recording has, which end after an hour, or with the keys that sign them.
+
+        While it records, the one that plays is the live playlist of the API at `api_url`.
+        """
+        return self._playback.media(recording, api_url)
 
     def counted(self, recording: Recording) -> Recording:
         """Return a recording with the thumbnails that the bucket holds while it records: LiveKit's count lags behind.
@@ -324,6 +329,7 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
+            playback_key=os.urandom(_KEY_BYTES).hex(),
             title=request.title,
             reference=request.reference,
             metadata=request.metadata,

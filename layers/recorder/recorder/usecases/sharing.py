@@ -70,8 +70,8 @@ class Sharing:
             raise LinkNotFoundError
         log.info(Code.LINK_REVOKED, recording_id=recording_id, link_id=link_id)
 
-    def open(self, token: str) -> Shared:
-        """Return what a link shows.
+    def open(self, token: str, api_url: str) -> Shared:
+        """Return what a link shows; a live playlist is that of the API at `api_url`.
 
         Raises LinkNotFoundError where it is wrong, has expired or was revoked, or its recording is gone: one look-up by
         the hash in each case. Raises StorageUnavailableError.
@@ -81,7 +81,7 @@ class Sharing:
         if link is None or recording is None or recording.deleted_at is not None:
             raise LinkNotFoundError
         ends_at = min(link.expires_at, recording.expires_at or link.expires_at)
-        media = self._playback.media(recording, ends_at)
+        media = self._playback.media(recording, api_url, ends_at=ends_at, link_id=link.id)
         download = media.download if link.may_download else None
         return Shared(
             recording=recording,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from recorder.domain import lifecycle, takes
 from recorder.domain.kinds import kind_of
 from recorder.domain.outputs import outputs_of, segments_of
-from recorder.domain.playlist import segments_in
+from recorder.domain.playlist import count_of, segments_in
 from recorder.domain.recording import BegunBy, Status
 from recorder.errors import (
     EgressNotAskedError,
@@ -155,7 +155,9 @@ class Takes:
         except StorageUnavailableError:
             return recording
         segments = segments_in(playlist or "")
-        return takes.with_segments_counted(recording, len(segments), sum(each.seconds for each in segments))
+        return takes.with_segments_counted(
+            recording, count_of(segments), sum(each.seconds for each in segments)
+        )
 
     def _stored(self, recording: Recording) -> Recording:
         stored = self.adapters.repository.get(recording.id)

@@ -1,0 +1,48 @@
+"""Tokens of live playlists: whoever has one may watch a recording for a while."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from recorder.domain.recording import Recording
+
+_TOKEN: Final = re.compile(r"([0-9a-f]{8,10})\.([0-9a-f]{32})?\.[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Permission to watch a recording until `expires_at`, which is a whole second."""
+
+    expires_at: datetime
+    link_id: UUID | None = None
+    """The share link that gave it, with which it ends; None where the recording's owner has it."""
+
+
+def token_of(recording: Recording, permit: Permit) -> str | None:
+    """Return the token of a permit; None for a recording without a key of its own."""
+    if recording.playback_key is None:
+        return None
+    link = permit.link_id.hex if permit.link_id is not None else ""
+    said = f"{int(permit.expires_at.timestamp()):08x}.{link}"
+    # The recording's id binds the token to it, even if two rows had the same key.
+    key, message = bytes.fromhex(recording.playback_key), f"{recording.id}.{said}".encode()
+    return f"{said}.{hmac.digest(key, message, 'sha256').hex()}"
+
+
+def permit_of(recording: Recording, token: str) -> Permit | None:
+    """Return the permit of a token; None where it was not made for this recording. Its end is not looked at."""
+    said = _TOKEN.fullmatch(token)
+    if said is None:
+        return None
+    permit = Permit(
+        expires_at=datetime.fromtimestamp(int(said[1], 16), UTC),
+        link_id=UUID(said[2]) if said[2] is not None else None,
+    )
+    made = token_of(recording, permit)
+    return permit if made is not None and hmac.compare_digest(made, token) else None
