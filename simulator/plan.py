@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain.schedule import Policy
+from simulator.kinds import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +66,8 @@ class Start(Invocation):
     key: str | None = None
     retries: int = 0
     max_duration: int | None = None
+    choice: int = 0
+    """Of the kinds and outputs in `simulator.kinds`."""
     opus: bool = False
     """LiveKit can write no segments beside such a file."""
     worker_lost: str = "end"
@@ -420,6 +423,7 @@ class _Draw:
             key=key,
             retries=random.randint(1, 3) if key else 0,
             max_duration=random.choice((None, None, None, 30)),
+            choice=random.choice((0, random.randrange(len(CHOICES)))),
             opus=random.random() < 0.15,
             worker_lost=random.choice(("continue", "continue", "end")),
         )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+ENDED: Final = "#EXT-X-ENDLIST"
+"""The line of a playlist to which no segment is added any more."""
 _DURATION: Final = "#EXTINF:"
 _BEGAN: Final = "#EXT-X-PROGRAM-DATE-TIME:"
 
@@ -101,5 +103,5 @@ def live_playlist(
             lines.append(f"{_BEGAN}{segment.began_at.isoformat(timespec='milliseconds')}")
         lines += [f"{_DURATION}{segment.seconds:.3f},", url(position, segment.name)]
     if ended:
-        lines.append("#EXT-X-ENDLIST")
+        lines.append(ENDED)
     return "\n".join([*lines, ""])

@@ -17,6 +17,7 @@ from recorder.domain.recording import (
     GIVEN_UP,
     BegunBy,
     FailureCode,
+    Kept,
     OnWorkerLost,
     Recording,
     Status,
@@ -126,6 +127,8 @@ def end_take(
         end_reason=end,
         reported=snapshot is None,
         segments=recording.take_segments,
+        hls_size=recording.hls_size,
+        thumbnail_count=recording.thumbnail_count,
         failure_code=code,
         failure_reason=GIVEN_UP.get(code) if code is not None else None,
     )
@@ -148,7 +151,26 @@ def end_take(
         file_size=None,
         file_url=None,
         duration=None,
+        hls_size=None,
+        thumbnail_count=None,
     )
+
+
+def more_kept[Counted: (Recording, Take)](counted: Counted, kept: Kept) -> Counted | None:
+    """Return a recording or a take of which more was found; None where nothing was.
+
+    LiveKit's counts lag behind, and what it says after an outage may be less than the bucket holds.
+    """
+    size = max(counted.hls_size or 0, kept.hls_size or 0) or None
+    count = max(counted.thumbnail_count or 0, kept.thumbnails or 0) or None
+    if (size, count) == (counted.hls_size, counted.thumbnail_count):
+        return None
+    return replace(counted, hls_size=size, thumbnail_count=count)
+
+
+def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, ...]:
+    """Return the takes with what their folders hold beside their files."""
+    return tuple(more_kept(take, kept.get(take.take, Kept())) or take for take in ended)
 
 
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
@@ -159,8 +181,9 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     stopped_at = snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
     failed = snapshot.status in _FAILED
+    size = snapshot.hls.size if snapshot.hls is not None else None
     return replace(
-        take,
+        more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take,
         reported=True,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
@@ -230,6 +253,7 @@ def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segmen
             take_segments=segments,
             egress_id=None,
             room_sid=None,
+            stream_states=(),
         ),
         now,
     )
@@ -497,14 +521,16 @@ def most_seconds(recording: Recording, take: int) -> float | None:
     return max(0.0, (min(ends) - ended.started_at).total_seconds())
 
 
-def wants_segments(recording: Recording) -> bool:
-    """Tell whether the next take is to have safety segments.
+def wants_segments(recording: Recording, *, safety: bool) -> bool:
+    """Tell whether the next take is to have segments: always where the caller asked for HLS, else for safety.
 
-    It is not where LiveKit cannot write them, or where the take before ended by an upload error: a file alone survives
-    an outage of the storage that segments do not.
+    It has no safety segments where LiveKit cannot write them, or where the take before ended by an upload error: a file
+    alone survives an outage of the storage that segments do not.
     """
+    if recording.hls_seconds is not None:
+        return True
     after_error = bool(recording.takes) and recording.takes[-1].end_reason is TakeEnd.UPLOAD_FAILED
-    return can_have_segments(recording) and not after_error
+    return safety and can_have_segments(recording) and not after_error
 
 
 def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -> tuple[Take, ...]:
@@ -530,7 +556,7 @@ def with_files(
         replace(take, storage_key=None, file_size=None) if take.take in missing else take for take in ended
     )
     return tuple(
-        replace(take, storage_key=file.key, file_size=file.size)
+        replace(take, storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
         if (file := files.get(take.take)) is not None
         else take
         for take in known
@@ -541,11 +567,12 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
     """Complete a recording of which only one take left something: its file."""
     if not recording.live or not recording.between_takes:
         return None
-    seconds = next((each.duration for each in recording.takes if each.take == take), None)
+    told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
+    seconds = next((each.duration for each in told if each.take == take), None)
     completed = replace(
         recording,
         status=Status.COMPLETED,
-        takes=with_seconds(with_files(recording.takes, {take: file}), {take: seconds}),
+        takes=with_seconds(told, {take: seconds}),
         storage_key=file.key,
         file_size=file.size,
         duration=seconds,

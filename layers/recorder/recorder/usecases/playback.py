@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain.links import Link, Media, MediaFile
-from recorder.domain.outputs import poster_of
+from recorder.domain.outputs import playlists_of, poster_of
 from recorder.domain.recording import file_name_of, mime_type_of
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ class Playback:
         seconds = LINK_SECONDS
         if ends_at is not None:
             seconds = min(int((ends_at - self.adapters.clock.now()).total_seconds()), LINK_SECONDS)
-        files = [self._file(part, recording, seconds) for part in recording.parts]
-        whole = next((file for file in files if file.take is None), None)
+        files = [
+            self._file(part, recording, seconds) for part in (*recording.parts, *playlists_of(recording))
+        ]
+        whole = next((file for file in files if file.take is None and not file.is_playlist), None)
         key, playback = recording.storage_key, None
         if whole is not None and key is not None:
             playback = self._link(key, None, whole.mime_type, seconds).url
@@ -43,7 +45,7 @@ class Playback:
 
     def _file(self, part: StoredPart, recording: Recording, seconds: int) -> MediaFile:
         name = file_name_of(recording, part.key, part.take) or str(recording.id)
-        mime_type = mime_type_of(part.key)
+        mime_type = mime_type_of(recording, part.key)
         link = self._link(part.key, name, mime_type, seconds)
         return MediaFile(
             url=link.url,
