@@ -301,6 +301,7 @@ class Stack:
                 "ConsoleAuthorizeParameters": "scope=openid+offline_access",
                 "PublicUrl": self._external.public_url,
                 "EgressTemplateUrl": self._external.template_url,
+                "WebRecordingOrigins": "https://example.com",
                 "DatabaseHost": database.host,
                 "DatabasePort": str(database.port),
                 "DatabaseName": database.name,

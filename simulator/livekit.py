@@ -115,7 +115,7 @@ class SimulatedLiveKit:
         answer = self._world.call(service, method, request)
         if isinstance(request, protocol.StopEgressRequest):
             self.stopped.append(request.egress_id)
-        if isinstance(request, protocol.RoomCompositeEgressRequest | protocol.TrackEgressRequest):
+        if method.startswith("Start"):
             doubled = self._gate.faults.start_doubled.fires(self._gate.random)
             self._note(answer, doubled=doubled)
             if doubled:
@@ -127,14 +127,24 @@ class SimulatedLiveKit:
         if not isinstance(started.outcome, protocol.EgressInfo):
             return
         info = started.outcome
-        track = info.track.track_id
-        path = info.track.file.filepath if track else info.room_composite.file_outputs[0].filepath
+        path, target = _path_and_target(info)
         owner = owner_of(path)
         if owner is None:
             raise ValueError(path)
-        own = Own(owner.recording_id, owner.take, f"{info.room_name}/{track}", doubled)
+        own = Own(owner.recording_id, owner.take, target, doubled)
         self.started(own)
         self.ours[info.egress_id] = own
+
+
+def _path_and_target(info: protocol.EgressInfo) -> tuple[str, str]:
+    """Return where an egress writes its file, and the thing that may be recorded once at a time."""
+    if info.track.track_id:
+        return info.track.file.filepath, f"{info.room_name}/{info.track.track_id}"
+    if info.participant.identity:
+        return info.participant.file_outputs[0].filepath, f"{info.room_name}/{info.participant.identity}"
+    if info.web.url:
+        return info.web.file_outputs[0].filepath, info.web.url
+    return info.room_composite.file_outputs[0].filepath, f"{info.room_name}/"
 
 
 async def _nothing() -> NoReturn:

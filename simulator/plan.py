@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain.schedule import Policy
+from simulator.kinds import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ WORKERS: Final = ("prefix", "presigned")
 SWEEP_SECONDS: Final = 60.0
 _STORIES: Final = 0.6
 _STORY_SECONDS: Final = 60.0
+_CUT_OFF: Final = 0.4
+"""Of the workers that are lost in a story, those that live on."""
 
 _QUICK: Final = Policy(
     starting_timeout=timedelta(minutes=2),
@@ -65,6 +68,8 @@ class Start(Invocation):
     key: str | None = None
     retries: int = 0
     max_duration: int | None = None
+    choice: int = 0
+    """Of the kinds and outputs in `simulator.kinds`."""
     opus: bool = False
     """LiveKit can write no segments beside such a file."""
     worker_lost: str = "end"
@@ -228,11 +233,15 @@ class History:
         return strangers or self.has("recorders_hidden") or self.has("start_doubled")
 
     @property
+    def forgets(self) -> bool:
+        """Whether LiveKit forgets an egress that may run."""
+        struck = any(isinstance(step, Strike) and step.what.startswith("lose") for step in self.steps)
+        return struck or self.has("record_lost")
+
+    @property
     def times_are_exact(self) -> bool:
         """Whether the product can know to the second when each take began."""
-        forgets = any(isinstance(step, Strike) and step.what.startswith("lose") for step in self.steps)
-        deceived = forgets or self.has("record_lost") or self.has("start_doubled")
-        return self.clock_skew == 0.0 and not deceived
+        return self.clock_skew == 0.0 and not self.forgets and not self.has("start_doubled")
 
     @property
     def calm(self) -> bool:
@@ -358,6 +367,8 @@ class _Draw:
             chosen = replace(random.choice(ends)(user), at=time)
             if isinstance(chosen, InRoom):
                 chosen = replace(chosen, action="refill")
+            if isinstance(chosen, Strike) and random.random() < _CUT_OFF:
+                chosen = replace(chosen, what="suspend_host")
             steps.append(chosen)
             if isinstance(chosen, Pause):
                 steps.append(
@@ -420,6 +431,7 @@ class _Draw:
             key=key,
             retries=random.randint(1, 3) if key else 0,
             max_duration=random.choice((None, None, None, 30)),
+            choice=random.choice((0, random.randrange(len(CHOICES)))),
             opus=random.random() < 0.15,
             worker_lost=random.choice(("continue", "continue", "end")),
         )

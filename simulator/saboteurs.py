@@ -252,7 +252,7 @@ def _a_conflict_counts_as_written(self: Ledger, before: Recording, after: Record
 def _takes_begin_beside_each_other(self: Takes, recording: Recording, begun_by: BegunBy) -> Recording | None:
     def rule(row: Recording) -> Recording | None:
         free = replace(row, take_ended_at=row.take_ended_at or self._now)
-        return takes.begin_take(free, begun_by, self._now, segments=takes.wants_segments(row))
+        return takes.begin_take(free, begun_by, self._now, segments=takes.wants_segments(row, safety=True))
 
     return self._ledger.change(recording, rule)
 
@@ -273,12 +273,16 @@ def _parts_go_first(self: Assembling, recording: Recording, parts: Sequence[Take
     _join(self, recording, parts)
 
 
-def _the_last_take_comes_first(self: Assembling, recording: Recording) -> list[TakeParts]:
-    return _parts(self, recording)[::-1]
+def _the_last_take_comes_first(
+    self: Assembling, recording: Recording, objects: Sequence[StoredFile]
+) -> list[TakeParts]:
+    return _parts(self, recording, objects)[::-1]
 
 
-def _the_last_take_comes_twice(self: Assembling, recording: Recording) -> list[TakeParts]:
-    parts = _parts(self, recording)
+def _the_last_take_comes_twice(
+    self: Assembling, recording: Recording, objects: Sequence[StoredFile]
+) -> list[TakeParts]:
+    parts = _parts(self, recording, objects)
     return [*parts, *parts[-1:]]
 
 

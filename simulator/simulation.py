@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from unittest.mock import patch
 from uuid import UUID
 
+from livekit.protocol.egress import StopEgressRequest
+
 from livekit_standin.faults import Faults as LiveKitFaults
 from livekit_standin.options import WorkerOptions
 from livekit_standin.world import World
@@ -199,6 +201,10 @@ class Simulation:
         self._sweep_each_minute(self._history.calm_sweeps)
         for room in plan.ROOMS:
             self._world.close_room(room)
+        # A page never ends by itself.
+        for egress_id, info in self._world.unended().items():
+            if info.web.url:
+                self._world.call("Egress", "StopEgress", StopEgressRequest(egress_id=egress_id))
         self._settle()
         if any(row.due_at is not None for row in self._journal.rows.values()):
             self._pass_time(25 * 3600.0)

@@ -10,7 +10,8 @@ from recorder import errors
 from recorder.api.paging import cursor_after, page_of
 from recorder.contract.requests import StartRequest
 from recorder.domain.recording import Status
-from simulator import plan
+from recorder.domain.sources import Source
+from simulator import kinds, plan
 from simulator.journal import Observer, Paging, ViolationError, listed, require
 
 if TYPE_CHECKING:
@@ -101,12 +102,13 @@ class Users:
 
     def _start_request(self, step: plan.Start) -> StartRequest:
         if not step.track:
-            return StartRequest(
-                room_name=step.room,
-                max_duration=step.max_duration,
-                audio_codec="opus" if step.opus else "aac",
-                on_worker_lost="continue" if step.worker_lost == "continue" else "end",
-            )
+            chosen = kinds.CHOICES[step.choice]
+            options: dict[str, object] = {"room_name": step.room, "max_duration": step.max_duration, **chosen}
+            if step.opus and "outputs" not in chosen:
+                options["audio_codec"] = "opus"
+            if chosen.get("source") is not Source.WEB:
+                options["on_worker_lost"] = "continue" if step.worker_lost == "continue" else "end"
+            return StartRequest.model_validate(options)
         return StartRequest(
             room_name=step.room,
             track_based=True,

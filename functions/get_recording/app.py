@@ -17,11 +17,12 @@ def lambda_handler(request: Request) -> Answer:
     waited = current().recordings.get_changed(
         request.recording_id, user_id=request.user_id, wait=request.wait
     )
-    media = current().recordings.media(waited.recording, request.public_url)
+    recording = current().recordings.counted(waited.recording)
+    media = current().recordings.media(recording, request.public_url)
     return answer(
         HTTPStatus.OK,
         {
-            "recording": recording_json(waited.recording),
+            "recording": recording_json(recording),
             "downloadUrl": media.download.url if media.download is not None else None,
             "downloadUrlExpiresAt": time_json(media.download.expires_at)
             if media.download is not None
@@ -29,7 +30,7 @@ def lambda_handler(request: Request) -> Answer:
             "playbackUrl": media.playback_url,
             "posterUrl": media.poster_url,
             "files": [file_json(file) for file in media.files],
-            "takes": takes_json(waited.recording),
+            "takes": takes_json(recording),
             "links": [link_json(link) for link in current().sharing.links_of(waited.recording)],
         },
         **request.wait_granted(waited),

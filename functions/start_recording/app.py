@@ -10,7 +10,7 @@ from http import HTTPStatus
 from recorder.api.endpoint import Answer, Request, answer, endpoint
 from recorder.contract.answers import started_json
 from recorder.contract.requests import LAYOUTS, StartRequest, parse
-from recorder.errors import InvalidRequestError
+from recorder.errors import ForbiddenError, InvalidRequestError
 from recorder.settings import WEBHOOK_PATH
 
 
@@ -21,6 +21,8 @@ def lambda_handler(request: Request) -> Answer:
     options = parse(StartRequest, request.body)
     _check_layout(options.layout)
     request.require_room(options.room_name)
+    if options.page_url is not None:
+        _check_page(options.page_url)
     started = current().recordings.start(
         options,
         user_id=request.user_id,
@@ -38,3 +40,8 @@ def _check_layout(layout: str) -> None:
     # Which layouts a page of the deployment's own has, only that page knows.
     if layout not in LAYOUTS and not current().upload_settings.template_url:
         raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
+
+
+def _check_page(page_url: str) -> None:
+    if not current().page_settings.allow(page_url):
+        raise ForbiddenError("pages of this origin may not be recorded: the deployment names those that may")

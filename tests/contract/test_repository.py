@@ -24,7 +24,7 @@ from recorder.domain.recording import (
     TakeEnd,
     Unknown,
 )
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 from recorder.errors import RecordingInProgressError
 from recorder.postgres.database import Database
 from recorder.postgres.repository import Repository
@@ -101,6 +101,23 @@ def full() -> Recording:
         audio_bitrate=128,
         video_bitrate=4500,
         track_sid="TR_1",
+        media=Media.VIDEO,
+        orientation="portrait",
+        framerate=25,
+        participant_identity="ada",
+        screen_share=True,
+        audio_track_sid="TR_2",
+        video_track_sid="TR_3",
+        page_url="https://app.example.com/",
+        with_file=False,
+        hls_seconds=4,
+        thumbnail_seconds=10,
+        thumbnail_width=320,
+        thumbnail_height=180,
+        stream_urls=("rtmp://host/app/key", 'rtmp://host/{"a,b"}/☃'),
+        stream_states=("active", "failed"),
+        hls_size=2**53 + 1,
+        thumbnail_count=7,
         title="Weekly ☃",
         reference="meeting/7",
         metadata={"b": 'x "y"', "a": "\\ ☃"},
@@ -172,6 +189,8 @@ def taken(number: int, **changes: object) -> Take:
         segments=True,
         segment_count=3,
         duration=1.25,
+        hls_size=2**53 + 1,
+        thumbnail_count=7,
         lost_seconds=3.5,
         storage_key="k",
         file_size=2**53 + 1,

@@ -20,12 +20,14 @@ class Recording(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return {
+        valid = {
             "DATABASE_AUTHENTICATION": "password",
             "DATABASE_TLS": "verify",
             "SAFETY_SEGMENTS": "on",
             "POSTER": "on",
-        }.get(name, "1")
+            "WEB_RECORDING_ORIGINS": "https://app.example.com",
+        }
+        return valid.get(name, "1")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)

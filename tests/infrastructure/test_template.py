@@ -164,6 +164,7 @@ VARIABLES = {
         "SWEEP_FUNCTION",
         "PUBLIC_URL",
         "ROOM_CLAIM",
+        "WEB_RECORDING_ORIGINS",
         "MAX_DURATION_SECONDS",
     },
     "ListRecordings": {"REQUIRED_SCOPE"},

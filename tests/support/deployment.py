@@ -110,6 +110,10 @@ class User:
         body = json.dumps(self.defaults | options).encode()
         return self.send("start_recording_room", body=body, headers=headers, environment=environment)
 
+    def ask(self, **options: object) -> Answer:
+        """POST exactly these options."""
+        return self.send("start_recording_room", body=json.dumps(options).encode())
+
     def list(self, query: str = "") -> Answer:
         """GET the list."""
         return self.send("list_recordings_first_page", query=query)

@@ -18,6 +18,7 @@ TIMEOUTS: Final = {
     "migrate_database": 900.0,
     "check_deployment": 300.0,
     "assemble_recording": 900.0,
+    "begin_take": 45.0,
 }
 """Seconds that a function may run, where they are not the 29 of the endpoints; as in template.yaml."""
 ENDPOINT_TIMEOUT: Final = 29.0

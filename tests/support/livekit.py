@@ -141,6 +141,10 @@ class LiveKit:
         self.api = Api(self.world, self, API_KEY, API_SECRET)
         self.media = MEDIA
         self.file_size: int | None = None
+        self.pushes: list[PushStream] = []
+        """The streams that were begun."""
+        self.deaf_hosts: set[str] = set()
+        """Hosts at which nobody receives streams."""
         self.storage_away = False
         """Whether no upload succeeds, and workers try again."""
         self.deliveries: list[tuple[Webhook, int | None]] = []
@@ -192,9 +196,7 @@ class LiveKit:
     def egress_of(self, recording_id: str) -> str:
         """Return the id of the egress that writes into a recording's folder."""
         [egress_id] = [
-            each
-            for each, info in self.world.unended().items()
-            if f"/{recording_id}/" in info.file_results[0].filename + info.track.file.filepath
+            each for each, info in self.world.unended().items() if f"/{recording_id}/" in str(info)
         ]
         return egress_id
 
@@ -269,9 +271,13 @@ class LiveKit:
             self.world.delivered(effect.delivery_id, status)
             return
         if not isinstance(effect, Upload):
-            # Nobody receives streams here, but who is pushed to always answers.
+            # Nobody receives streams here, but those who are pushed to answer.
             if isinstance(effect, PushStream):
-                self.world.stream_connected(effect.id)
+                self.pushes.append(effect)
+                if any(host in effect.url for host in self.deaf_hosts):
+                    self.world.stream_failed(effect.id, f"Could not connect to {effect.url}")
+                else:
+                    self.world.stream_connected(effect.id)
             return
         error = await asyncio.to_thread(self._store, effect)
         if error is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from recorder.domain.recording import Recording, Status
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,23 @@ class Fields(TypedDict, total=False):
     audio_bitrate: int | None
     video_bitrate: int | None
     track_sid: str | None
+    media: Media | Unknown | None
+    orientation: str | None
+    framerate: int | None
+    participant_identity: str | None
+    screen_share: bool
+    audio_track_sid: str | None
+    video_track_sid: str | None
+    page_url: str | None
+    with_file: bool
+    hls_seconds: int | None
+    thumbnail_seconds: int | None
+    thumbnail_width: int | None
+    thumbnail_height: int | None
+    stream_urls: tuple[str, ...]
+    stream_states: tuple[str, ...]
+    hls_size: int | None
+    thumbnail_count: int | None
     title: str | None
     reference: str | None
     metadata: Mapping[str, str] | None

@@ -62,13 +62,15 @@ def assert_whole(deployment: Deployment, answer: Answer) -> None:
     seconds = [
         cast("float", take["duration"]) for take in cast("list[dict[str, object]]", answer.json["takes"])
     ]
-    assert all(seconds)
+    assert all(seconds), f"a take without seconds: {seconds}"
     key = cast("str", recording["storageKey"])
-    assert recording["duration"] == pytest.approx(sum(seconds), abs=0.5)
+    # A take that begins at a seam may do so a picture later.
+    expected = pytest.approx(sum(seconds), abs=0.3 * (len(seconds) + 1))
+    assert recording["duration"] == expected
     if len(seconds) == 1 and content(deployment, key) == MEDIA:
         return
-    assert mp4_seconds(deployment, key) == pytest.approx(sum(seconds), abs=0.5)
-    assert media_objects(deployment) == {key}
+    assert mp4_seconds(deployment, key) == expected
+    assert media_objects(deployment) == {key}, "a part is left"
     assert open_uploads(deployment) == []
 
 

@@ -19,6 +19,7 @@ from recorder.settings import (
     EventSettings,
     HintSettings,
     LiveKitSettings,
+    PageSettings,
     StorageSettings,
     UploadSettings,
     policy_from_environment,
@@ -56,6 +57,11 @@ class Environment:
     def api_settings(self) -> ApiSettings:
         """The rights of callers, and the address of the API."""
         return ApiSettings.from_environment()
+
+    @cached_property
+    def page_settings(self) -> PageSettings:
+        """The web pages that may be recorded."""
+        return PageSettings.from_environment()
 
     @cached_property
     def storage_settings(self) -> StorageSettings:

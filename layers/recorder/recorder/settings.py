@@ -7,6 +7,7 @@ They are plain dataclasses and not pydantic models: pydantic alone would spend t
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 
 WEBHOOK_PATH: Final = "/api/video/livekit/webhook"
+_ORIGIN: Final = re.compile(
+    r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE
+)
+_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
 
 
 class SettingsError(Exception):
@@ -202,6 +207,37 @@ class ApiSettings:
             required_scope=_text(environ, "REQUIRED_SCOPE", ""),
             room_claim=_text(environ, "ROOM_CLAIM", ""),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The web pages that callers may record: those of these origins, in lower case and without a default port."""
+
+    origins: frozenset[str]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read WEB_RECORDING_ORIGINS: `https://host[:port]`, separated by commas; empty: no page may be recorded."""
+        given = [
+            each.strip() for each in _text(environ, "WEB_RECORDING_ORIGINS", "").split(",") if each.strip()
+        ]
+        if any(_ORIGIN.fullmatch(each) is None for each in given):
+            raise SettingsError("WEB_RECORDING_ORIGINS has an entry that is not https://host[:port]")
+        return cls(origins=frozenset(map(_origin, given)))
+
+    def allow(self, page_url: str) -> bool:
+        """Tell whether a page's origin is one of these; its scheme and its port belong to it."""
+        found = _ORIGIN.match(page_url)
+        return (
+            found is not None
+            and page_url[found.end() :][:1] in {"", "/", "?", "#"}
+            and _origin(found[0]) in self.origins
+        )
+
+
+def _origin(address: str) -> str:
+    scheme, _, place = address.lower().partition("://")
+    return f"{scheme}://{place.removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from recorder.aws.calls import host, presigned_get, presigned_gets, s3
 from recorder.aws.media import CHUNK, seconds_of
 from recorder.aws.sigv4 import query_of
 from recorder.domain.outputs import media_among
+from recorder.domain.playlist import ENDED, segments_in
 from recorder.domain.recording import Recording, StoredFile, as_file_name
 from recorder.errors import AwsError, StorageUnavailableError
 from recorder.outbound import Client, all_within
@@ -37,6 +38,7 @@ _SECONDS: Final = 12.0
 """How long a recording's objects may be listed, or removed, with all the calls that this takes."""
 _NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+PLAYLIST: Final = ".m3u8"
 _ABSENT: Final = "NoSuchKey"
 
 
@@ -98,7 +100,7 @@ class S3Storage:
         places = recording.folders if recording.outside_key is None else (recording.outside_key,)
         with _errors():
             file = media_among((each for place in places for each in self._list(place)), recording)
-            if file is None:
+            if file is None or self._grows(file.key, recording):
                 return None
             try:
                 media = self._media(file.key)
@@ -115,7 +117,16 @@ class S3Storage:
                 keys.append(recording.outside_key)
             self.remove(keys)
 
+    def _grows(self, key: str, recording: Recording) -> bool:
+        # A playlist is there from the first segment on. That of a lost take never ends, and may be the recording.
+        unended = key.endswith(PLAYLIST) and not recording.downloadable
+        return unended and ENDED not in (self.read_text(key) or "")
+
     def _media(self, key: str) -> Media | None:
+        if key.endswith(PLAYLIST):
+            playlist = self.read_text(key)
+            return Media(sum(each.seconds for each in segments_in(playlist)) or None) if playlist else None
+
         def read(start: int) -> bytes:
             return self._read(key, f"bytes={start}-{start + CHUNK - 1}" if start >= 0 else f"bytes={start}")
 

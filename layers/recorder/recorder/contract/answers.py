@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from recorder.domain.outputs import shown_address
 from recorder.domain.recording import OnWorkerLost, Status
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ class RecordingJson(TypedDict):
     """`completed` and `failed` are final, every other status is live. A later release may have stored one that this
     one does not know: it is shown as it is."""
     layout: str | None
-    """Layout of a room composite."""
+    """Layout of a room composite that has a picture."""
     codec: str | None
     """Video codec that was asked for."""
     resolution: str | None
@@ -68,6 +69,22 @@ class RecordingJson(TypedDict):
     """The kind of recording; one that only a later release knows is shown as it is."""
     trackSid: str | None
     """LiveKit's id of the recorded track."""
+    participantIdentity: str | None
+    """Identity of the recorded participant."""
+    screenShare: bool
+    """Whether the participant's shared screen is recorded instead of their camera."""
+    audioTrackSid: str | None
+    """LiveKit's id of the audio track of a track composite."""
+    videoTrackSid: str | None
+    """LiveKit's id of the video track of a track composite."""
+    pageUrl: str | None
+    """The recorded web page; `roomName` is then only a label."""
+    media: Media | str | None
+    """`audio_video`, `audio` or `video`; null for a track, which is stored as it is."""
+    orientation: str | None
+    """Orientation that was asked for."""
+    framerate: int | None
+    """Frames a second that were asked for."""
     title: str | None
     """The owner's title for it."""
     reference: str | None
@@ -75,7 +92,7 @@ class RecordingJson(TypedDict):
     metadata: dict[str, str] | None
     """The caller's own pairs."""
     audioCodec: str | None
-    """Audio codec of a room composite."""
+    """Audio codec that was asked for."""
     audioBitrate: int | None
     """kbit/s, where the request named it."""
     videoBitrate: int | None
@@ -108,6 +125,23 @@ class RecordingJson(TypedDict):
     """How many takes have recorded. More than one after a pause or a lost worker."""
     pauseRequestedAt: Time | None
     """When a pause was asked for that LiveKit has not confirmed yet."""
+    streams: list[StreamJson]
+    """The streams that were asked for, in their order."""
+    thumbnailCount: int | None
+    """How many thumbnails there are; null where none were asked for. While it records, only the answer of one recording
+    counts what is there already: elsewhere the count lags behind."""
+
+
+class StreamJson(TypedDict):
+    """A stream of the current or last take."""
+
+    url: str
+    """Where it goes, without its key: `rtmp://host/…`."""
+    status: str | None
+    """`connecting`, `active`, `retrying` (its receiver is lost, and LiveKit connects again and again), `finished` or
+    `failed`; null as long as LiveKit has said nothing. A stream that fails harms nothing else."""
+    failureReason: NotRequired[str]
+    """Why it failed, for a person."""
 
 
 class TakeJson(TypedDict):
@@ -133,14 +167,14 @@ class TakeJson(TypedDict):
 class FileJson(TypedDict):
     """A file of the recording."""
 
-    kind: Literal["file"]
-    """What it is."""
+    kind: Literal["file", "playlist"]
+    """What it is. A playlist is HLS of the caller's own: its segments lie beside it, as private as it is."""
     take: NotRequired[int]
-    """The take that it holds, where the recording is in parts."""
+    """The take that it holds, where there is one of each take."""
     url: str
     """A presigned link that saves it."""
     size: int
-    """Bytes."""
+    """Bytes; of a playlist those of its segments."""
     mimeType: str | None
     """Media type."""
     fileName: str
@@ -244,7 +278,7 @@ class RecordingDetailJson(TypedDict):
     posterUrl: str | None
     """A presigned link to a picture of the recording; null where there is none."""
     files: list[FileJson]
-    """The file of the recording, or one for each take where these could not be joined."""
+    """The file of the recording, or one for each take where these could not be joined, and the playlists of HLS."""
     takes: list[TakeJson]
     """The takes that have recorded, oldest first."""
 
@@ -340,6 +374,14 @@ def recording_json(recording: Recording) -> RecordingJson:
         "updatedAt": _time(recording.updated_at),
         "source": recording.source,
         "trackSid": recording.track_sid,
+        "participantIdentity": recording.participant_identity,
+        "screenShare": recording.screen_share,
+        "audioTrackSid": recording.audio_track_sid,
+        "videoTrackSid": recording.video_track_sid,
+        "pageUrl": recording.page_url,
+        "media": recording.media,
+        "orientation": recording.orientation,
+        "framerate": recording.framerate,
         "title": recording.title,
         "reference": recording.reference,
         "metadata": None if recording.metadata is None else dict(recording.metadata),
@@ -356,7 +398,24 @@ def recording_json(recording: Recording) -> RecordingJson:
         "onWorkerLost": recording.on_worker_lost or OnWorkerLost.END,
         "takeCount": recording.take_count,
         "pauseRequestedAt": time_json(recording.pause_requested_at),
+        "streams": _streams_json(recording),
+        "thumbnailCount": recording.thumbnails,
     }
+
+
+def _streams_json(recording: Recording) -> list[StreamJson]:
+    found: list[StreamJson] = []
+    for position, url in enumerate(recording.stream_urls):
+        told = recording.stream_states[position : position + 1]
+        status = told[0] if told else None
+        if not recording.live and status in {"connecting", "active", "retrying"}:
+            # LiveKit did not report the end of a worker that was lost.
+            status = "finished"
+        stream: StreamJson = {"url": shown_address(url), "status": status}
+        if status == "failed":
+            stream["failureReason"] = "its receiver could not be reached, or closed the connection"
+        found.append(stream)
+    return found
 
 
 def takes_json(recording: Recording) -> list[TakeJson]:
@@ -393,7 +452,7 @@ def _take_json(take: Take) -> TakeJson:
 def file_json(file: MediaFile) -> FileJson:
     """Return a file of a recording."""
     found: FileJson = {
-        "kind": "file",
+        "kind": "playlist" if file.is_playlist else "file",
         "url": file.url,
         "size": file.size,
         "mimeType": file.mime_type,

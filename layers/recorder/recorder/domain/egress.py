@@ -136,8 +136,19 @@ class EgressSnapshot:
 
     @property
     def file(self) -> FileResult:
-        """The file of the recording; without any fact where LiveKit reports none."""
+        """The file of the recording, or its playlist where no file was asked for; empty where LiveKit reports none."""
         return self.files[0] if self.files else FileResult()
+
+    @property
+    def hls(self) -> SegmentsResult | None:
+        """The HLS that the caller asked for."""
+        return next((each for each in self.segments if each.kept), None)
+
+    @property
+    def thumbnail_count(self) -> int | None:
+        """How many thumbnails there are; it lags behind until the egress ends. None where none were asked for."""
+        counts = [each.count for each in self.thumbnails if each.kept]
+        return counts[0] if counts else None
 
     @property
     def has_file(self) -> bool:

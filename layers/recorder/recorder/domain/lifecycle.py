@@ -20,6 +20,7 @@ from recorder.domain.recording import (
     GIVEN_UP,
     OWN_VERDICTS,
     FailureCode,
+    Kept,
     Recording,
     Status,
     StopReason,
@@ -139,6 +140,7 @@ def _with_report(
     if observed is Status.COMPLETED and not snapshot.has_file:
         observed = Status.STOPPING
     changed = _with_file(_with_start(recording, snapshot, now), snapshot, final=observed in FINAL)
+    changed = _with_outputs(changed, snapshot, now)
     if may_become(recording, observed):
         changed = _with_status(changed, snapshot, observed, now)
         if observed in FINAL and _needs_look(changed, snapshot):
@@ -200,7 +202,9 @@ def _end_take(
         return takes.wait(ended, Status.RESUMING, now)
     if reopened:
         return replace(ended, status=Status.STOPPING)
-    parts = recording.takes or (recording.take_segments and not snapshot.has_file and ended.takes)
+    # A playlist may be all that is left of an egress that failed: it holds everything that was uploaded before.
+    no_file = not snapshot.has_file or (not recording.with_file and snapshot.status is EgressStatus.FAILED)
+    parts = recording.takes or (recording.take_segments and no_file and ended.takes)
     return takes.finish(ended, now) if snapshot.ended and parts else None
 
 
@@ -260,6 +264,17 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
     if recording.live and file.key not in {None, recording.storage_key}:
         return replace(recording, storage_key=file.key)
     return recording
+
+
+def _with_outputs(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
+    """Take over what LiveKit says of the outputs beside the file: it knows no less than before, but may say less."""
+    if recording.stream_urls and snapshot.streams:
+        states = tuple(each.state(now) for each in snapshot.streams[: len(recording.stream_urls)])
+        if states != recording.stream_states:
+            recording = replace(recording, stream_states=states)
+    size = snapshot.hls.size if snapshot.hls is not None else None
+    kept = takes.more_kept(recording, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count))
+    return recording if kept is None else kept
 
 
 def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status, now: datetime) -> Recording:
@@ -446,7 +461,7 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         last = takes.end_take(begun, TakeEnd.STOPPED, now)
         return next_version(recording, takes.finish(takes.with_file(last, file), now), now)
     found = replace(
-        recording,
+        takes.more_kept(recording, file.beside or Kept()) or recording,
         storage_key=file.key,
         file_size=file.size,
         duration=file.duration or recording.duration,

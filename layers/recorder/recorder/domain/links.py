@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recorder.domain.recording import MIME_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -27,6 +29,11 @@ class MediaFile(Link):
     file_name: str
     duration: float | None
     take: int | None = None
+
+    @property
+    def is_playlist(self) -> bool:
+        """Whether it is the playlist of HLS, whose segments lie beside it."""
+        return self.mime_type == MIME_TYPES["m3u8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

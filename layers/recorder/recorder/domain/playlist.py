@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 ENTRY_BYTES: Final = 128
 """The most that one segment takes of a playlist of LiveKit: its time, its length and its name are some 85 bytes."""
 
+ENDED: Final = "#EXT-X-ENDLIST"
+"""The line of a playlist to which no segment is added any more."""
 _DURATION: Final = "#EXTINF:"
 _BEGAN: Final = "#EXT-X-PROGRAM-DATE-TIME:"
-_END: Final = "#EXT-X-ENDLIST"
 _NUMBER: Final = re.compile(r"_([0-9]{5,9})\.ts")
 
 
@@ -61,7 +62,7 @@ def count_of(segments: Sequence[Segment]) -> int:
 
 def has_ended(playlist: str) -> bool:
     """Tell whether a playlist that LiveKit wrote grows no more."""
-    return any(line == _END for line in playlist.splitlines()[-2:])
+    return any(line == ENDED for line in playlist.splitlines()[-2:])
 
 
 def _seconds(text: str) -> float:
@@ -164,7 +165,7 @@ def live_playlist(
             lines.append(f"{_BEGAN}{each.segment.began_at.isoformat(timespec='milliseconds')}")
         lines += [f"{_DURATION}{each.segment.seconds:.3f},", url]
     if ended:
-        lines.append(_END)
+        lines.append(ENDED)
     return "\n".join([*lines, ""])
 
 

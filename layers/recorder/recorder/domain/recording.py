@@ -9,11 +9,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from recorder.domain.sources import Media, Source
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
-
-    from recorder.domain.sources import Source
 
 
 class Unknown(str):
@@ -147,7 +147,14 @@ OWN_VERDICTS: Final = frozenset(FailureCode) - {
 
 
 MIME_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"mp4": "video/mp4", "webm": "video/webm", "ogg": "audio/ogg", "mp3": "audio/mpeg"}
+    {
+        "mp4": "video/mp4",
+        "m4a": "audio/mp4",
+        "webm": "video/webm",
+        "ogg": "audio/ogg",
+        "mp3": "audio/mpeg",
+        "m3u8": "application/vnd.apple.mpegurl",
+    }
 )
 
 
@@ -186,6 +193,8 @@ class Take:
     segment_count: int | None = None
     """How many of them count, fixed when the next take begins."""
     duration: float | None = None
+    hls_size: int | None = None
+    thumbnail_count: int | None = None
     lost_seconds: float | None = None
     """What is missing between its last second and the first one of the next take, where it was lost."""
     storage_key: str | None = None
@@ -234,6 +243,32 @@ class Recording:
     audio_bitrate: int | None = None
     video_bitrate: int | None = None
     track_sid: str | None = None
+    media: Media | Unknown | None = None
+    """None in rows of a release without it, and of tracks, which are stored as they are."""
+    orientation: str | None = None
+    framerate: int | None = None
+    """Frames a second."""
+    participant_identity: str | None = None
+    screen_share: bool = False
+    audio_track_sid: str | None = None
+    video_track_sid: str | None = None
+    page_url: str | None = None
+    with_file: bool = True
+    """One file is asked for; without it the playlist is what the recording is for."""
+    hls_seconds: int | None = None
+    """Length of a segment of HLS that is kept; None where the caller asked for none."""
+    thumbnail_seconds: int | None = None
+    """One thumbnail each; None where there are none."""
+    thumbnail_width: int | None = None
+    thumbnail_height: int | None = None
+    stream_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Where each take is streamed to. They carry keys, and are shortened to what may be shown once it is final."""
+    stream_states: tuple[str, ...] = ()
+    """What LiveKit says of the streams of the current take, in the same order; empty until it says something."""
+    hls_size: int | None = None
+    """Bytes of the current take's HLS that is kept, once it has ended."""
+    thumbnail_count: int | None = None
+    """How many thumbnails the current take has left, as far as LiveKit or the bucket has told."""
     title: str | None = None
     reference: str | None = None
     """The caller's own id of the recording."""
@@ -307,13 +342,37 @@ class Recording:
     @property
     def known(self) -> bool:
         """Whether this release knows each value; a recording with an unknown one is left to a later release."""
-        values = (self.source, self.status, self.stop_reason, self.take_begun_by, self.on_worker_lost)
+        values = (
+            self.source,
+            self.media,
+            self.status,
+            self.stop_reason,
+            self.take_begun_by,
+            self.on_worker_lost,
+        )
         return not any(isinstance(each, Unknown) for each in values)
+
+    @property
+    def room(self) -> str | None:
+        """The room that its recorder joins; None of a web page, whose `room_name` is a label."""
+        return None if self.source is Source.WEB else self.room_name
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is anything to see in it."""
+        return self.media is not Media.AUDIO
 
     @property
     def between_takes(self) -> bool:
         """Whether no egress records for it, nor is about to."""
         return self.take_ended_at is not None
+
+    @property
+    def thumbnails(self) -> int | None:
+        """How many thumbnails all takes have left; None where none were asked for."""
+        if self.thumbnail_seconds is None:
+            return None
+        return sum(each.thumbnail_count or 0 for each in self.takes) + (self.thumbnail_count or 0)
 
     @property
     def take_count(self) -> int:
@@ -393,12 +452,18 @@ class Recording:
     @property
     def mime_type(self) -> str | None:
         """The file's media type, where its extension tells."""
-        return mime_type_of(self.storage_key or "")
+        return mime_type_of(self, self.storage_key or "")
 
     @property
     def file_name(self) -> str | None:
         """A name for the downloaded file: the room and when the recording was asked for."""
         return file_name_of(self, self.storage_key or "")
+
+    @property
+    def has_poster(self) -> bool:
+        """Whether a picture of it was written while it recorded."""
+        current = self.take_segments and self.take_started_at is not None
+        return self.has_picture and (current or any(take.segments for take in self.takes))
 
     @property
     def segment_counts(self) -> Mapping[int, int | None]:
@@ -427,6 +492,15 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the bucket holds of the outputs of a take that are kept beside its file; None: nothing of the kind."""
+
+    hls_size: int | None = None
+    """Bytes of the segments that the caller asked for."""
+    thumbnails: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
     """A file that is in the bucket."""
 
@@ -435,6 +509,8 @@ class StoredFile:
     modified_at: datetime
     duration: float | None = None
     """Seconds, where the file says so itself and was asked."""
+    beside: Kept | None = None
+    """What lies beside it, where the folder was listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,14 +523,14 @@ class StoredPart:
     take: int | None = None
 
 
-def mime_type_of(key: str) -> str | None:
-    """Return the media type of a file, where its extension tells."""
-    return MIME_TYPES.get(_extension_of(key) or "")
+def mime_type_of(recording: Recording, key: str) -> str | None:
+    """Return the media type of a file of a recording, where its extension tells."""
+    return MIME_TYPES.get(_extension_of(recording, key) or "")
 
 
 def file_name_of(recording: Recording, key: str, take: int | None = None) -> str | None:
     """Return a name for a downloaded file: the room and when the recording was asked for; None without an extension."""
-    extension = _extension_of(key)
+    extension = _extension_of(recording, key)
     if extension is None:
         return None
     room = as_file_name(recording.room_name).encode()[:FILE_NAME_BYTES].decode(errors="ignore")
@@ -464,9 +540,13 @@ def file_name_of(recording: Recording, key: str, take: int | None = None) -> str
     return f"{room} {asked_at.replace(':', '-')}{part}.{extension}"
 
 
-def _extension_of(key: str) -> str | None:
+def _extension_of(recording: Recording, key: str) -> str | None:
     _, dot, extension = key.rpartition("/")[2].rpartition(".")
-    return extension.lower() if dot else None
+    if not dot:
+        return None
+    # LiveKit calls every MP4 so, and would append that to another extension.
+    sound_only = extension.lower() == "mp4" and not recording.has_picture
+    return "m4a" if sound_only else extension.lower()
 
 
 def as_file_name(text: str) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from recorder.domain import takes
+from recorder.domain.outputs import shown_address
 from recorder.domain.recording import DESCRIPTION, Recording, Status
 
 UNSCHEDULED: Final = timedelta(minutes=2)
@@ -67,6 +68,9 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
         return after
     if not after.live and after.expires_at is None and policy.retention is not None:
         after = replace(after, expires_at=now + policy.retention)
+    if not after.live and after.stream_urls:
+        # No take is to come: keys are kept no longer than they are needed.
+        after = replace(after, stream_urls=tuple(map(shown_address, after.stream_urls)))
     if before is not None and before.live and not after.live:
         after = takes.expect_lost(after, now + policy.upload_grace)
     if not after.live and after.deleted_at is not None and after.egress_id is not None:

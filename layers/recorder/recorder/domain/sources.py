@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, TypedDict
-
-if TYPE_CHECKING:
-    from recorder.domain.recording import Recording
+from typing import ClassVar, Final, TypedDict
 
 
 class Source(StrEnum):
@@ -20,27 +18,36 @@ class Source(StrEnum):
     WEB = "web"
 
 
-class EncodingColumns(TypedDict):
-    """The columns of a recording that hold its encoding."""
+class Media(StrEnum):
+    """What of its source a recording holds, as it is stored."""
 
+    AUDIO_VIDEO = "audio_video"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+_TARGET_BYTES: Final = 1024
+"""A target has an index, and Postgres refuses an entry above some 2,700 bytes."""
+
+
+class KindColumns(TypedDict, total=False):
+    """The columns of a recording that hold its kind, beside its source and its room; it has none of other kinds."""
+
+    layout: str
+    media: Media
     resolution: str
-    codec: str
+    orientation: str
+    framerate: int
+    codec: str | None
     audio_codec: str
     audio_bitrate: int | None
     video_bitrate: int | None
-
-
-class RoomCompositeColumns(EncodingColumns):
-    """The columns of a recording that hold a room composite."""
-
-    layout: str
-
-
-class TrackColumns(TypedDict):
-    """The columns of a recording that hold a track."""
-
+    participant_identity: str
+    screen_share: bool
+    audio_track_sid: str | None
+    video_track_sid: str | None
     track_sid: str
-    codec: str | None
+    page_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,31 +55,39 @@ class Encoding:
     """How LiveKit encodes what it composes. A bitrate (kbit/s) of None is the default of the resolution."""
 
     resolution: str = "1080p"
+    orientation: str = "landscape"
+    framerate: int = 30
+    """Frames a second."""
     codec: str = "h264"
     audio_codec: str = "aac"
     audio_bitrate: int | None = None
     video_bitrate: int | None = None
 
-    @property
-    def columns(self) -> EncodingColumns:
-        """The columns that hold it."""
-        return {
-            "resolution": self.resolution,
-            "codec": self.codec,
-            "audio_codec": self.audio_codec,
-            "audio_bitrate": self.audio_bitrate,
-            "video_bitrate": self.video_bitrate,
-        }
+    def columns(self, media: Media) -> KindColumns:
+        """Return the columns that hold it: nothing of the picture or the sound that a recording does not have."""
+        found: KindColumns = {"media": media}
+        if media is not Media.AUDIO:
+            found |= {
+                "resolution": self.resolution,
+                "orientation": self.orientation,
+                "framerate": self.framerate,
+                "codec": self.codec,
+                "video_bitrate": self.video_bitrate,
+            }
+        if media is not Media.VIDEO:
+            found |= {"audio_codec": self.audio_codec, "audio_bitrate": self.audio_bitrate}
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomComposite:
-    """A room as a page with a layout shows it."""
+    """A room as a page with a layout shows it; without a picture, the sound of everybody in it."""
 
     source: ClassVar[Source] = Source.ROOM_COMPOSITE
 
     room_name: str
     layout: str = "grid"
+    media: Media = Media.AUDIO_VIDEO
     encoding: Encoding = Encoding()
 
     @property
@@ -81,9 +96,10 @@ class RoomComposite:
         return f"room:{self.room_name}"
 
     @property
-    def columns(self) -> RoomCompositeColumns:
-        """The columns that hold it, beside its room."""
-        return {"layout": self.layout, **self.encoding.columns}
+    def columns(self) -> KindColumns:
+        """The columns that hold it."""
+        layout: KindColumns = {} if self.media is Media.AUDIO else {"layout": self.layout}
+        return layout | self.encoding.columns(self.media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +117,16 @@ class Participant:
     def target(self) -> str:
         """The key of the thing that may be recorded once at a time."""
         # Both names may hold any separator, so the length says where the first one ends.
-        return f"participant:{len(self.room_name)}:{self.room_name}/{self.identity}"
+        return _bounded("participant", f"{len(self.room_name)}:{self.room_name}/{self.identity}")
+
+    @property
+    def columns(self) -> KindColumns:
+        """The columns that hold it."""
+        return {
+            "participant_identity": self.identity,
+            "screen_share": self.screen_share,
+            **self.encoding.columns(Media.AUDIO_VIDEO),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +144,15 @@ class TrackComposite:
     def target(self) -> str:
         """The key of the thing that may be recorded once at a time."""
         return f"tracks:{self.room_name}/{self.audio_track_sid or ''}+{self.video_track_sid or ''}"
+
+    @property
+    def columns(self) -> KindColumns:
+        """The columns that hold it."""
+        return {
+            "audio_track_sid": self.audio_track_sid,
+            "video_track_sid": self.video_track_sid,
+            **self.encoding.columns(media_of_tracks(self.audio_track_sid, self.video_track_sid)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +172,8 @@ class Track:
         return f"track:{self.room_name}/{self.track_sid}"
 
     @property
-    def columns(self) -> TrackColumns:
-        """The columns that hold it, beside its room."""
+    def columns(self) -> KindColumns:
+        """The columns that hold it."""
         return {"track_sid": self.track_sid, "codec": self.codec}
 
 
@@ -151,40 +185,33 @@ class Web:
 
     page_url: str
     room_name: str
+    media: Media = Media.AUDIO_VIDEO
     encoding: Encoding = Encoding()
 
     @property
     def target(self) -> str:
         """The key of the thing that may be recorded once at a time."""
-        return f"web:{self.page_url}"
+        return _bounded("web", self.page_url)
+
+    @property
+    def columns(self) -> KindColumns:
+        """The columns that hold it."""
+        return {"page_url": self.page_url, **self.encoding.columns(self.media)}
 
 
 type Kind = RoomComposite | Participant | TrackComposite | Track | Web
 """Every kind that LiveKit records."""
 
 
-def kind_of(recording: Recording) -> Kind:
-    """Return the kind of a recording from what is stored of it."""
-    room_name = recording.room_name
-    match recording.source:
-        case Source.TRACK:
-            return Track(room_name=room_name, track_sid=recording.track_sid or "", codec=recording.codec)
-        case _:
-            return RoomComposite(
-                room_name=room_name, layout=recording.layout or "grid", encoding=encoding_of(recording)
-            )
+def media_of_tracks(audio_track_sid: str | None, video_track_sid: str | None) -> Media:
+    """Return what a track composite of these tracks holds."""
+    if video_track_sid is None:
+        return Media.AUDIO
+    return Media.VIDEO if audio_track_sid is None else Media.AUDIO_VIDEO
 
 
-def encoding_of(recording: Recording) -> Encoding:
-    """Return how a recording is encoded."""
-    return Encoding(
-        resolution=recording.resolution or "1080p",
-        codec=recording.codec or "h264",
-        audio_codec=recording.audio_codec or "aac",
-        audio_bitrate=recording.audio_bitrate,
-        video_bitrate=recording.video_bitrate,
-    )
-
-
-type Offered = RoomComposite | Track
-"""The kinds that users may ask for: what is stored of them has columns."""
+def _bounded(kind: str, name: str) -> str:
+    # A digest is as good a key as the name.
+    if len(name.encode()) > _TARGET_BYTES:
+        return f"{kind}:sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+    return f"{kind}:{name}"

@@ -28,11 +28,13 @@ class Presence(StrEnum):
     ABSENT = "absent"
     CLOSED = "closed"
     """The room in which it recorded is closed: nothing can record there."""
+    ROOMLESS = "roomless"
+    """It records a web page, and no room: only its handler can tell."""
     UNKNOWN = "unknown"
     """The room could not be asked, or cannot know: a recorder leaves it before the upload."""
 
 
-DENIALS: Final = frozenset({Presence.ABSENT, Presence.CLOSED})
+DENIALS: Final = frozenset({Presence.ABSENT, Presence.CLOSED, Presence.ROOMLESS})
 
 
 class Handler(StrEnum):
@@ -90,9 +92,10 @@ def asks_handler(recording: Recording, evidence: Evidence, now: datetime, policy
     """Tell whether the handler has to be called: only it can settle what the room raises doubts about.
 
     A room that never shows its recorders raises them for ever, so an answer holds for a while, unless somebody
-    waits for the end.
+    waits for the end. Of a web page nobody else knows anything, so its handler is always called.
     """
-    return evidence.doubtful and not _answered_lately(recording, now, policy)
+    roomless = evidence.presence is Presence.ROOMLESS
+    return evidence.doubtful and (roomless or not _answered_lately(recording, now, policy))
 
 
 def needs_name(recording: Recording, now: datetime, policy: Policy) -> bool:
@@ -164,7 +167,7 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
         noted = replace(
             recording, absent_since=None, handler_silent_since=None, handler_answered_at=answered_at
         )
-    elif evidence.doubtful and not _answered_lately(recording, now, policy):
+    elif asks_handler(recording, evidence, now, policy):
         silent_since = recording.handler_silent_since
         if evidence.handler is Handler.SILENT:
             silent_since = silent_since or now

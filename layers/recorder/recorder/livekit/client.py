@@ -15,7 +15,7 @@ import aiohttp
 from livekit import api
 
 from recorder.errors import EgressUnansweredError, RecorderError
-from recorder.untrusted import cleaned
+from recorder.untrusted import cleaned, hosts_only
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -103,7 +103,8 @@ def _translated(error: api.ServerError, errors: Mapping[str, type[RecorderError]
     if code == "unknown" and error.status in {401, 403}:
         code = "unauthenticated"
     kind = errors.get(code, EgressUnansweredError)
-    return kind(cleaned(error.message).removeprefix(_PREFIX) or code)
+    # The address of a stream carries its key.
+    return kind(hosts_only(cleaned(error.message)).removeprefix(_PREFIX) or code)
 
 
 def connect(url: str, api_key: str, api_secret: str) -> LiveKit:

@@ -18,6 +18,7 @@ from recorder.domain.outputs import (
     TakeId,
     ThumbnailsResult,
     owner_of,
+    shown_address,
 )
 from recorder.untrusted import cleaned, hosts_only
 
@@ -42,7 +43,12 @@ _STREAM_STATUSES: Final = ("ACTIVE", "FINISHED", "FAILED")
 def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSnapshot:
     """Translate an EgressInfo."""
     # Servers before 1.5 have the result of a single output in a field of its own.
-    files = info.file_results or ([info.file] if info.file.filename else [])
+    results = info.file_results or ([info.file] if info.file.filename else [])
+    backup = info.backup_storage_used
+    files = tuple(_file(each, storage.bucket, backup=backup) for each in results)
+    segments = tuple(_segments(each, storage.bucket, backup=backup) for each in info.segment_results)
+    if segments and not files and not _asks_file(info):
+        files = (segments[0].file,)
     return EgressSnapshot(
         egress_id=cleaned(info.egress_id),
         status=_status(info.status),
@@ -54,14 +60,14 @@ def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSn
         error=hosts_only(cleaned(info.error)),
         error_code=info.error_code,
         details=hosts_only(cleaned(info.details)),
-        files=tuple(_file(each, storage.bucket, backup=info.backup_storage_used) for each in files),
-        segments=tuple(_segments(each) for each in info.segment_results),
+        files=files,
+        segments=segments,
         thumbnails=tuple(
             ThumbnailsResult(path=cleaned(each.filename_prefix), count=each.image_count)
             for each in info.image_results
         ),
         streams=tuple(_stream(each) for each in info.stream_results),
-        backup_storage_used=info.backup_storage_used,
+        backup_storage_used=backup,
     )
 
 
@@ -101,13 +107,15 @@ def _keys(name: str, location: str, bucket: str, *, backup: bool) -> tuple[str, 
     return tuple(dict.fromkeys([*exact, *prefixed, *asked]))
 
 
-def _segments(result: protocol.SegmentsInfo) -> SegmentsResult:
+def _segments(result: protocol.SegmentsInfo, bucket: str, *, backup: bool) -> SegmentsResult:
+    name, location = cleaned(result.playlist_name), public_address(cleaned(result.playlist_location))
     return SegmentsResult(
-        playlist=cleaned(result.playlist_name) or None,
+        playlist=name or None,
+        keys=_keys(name, location, bucket, backup=backup) if name else (),
         count=result.segment_count,
         size=_positive(result.size),
         duration=_seconds(result.duration),
-        location=public_address(cleaned(result.playlist_location)) or None,
+        location=location or None,
         started_at=_time(result.started_at),
     )
 
@@ -115,10 +123,11 @@ def _segments(result: protocol.SegmentsInfo) -> SegmentsResult:
 def _stream(result: protocol.StreamInfo) -> StreamResult:
     known = 0 <= result.status < len(_STREAM_STATUSES)
     return StreamResult(
-        url=_without_path(cleaned(result.url)),
+        url=shown_address(cleaned(result.url)),
         status=_STREAM_STATUSES[result.status] if known else "UNKNOWN",
         duration=_seconds(result.duration),
         started_at=_time(result.started_at),
+        retried_at=_time(result.last_retry_at),
     )
 
 
@@ -128,12 +137,6 @@ def public_address(location: str) -> str:
     if address is None:
         return ""
     return address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
-def _without_path(url: str) -> str:
-    # The path of a stream's address is its key.
-    address = _split(url)
-    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}/…" if address and address.netloc else ""
 
 
 def _split(address: str) -> SplitResult | None:
@@ -153,6 +156,17 @@ def _owner(info: protocol.EgressInfo, storage: StorageSettings) -> TakeId | None
         if owner is not None:
             return owner
     return None
+
+
+def _asks_file(info: protocol.EgressInfo) -> bool:
+    """Tell whether an egress was asked for a file: one that failed may no longer name it among its results."""
+    encoded = (info.room_composite, info.web, info.track_composite)
+    return bool(
+        any(each.file_outputs or each.file.filepath for each in encoded)
+        or info.participant.file_outputs
+        or info.track.file.filepath
+        or any(each.file.filepath for each in info.egress.outputs)
+    )
 
 
 def _paths(info: protocol.EgressInfo) -> Iterator[tuple[str, protocol.S3Upload]]:
@@ -316,7 +330,13 @@ _SEGMENTS: Final = _message(
 )
 _IMAGES: Final = _message({"filename_prefix": _text, "image_count": _whole})
 _STREAM: Final = _message(
-    {"url": _text, "status": _stream_status_number, "duration": _whole, "started_at": _whole}
+    {
+        "url": _text,
+        "status": _stream_status_number,
+        "duration": _whole,
+        "started_at": _whole,
+        "last_retry_at": _whole,
+    }
 )
 _STORAGE: Final = {"s3": _message({"bucket": _text, "metadata": _mapping})}
 _FILE_OUTPUT: Final = _message({"filepath": _text, **_STORAGE})

@@ -47,13 +47,14 @@ class EgressLookup:
             raise EgressUnansweredError(egress_id)
         return snapshot_of(found[0], self._storage)
 
-    def has_people(self, room_name: str) -> bool | None:
+    def has_people(self, room_name: str, identity: str | None = None) -> bool | None:
         rooms = self._call("RoomService/ListRooms", {"names": [room_name]}, {"roomList": True})
         if not _understood(rooms_in, rooms):
             return False
         grants: dict[str, bool | str] = {"roomAdmin": True, "room": room_name}
         answer = self._call("RoomService/ListParticipants", {"room": room_name}, grants)
-        return True if answer is not None and any(_understood(people_in, answer)) else None
+        people = _understood(people_in, answer) if answer is not None else []
+        return True if any(identity in {None, each} for each in people) else None
 
     def _call(self, method: str, request: object, grants: Mapping[str, bool | str]) -> object | None:
         """Return LiveKit's answer; None where it says not_found. Raises EgressUnansweredError."""

@@ -9,7 +9,16 @@ from livekit.protocol import egress as protocol
 from livekit.protocol import models
 
 from recorder.domain.outputs import File, Output, Segments, Streams, Thumbnails
-from recorder.domain.sources import Encoding, Kind, Participant, RoomComposite, Track, TrackComposite, Web
+from recorder.domain.sources import (
+    Encoding,
+    Kind,
+    Media,
+    Participant,
+    RoomComposite,
+    Track,
+    TrackComposite,
+    Web,
+)
 from recorder.errors import EgressRefusedError
 
 if TYPE_CHECKING:
@@ -21,7 +30,6 @@ _RESOLUTIONS: Final[Mapping[str, tuple[int, int, int]]] = {
     "720p": (1280, 720, 3000),
     "480p": (854, 480, 1500),
 }
-_FRAMERATE: Final = 30
 _AUDIO_BITRATE: Final = 128
 _AUDIO_CODECS: Final = {"aac": models.AudioCodec.AAC, "opus": models.AudioCodec.OPUS}
 _FILE_TYPES: Final = {
@@ -82,6 +90,8 @@ def _room_composite(
     return protocol.RoomCompositeEgressRequest(
         room_name=kind.room_name,
         layout=kind.layout,
+        audio_only=kind.media is Media.AUDIO,
+        video_only=kind.media is Media.VIDEO,
         custom_base_url=delivery.template_url,
         advanced=_options(kind.encoding),
         file_outputs=outputs.files,
@@ -140,6 +150,8 @@ def _track(kind: Track, outputs: Sequence[Output], delivery: Delivery) -> protoc
 def _web(kind: Web, outputs: _Outputs, delivery: Delivery) -> protocol.WebEgressRequest:
     return protocol.WebEgressRequest(
         url=kind.page_url,
+        audio_only=kind.media is Media.AUDIO,
+        video_only=kind.media is Media.VIDEO,
         advanced=_options(kind.encoding),
         file_outputs=outputs.files,
         segment_outputs=outputs.segments,
@@ -151,10 +163,12 @@ def _web(kind: Web, outputs: _Outputs, delivery: Delivery) -> protocol.WebEgress
 
 def _options(encoding: Encoding) -> protocol.EncodingOptions:
     width, height, video_bitrate = _RESOLUTIONS[encoding.resolution]
+    if encoding.orientation == "portrait":
+        width, height = height, width
     return protocol.EncodingOptions(
         width=width,
         height=height,
-        framerate=_FRAMERATE,
+        framerate=encoding.framerate,
         video_codec=models.VideoCodec.H264_MAIN,
         video_bitrate=encoding.video_bitrate or video_bitrate,
         audio_codec=_AUDIO_CODECS[encoding.audio_codec],

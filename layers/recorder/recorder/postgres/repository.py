@@ -28,7 +28,7 @@ from recorder.domain.recording import (
     TakeEnd,
     Unknown,
 )
-from recorder.domain.sources import Source
+from recorder.domain.sources import Media, Source
 from recorder.domain.takes import lost_egress
 from recorder.errors import RecordingInProgressError, RowRefusedError
 from recorder.telemetry import Code, count, log
@@ -92,9 +92,11 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
     "UUID": UUID,
     "Mapping[str, str]": _pairs,
     "Source | Unknown": _Members(Source).__getitem__,
+    "Media | Unknown": _Members(Media).__getitem__,
     "Status | Unknown": _Members(Status).__getitem__,
     "StopReason | Unknown": _Members(StopReason).__getitem__,
     "bool": None,
+    "tuple[str, ...]": tuple,
     "TakeEnd | Unknown": _Members(TakeEnd).__getitem__,
     "BegunBy | Unknown": _Members(BegunBy).__getitem__,
     "OnWorkerLost | Unknown": _Members(OnWorkerLost).__getitem__,
@@ -128,6 +130,7 @@ _DECODED: Final = _decoded(_FIELDS)
 _DECODED_TAKE: Final = _decoded(_TAKE_FIELDS)
 _REQUIRED: Final = tuple(name for name, kind in _FIELDS.items() if not kind.endswith(_OPTIONAL))
 
+_LISTS: Final = tuple(name for name, kind in _FIELDS.items() if kind.startswith("tuple["))
 COLUMNS: Final = tuple(_FIELDS)
 """The columns of `recordings` are the fields of Recording."""
 _required = itemgetter(*map(COLUMNS.index, _REQUIRED))
@@ -423,7 +426,8 @@ class Repository:
 
 
 def _parameters(recording: Recording) -> dict[str, Parameter]:
-    return {name: cast("object", getattr(recording, name)) for name in COLUMNS}
+    values = {name: cast("object", getattr(recording, name)) for name in COLUMNS}
+    return values | {name: list(getattr(recording, name)) for name in _LISTS}
 
 
 def _changed_takes(before: Recording, after: Recording) -> str | None:

@@ -196,10 +196,14 @@ class Context:
         return self.adapters.egress.recorders(wanted, seconds=self.seconds / 2)
 
     def shown(self, rooms: Mapping[str, str]) -> Mapping[str, bool]:
-        """Tell which egress, given with their rooms, these show; of what LiveKit does not say nothing is told."""
-        open_rooms = self.open_rooms(set(rooms.values())) if rooms else None
+        """Tell which egress, given with their rooms, these show; of what LiveKit does not say nothing is told.
+
+        An egress without a room (""), which records a web page, is shown nowhere.
+        """
+        names = set(rooms.values()) - {""}
+        open_rooms = self.open_rooms(names) if names else {}
         if open_rooms is None:
-            return {}
+            return {egress_id: False for egress_id, room in rooms.items() if not room}
         recorded = {name for name, room in open_rooms.items() if room.recorded}
         recorders = self.recorders(recorded)
         return {
@@ -207,6 +211,19 @@ class Context:
             for egress_id, room in rooms.items()
             if room in recorders or room not in recorded
         }
+
+    def alive(self, rooms: Mapping[str, str]) -> frozenset[str]:
+        """Return those egress, given with their rooms, that are known to live.
+
+        A room shows it; of a web page, which has no room (""), its handler answers.
+        """
+        shown = self.shown(rooms)
+        handlers = self.ask_handlers(egress_id for egress_id, room in rooms.items() if not room)
+        return frozenset(
+            egress_id
+            for egress_id in rooms
+            if shown.get(egress_id, False) or handlers.get(egress_id) is Handler.ANSWERS
+        )
 
     def ask_handlers(self, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
         """Call handlers of egress that their rooms deny; takes at most half of the time that is left."""

@@ -30,7 +30,7 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
     }
     running = listed | _returned(context, [each for each in recordings if not listed[each.id]])
     rooms = {
-        egress_id: recording.room_name for recording in recordings for egress_id in running[recording.id]
+        egress_id: recording.room or "" for recording in recordings for egress_id in running[recording.id]
     }
     dead = _dead(context, rooms)
     wanted: dict[str, UUID] = {}
@@ -61,15 +61,15 @@ def _running(recording: Recording, listing: ActiveListing | None) -> list[str]:
 
 
 def _returned(context: Context, recordings: Sequence[Recording]) -> dict[UUID, Sequence[str]]:
-    """Return the egress that we gave up, and that their rooms show although LiveKit does not list them."""
+    """Return the egress that we gave up, and that live although LiveKit does not list them."""
     given_up = {each.id: each.may_come_back(context.now) for each in recordings}
-    shown = context.shown(
-        {egress_id: each.room_name for each in recordings for egress_id in given_up[each.id]}
+    alive = context.alive(
+        {egress_id: each.room or "" for each in recordings for egress_id in given_up[each.id]}
     )
     return {
         recording_id: returned
         for recording_id, egress_ids in given_up.items()
-        if (returned := [egress_id for egress_id in sorted(egress_ids) if shown.get(egress_id, False)])
+        if (returned := [egress_id for egress_id in sorted(egress_ids) if egress_id in alive])
     }
 
 

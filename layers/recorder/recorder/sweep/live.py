@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, verdict
-from recorder.domain.egress import ENDING, EgressSnapshot
+from recorder.domain.egress import ENDING, EgressSnapshot, EgressStatus
 from recorder.domain.recording import Status
 from recorder.domain.verdict import Evidence, Handler, Judgement, Presence, Step
 from recorder.errors import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from recorder.domain.egress import EgressStatus, OpenRoom
+    from recorder.domain.egress import OpenRoom
     from recorder.domain.recording import Recording
     from recorder.sweep.context import ActiveListing, Context
     from recorder.usecases.ports import Answer
@@ -108,7 +108,7 @@ def _search_room(context: Context, recording: Recording) -> Answer:
     if context.over:
         return EgressNotAskedError(recording.room_name)
     try:
-        found = _of_current_take(recording, context.adapters.egress.list_room(recording.room_name))
+        found = _of_current_take(recording, context.adapters.egress.list_room(recording.room or ""))
     except EgressUnansweredError as error:
         return error
     return found or EgressNotFoundError(recording.room_name)
@@ -150,22 +150,32 @@ def _evidence_of_rooms(
     context: Context, standing: Sequence[_Standing], listing: ActiveListing
 ) -> Mapping[UUID, Evidence]:
     """Return what is said of the egress whose rooms can tell."""
+    evidence = {
+        recording.id: Evidence(listed=status, presence=Presence.ROOMLESS)
+        for recording, status in standing
+        if recording.room is None and recording.egress_id is not None and _has_handler(recording, status)
+    }
     asked = [
         (recording, status)
         for recording, status in standing
-        if recording.egress_id is not None and status not in ENDING
+        if recording.room is not None and recording.egress_id is not None and status not in ENDING
     ]
     rooms = context.open_rooms({recording.room_name for recording, _ in asked}) if asked else None
     if rooms is None:
-        return {}
+        return evidence
     named = _needing_names(context, asked, rooms, listing)
     shown = context.recorders(each.room_name for each, _ in asked if each.id in named)
-    return {
+    return evidence | {
         recording.id: _evidence_of_room(
             recording, status, _room_of(recording, rooms), shown, named=recording.id in named
         )
         for recording, status in asked
     }
+
+
+def _has_handler(recording: Recording, status: EgressStatus | None) -> bool:
+    """Tell whether a page's handler is to be called: before the page is loaded it gives no answer."""
+    return status is not EgressStatus.STARTING or recording.stop_requested_at is not None
 
 
 def _needing_names(

@@ -75,17 +75,17 @@ def _settle_ended(context: Context, snapshots: Sequence[EgressSnapshot]) -> None
     """Look after egress whose recordings are final, or whose takes were lost.
 
     A dead worker's egress stays listed for ever, and its recording is looked at ever more seldom. Should it come
-    back to life, its room shows it.
+    back to life, its room shows it; of a web page, which has no room, its handler answers.
     """
     unasked = {each.egress_id: each for each in snapshots if each.egress_id not in context.asked}
     if not unasked:
         return
     owners = [each.recording_id for each in unasked.values() if each.recording_id is not None]
     context.adapters.repository.make_due(owners, context.now)
-    shown = context.shown({each.egress_id: each.room_name for each in unasked.values()})
+    alive = context.alive({each.egress_id: each.room_name for each in unasked.values()})
     running: dict[str, UUID] = {}
     for egress_id, snapshot in unasked.items():
-        if shown.get(egress_id, False) and snapshot.recording_id is not None:
+        if egress_id in alive and snapshot.recording_id is not None:
             log.warning(Code.STILL_RUNNING, recording_id=snapshot.recording_id, egress_id=egress_id)
             running[egress_id] = snapshot.recording_id
             # So that its file is looked for.
@@ -100,7 +100,7 @@ def _deleted_row(snapshot: EgressSnapshot, recording_id: UUID, now: datetime) ->
         id=recording_id,
         user_id="",
         room_name=snapshot.room_name,
-        source=Source.ROOM_COMPOSITE,
+        source=Source.ROOM_COMPOSITE if snapshot.room_name else Source.WEB,
         status=Status.STOPPING,
         created_at=now,
         updated_at=now,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import takes
-from recorder.domain.outputs import file_of, owner_of
+from recorder.domain.outputs import file_of, kept_in, owner_of, primary_of, segments_of
 from recorder.domain.recording import SEGMENTS_PREFIX, AssembledFile, next_version
 from recorder.errors import CannotJoinError, StorageUnavailableError
 from recorder.telemetry import Code, count, log
@@ -66,8 +66,13 @@ class Assembling:
         return next_version(recording, replace(recording, attempts=recording.attempts + 1), self._now)
 
     def _assemble(self, recording: Recording) -> None:
-        parts = self._parts(recording)
-        missing = _missing(recording, parts)
+        # Of a deleted recording the folders are being emptied.
+        deleted = recording.deleted_at is not None
+        objects = [] if deleted else self.adapters.storage.objects_of(recording)
+        kept = kept_in(objects, recording)
+        recording = self._ledger.change(recording, lambda row: takes.note_kept(row, kept, self._now))
+        parts = self._parts(recording, objects)
+        missing = [] if deleted else _missing(recording, parts)
         if missing and recording.attempts <= RUNS:
             raise StorageUnavailableError(f"the bucket lists nothing of take {missing[0]}, which was stored")
         if not parts:
@@ -75,10 +80,14 @@ class Assembling:
             return
         [only, *others] = parts
         if only.file is not None and not others and not missing:
-            file = only.file
+            media = self.adapters.storage.inspect(only.file.key)
+            file = replace(only.file, duration=media.duration if media is not None else None)
             self._ledger.change(
                 recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
             )
+        elif not recording.with_file:
+            # Nobody asked for a file: each take keeps its playlist.
+            self._keep_apart(recording, parts)
         elif recording.attempts > RUNS:
             self._complete_in_parts(recording, parts, f"{RUNS} runs failed")
         elif _size(parts) > self.maximum_bytes:
@@ -108,10 +117,13 @@ class Assembling:
         count("RecordingsAssembled")
         self._remove_parts(completed)
 
-    def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
+    def _keep_apart(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
         files = {each.take: each.file for each in parts if each.file is not None}
         told = takes.with_files(recording.takes, files, missing=_missing(recording, parts))
         self._ledger.change(recording, lambda row: takes.complete_in_parts(row, told, self._now))
+
+    def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
+        self._keep_apart(recording, parts)
         log.warning(Code.COMPLETED_IN_PARTS, recording_id=recording.id, reason=reason)
         count("RecordingsInParts")
 
@@ -125,20 +137,21 @@ class Assembling:
         self.joiner.forget_uploads(recording.prefix)
         self._ledger.change(recording, lambda row: takes.parts_removed(row, self._now))
 
-    def _parts(self, recording: Recording) -> list[TakeParts]:
+    def _parts(self, recording: Recording, objects: Sequence[StoredFile]) -> list[TakeParts]:
         """Return what the folders hold of each take: the listing counts, not a playlist and not a report."""
         segments: defaultdict[int, list[tuple[int, StoredFile]]] = defaultdict(list)
         files: dict[int, StoredFile] = {}
-        for each in self.adapters.storage.objects_of(recording):
+        for each in objects:
             path = recording.path_of(each.key)
             owner = owner_of(path)
             if owner is None or not each.size:
                 continue
             number = _SEGMENT.search(path)
-            if path.startswith(SEGMENTS_PREFIX) and number is not None:
+            written = segments_of(recording, owner.take)
+            if recording.with_file and path.startswith(written.prefix) and number is not None:
                 segments[owner.take].append((int(number[1]), each))
-            elif _is_file(each.key, recording, owner.take):
-                files[owner.take] = each
+            elif _is_primary(each.key, recording, owner.take):
+                files[owner.take] = self._measured(recording, owner.take, each)
         return [
             TakeParts(
                 take=take,
@@ -148,6 +161,14 @@ class Assembling:
             )
             for take in sorted({*segments, *files})
         ]
+
+    def _measured(self, recording: Recording, take: int, file: StoredFile) -> StoredFile:
+        """Return a file as it is, and a playlist with the seconds and the size of what it names."""
+        if recording.with_file:
+            return file
+        media = self.adapters.storage.inspect(file.key)
+        size = next((each.hls_size for each in recording.takes if each.take == take), None)
+        return replace(file, duration=media.duration if media is not None else None, size=size or file.size)
 
     @property
     def _ledger(self) -> Ledger:
@@ -170,6 +191,13 @@ def _size(parts: Sequence[TakeParts]) -> int:
         sum(each.size for each in take.segments) or (take.file.size if take.file is not None else 0)
         for take in parts
     )
+
+
+def _is_primary(key: str, recording: Recording, take: int) -> bool:
+    """Tell whether an object is what this take was asked for: its file, or its playlist where no file was."""
+    if recording.with_file:
+        return _is_file(key, recording, take)
+    return primary_of(recording, take=take).names(recording.path_of(key))
 
 
 def _is_file(key: str, recording: Recording, take: int) -> bool:

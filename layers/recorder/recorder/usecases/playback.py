@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain.links import Link, Media, MediaFile
-from recorder.domain.outputs import poster_of, segments_of
+from recorder.domain.outputs import playlists_of, poster_of, segments_of
 from recorder.domain.playlist import ENTRY_BYTES, Part, has_ended, live_playlist, part_of, window_of
 from recorder.domain.recording import file_name_of, mime_type_of
 from recorder.domain.takes import grows_no_more
@@ -53,9 +53,10 @@ class Playback:
         the share link `link_id` for which it is made; that of the recording's owner ends after half a day.
         """
         seconds = LINK_SECONDS if ends_at is None else min(LINK_SECONDS, self._until(ends_at))
-        files = [self._file(part, recording, seconds) for part in recording.parts]
-        whole = next((file for file in files if file.take is None), None)
-        poster = self._adapters.policy.poster and bool(recording.segment_counts)
+        parts = (*recording.parts, *playlists_of(recording))
+        files = [self._file(part, recording, seconds) for part in parts]
+        whole = next((file for file in files if file.take is None and not file.is_playlist), None)
+        poster = self._adapters.policy.poster and recording.has_poster
         return Media(
             download=whole,
             playback_url=self._file_url(recording, seconds)
@@ -106,7 +107,7 @@ class Playback:
 
     def _file(self, part: StoredPart, recording: Recording, seconds: int) -> MediaFile:
         name = file_name_of(recording, part.key, part.take) or str(recording.id)
-        mime_type = mime_type_of(part.key)
+        mime_type = mime_type_of(recording, part.key)
         link = self._link(part.key, name, mime_type, seconds)
         return MediaFile(
             url=link.url,

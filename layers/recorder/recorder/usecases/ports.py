@@ -202,10 +202,10 @@ class Listing(Protocol):
     def find(self, egress_id: str) -> EgressSnapshot:
         """Look an egress up. Raises EgressNotFoundError or EgressUnansweredError."""
 
-    def has_people(self, room_name: str) -> bool | None:
-        """Tell whether a room has a participant that is neither an egress nor an agent.
+    def has_people(self, room_name: str, identity: str | None = None) -> bool | None:
+        """Tell whether a room has a participant that is neither an egress nor an agent, and has this identity.
 
-        False where the room does not exist, None where it is open and has nobody. Raises EgressUnansweredError.
+        False where the room does not exist, None where it is open and has none. Raises EgressUnansweredError.
         """
 
 
@@ -249,7 +249,7 @@ class Egress(Protocol):
         """
 
     def list_room(self, room_name: str) -> Sequence[EgressSnapshot]:
-        """Return every egress of a room that LiveKit remembers: an ended one for 24 hours.
+        """Return every egress of a room, or with "" of all rooms and none, that LiveKit remembers: for 24 hours.
 
         Raises EgressUnansweredError, also where only a part of the list could be read.
         """

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule, takes
+from recorder.domain.outputs import kept_in
 from recorder.domain.recording import (
     FailureCode,
+    Kept,
     OnWorkerLost,
     Recording,
     Status,
     StopReason,
 )
+from recorder.domain.sources import Media as Heard
+from recorder.domain.sources import Track
 from recorder.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
@@ -171,6 +175,22 @@ class RecordingService:
         """
         return self._playback.media(recording, api_url)
 
+    def counted(self, recording: Recording) -> Recording:
+        """Return a recording with the thumbnails that the bucket holds while it records: LiveKit's count lags behind.
+
+        Where the bucket does not answer, LiveKit's count stays.
+        """
+        if not recording.live or recording.thumbnail_seconds is None or recording.take_started_at is None:
+            return recording
+        try:
+            kept = kept_in(self._adapters.storage.objects_of(recording), recording)
+        except StorageUnavailableError as error:
+            log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
+            return recording
+        current = kept.get(recording.take, Kept()) if not recording.between_takes else Kept()
+        told = takes.with_kept(recording.takes, kept)
+        return replace(takes.more_kept(recording, current) or recording, takes=told)
+
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
         found = self._adapters.repository.page(
@@ -282,15 +302,18 @@ class RecordingService:
             self._adapters.repository.remove(recording)
 
     def _new_recording(self, request: StartRequest, user_id: str, idempotency_key: str | None) -> Recording:
-        if request.codec == "vp8" and not request.track_based:
+        kind = request.kind
+        if request.codec == "vp8" and not isinstance(kind, Track):
             raise UnsupportedCodecError(
                 "vp8 is not available for a composite, LiveKit would record H264: use h264, or record a track"
             )
+        sound = isinstance(kind, Track) or request.kind_media is Heard.VIDEO
+        if request.audio_codec == "opus" and not sound and (request.outputs.hls or request.outputs.streams):
+            raise UnsupportedCodecError("opus is not available with HLS or streams: use aac")
         now = self._adapters.clock.now()
         limits = [request.max_duration] if request.max_duration else []
         if self._adapters.policy.max_duration:
             limits.append(int(self._adapters.policy.max_duration.total_seconds()))
-        kind = request.kind
         recording = Recording(
             id=uuid4(),
             user_id=user_id,
@@ -311,8 +334,9 @@ class RecordingService:
             reference=request.reference,
             metadata=request.metadata,
             **kind.columns,
+            **request.outputs.columns,
         )
-        segments = self._adapters.policy.safety_segments and takes.wants_segments(recording)
+        segments = takes.wants_segments(recording, safety=self._adapters.policy.safety_segments)
         recording = replace(recording, take_segments=segments)
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, takes
+from recorder.domain.kinds import kind_of
 from recorder.domain.outputs import outputs_of, segments_of
 from recorder.domain.playlist import count_of, segments_in
 from recorder.domain.recording import BegunBy, Status
-from recorder.domain.sources import kind_of
 from recorder.errors import (
     EgressNotAskedError,
     EgressUnansweredError,
@@ -97,7 +97,9 @@ class Takes:
 
     def _go_on_if_people(self, recording: Recording, webhook_url: str | None) -> None:
         try:
-            people = self.adapters.listing.has_people(recording.room_name)
+            # A recording of one participant has nothing to go on with while they are away.
+            identity = recording.participant_identity
+            people = self.adapters.listing.has_people(recording.room_name, identity)
         except EgressUnansweredError:
             # Nothing is known of the room: the next call asks again.
             return
@@ -117,7 +119,7 @@ class Takes:
 
     def _begin(self, recording: Recording, begun_by: BegunBy) -> Recording | None:
         """Count what the take before has left, and take the next number; None where another call was faster."""
-        segments = self.adapters.policy.safety_segments and takes.wants_segments(recording)
+        segments = takes.wants_segments(recording, safety=self.adapters.policy.safety_segments)
         counted = self._with_segments_counted(recording)
         begun = takes.begin_take(counted, begun_by, self._now, segments=segments)
         return self._ledger.save(recording, begun) if begun is not None else None
