@@ -112,6 +112,9 @@ class Journal:
             self._wrote(after.id)
         return written
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
+        return frozenset(after.id for before, after in changes if self.save(before, after))
+
     def _wrote(self, recording_id: UUID) -> None:
         if self.written(recording_id):
             self.unreadable.add(recording_id)

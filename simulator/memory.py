@@ -326,24 +326,21 @@ class MemoryJoiner:
         if self._refuses():
             raise CannotJoinError("the takes differ")
         by_segments = all(_is_whole(take) for take in takes)
-        parts = {take.take: _chosen(take, by_segments=by_segments) for take in takes}
-        if any(each.key not in self._storage.objects for chosen in parts.values() for each in chosen):
+        chosen = [_chosen(take, by_segments=by_segments) for take in takes]
+        if any(each.key not in self._storage.objects for parts in chosen for each in parts):
             raise StorageUnavailableError("a part is gone")
-        contents = {
-            take.take: cut(
-                tuple(span for each in parts[take.take] for span in self._storage.contents[each.key]),
-                take.most_seconds,
-            )
-            for take in takes
-        }
-        content = tuple(span for each in contents.values() for span in each)
-        size = sum(each.size for chosen in parts.values() for each in chosen)
+        contents = [
+            cut(tuple(span for each in parts for span in self._storage.contents[each.key]), take.most_seconds)
+            for take, parts in zip(takes, chosen, strict=True)
+        ]
+        content = tuple(span for each in contents for span in each)
+        size = sum(each.size for parts in chosen for each in parts)
         self._storage.put(key, size, self._now(), seconds_of(content), content)
-        seconds = {take: seconds_of(each) for take, each in contents.items()}
+        seconds = {take.take: seconds_of(each) for take, each in zip(takes, contents, strict=True)}
         return Joined(size=size, seconds=seconds_of(content), take_seconds=seconds)
 
-    def forget_uploads(self, folder: str) -> None:
-        """An upload is one step here: none is ever half done."""
+    def forget_uploads(self, prefix: str) -> None:
+        """Forget nothing: an object is written at once."""
 
 
 def _is_whole(take: TakeParts) -> bool:

@@ -84,6 +84,9 @@ class Outside:
             self._truth.litter.add(key)
 
     def _store(self, upload: Upload) -> None:
+        if not self._world.expects(upload.id):
+            # It went with its host, or with its egress.
+            return
         if not upload.backup and self._faults.bucket_away.fires(self._random):
             self._world.upload_failed(upload.id, 400, _BUCKET_AWAY, again=True)
             return
@@ -159,7 +162,11 @@ class Outside:
         else:
             getattr(self._world, step.what)(egress_id)
         if step.what in {"suspend_host", "freeze_handler"}:
-            self._kernel.after(self._random.uniform(20.0, 900.0), partial(self._world.go_on, egress_id))
+            uniform = self._random.uniform
+            self._kernel.after(
+                self._random.choice((uniform(20.0, 900.0), uniform(100.0, 300.0))),
+                partial(self._world.go_on, egress_id),
+            )
 
     def start_foreign(self, step: plan.Foreign) -> None:
         path = f"recordings/{UUID(int=self._random.getrandbits(128))}/recording.mp4"

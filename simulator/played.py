@@ -49,6 +49,8 @@ class Played:
         self._backed_up = backed_up
         self._litter = litter
         self._exact = history.times_are_exact
+        self._refuses = history.has("joining_refused")
+        """Segments that cannot be joined are no part, so that a recording without files fails."""
         # A file may begin a little before LiveKit says so, and before its segments.
         self._tolerance = 2.0 if history.has("duration_short") else _TOLERANCE
         self._known_until: dict[UUID, datetime] = {}
@@ -66,7 +68,7 @@ class Played:
             until = self._known_until.setdefault(after.id, before.updated_at)
             if after.status is Status.COMPLETED:
                 self._check_completed(after, until)
-            elif after.late_upload_until is None and not after.downloadable:
+            elif after.late_upload_until is None and not after.downloadable and not self._refuses:
                 self._check_failed(after, until)
 
     def check_removal(self, keys: Sequence[str]) -> None:

@@ -80,6 +80,7 @@ class Truth:
             bucket, livekit.ours, rows, backed_up=self.backed_up, litter=self.litter, history=history
         )
         self.check_removal = self._played.check_removal
+        self._forgets = history.forgets
         self._asked: set[tuple[UUID, int]] = set()
         """The takes that LiveKit was asked for."""
         self._unowned: dict[str, int] = {}
@@ -192,7 +193,8 @@ class Truth:
     def check_limit(self, limited: Recording) -> None:
         """Nothing is ended for its duration before it has recorded for so long, whatever its worker's clock says."""
         for found in self.running():
-            if found.id != limited.egress_id or limited.max_duration is None:
+            if found.id != limited.egress_id or limited.max_duration is None or self._forgets:
+                # Of one that LiveKit has forgotten only its room can tell that it records.
                 continue
             began_ns = found.info.file_results[0].started_at - found.worker.clock_skew
             recorded = _ns(limited.updated_at) - began_ns + _seconds_before(limited) * SECOND

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from local.processes.environments import ROOT
+from recorder.domain.outputs import POSTER_SECONDS, SAFETY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ SMALL_DATABASE: Final = 0.016 * HOURS + 20 * 0.115
 LARGE_DATABASE: Final = 2 * (0.065 * HOURS + 100 * 0.115)
 STORED_GB: Final = 0.023
 PUT: Final = 0.005 / 1000
+GET: Final = 0.0004 / 1000
 PART_BYTES: Final = 5 * 1024**2
 
 REQUESTS: Final = 16
@@ -52,6 +54,16 @@ LOG_BYTES: Final = 1500
 """A request, with API Gateway's own line."""
 RECORDING_GB: Final = 0.5 * 2
 """Half an hour of 1080p at 4,500 kbit/s."""
+RECORDING_SECONDS: Final = 1800
+PUTS_OF_SEGMENT: Final = 3
+"""A segment, and both playlists anew."""
+SEGMENT_DAYS: Final = 7
+"""How long segments stay where nothing was joined: the bucket's lifecycle."""
+JOINED: Final = 20
+"""One recording of so many is paused, or loses its worker."""
+JOIN_SECONDS: Final = 25
+"""For 1 GB, of an assembler with `JOIN_GB` of memory."""
+JOIN_GB: Final = 2
 KEPT_MONTHS: Final = 1
 
 
@@ -97,6 +109,27 @@ def lines(team: Team) -> Iterator[tuple[str, str, float]]:
         "way out",
         f"NAT gateway {NAT_GATEWAY:.2f} + address {ADDRESS:.2f} + {through:.1f} GB x {NAT_GB}",
         NAT_GATEWAY + ADDRESS + through * NAT_GB,
+    )
+    segments = team.recordings * RECORDING_SECONDS / SAFETY_SECONDS
+    puts = segments * PUTS_OF_SEGMENT + team.recordings * RECORDING_SECONDS / POSTER_SECONDS
+    yield (
+        "safety segments",
+        f"{puts:,.0f} uploads x 0.005 a thousand: {PUTS_OF_SEGMENT} each {SAFETY_SECONDS} s, 1 each {POSTER_SECONDS} s",
+        puts * PUT,
+    )
+    kept = team.recordings * RECORDING_GB
+    yield (
+        "their storage",
+        f"{kept:,.0f} GB kept for {SEGMENT_DAYS} days x {STORED_GB}",
+        kept * SEGMENT_DAYS / 30 * STORED_GB,
+    )
+    joined = team.recordings / JOINED
+    parts = RECORDING_GB * 1e9 / PART_BYTES
+    reads = RECORDING_SECONDS / SAFETY_SECONDS
+    yield (
+        "joining",
+        f"one recording in {JOINED}: {JOIN_SECONDS} s x {JOIN_GB} GB, {parts:,.0f} uploads, {reads:,.0f} reads",
+        joined * (JOIN_SECONDS * JOIN_GB * GB_SECOND + parts * PUT + reads * GET),
     )
     uploads = team.recordings * (RECORDING_GB * 1e9 / PART_BYTES)
     yield ("uploads", f"{uploads:,.0f} parts of 5 MiB x 0.005 a thousand", uploads * PUT)

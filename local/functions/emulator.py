@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 # Lambda would start more; this machine would not thank us.
 MOST_ENVIRONMENTS = 10
+_REFUSAL = "InvalidRequestError"
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _ANSWER: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 
 
 class FunctionError(Exception):
     """The function raised, ended its process, or ran out of time; the text is for a log, never for a caller."""
+
+
+class FunctionRefusedError(FunctionError):
+    """The function refused its event: one that another function calls has no HTTP status to say so with."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class _Pool:
             error = _ReportedError.model_validate(answer)
         except ValidationError:
             return answer
-        raise FunctionError(f"{self._function.name} raised {error.type}")
+        kind = FunctionRefusedError if error.type == _REFUSAL else FunctionError
+        raise kind(f"{self._function.name} raised {error.type}")
 
     def _start(self) -> Environment:
         return start(self._function, self._processes, self._platform)

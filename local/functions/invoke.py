@@ -15,7 +15,7 @@ from local import sample
 from local.endpoints import Endpoints
 from local.functions.build import built
 from local.functions.deployment import Deployment
-from local.functions.emulator import Emulator, FunctionError, Lambda
+from local.functions.emulator import Emulator, FunctionError, FunctionRefusedError, Lambda
 from local.processes.children import LocalStackError, Processes
 from local.processes.environments import environment
 
@@ -52,6 +52,9 @@ def invoke_all(events: Mapping[str, JsonValue], state: Path) -> bool:
             function = functions.of(name)
             try:
                 answer = functions.invoke(function, event)
+            except FunctionRefusedError as error:
+                print(f"{function:<22} {name:<44} {error}")
+                continue
             except FunctionError as error:
                 succeeded = False
                 print(f"{function:<22} {name:<44} {error}\n{functions.log(function)}")

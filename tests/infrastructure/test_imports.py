@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"bootstrap", "contract", "domain", "usecases", *LEAVES},
     # It looks at what the adapters look at, with as little as possible between.
-    "doctor": {"aws", "bootstrap", "livekit", "postgres", "settings", *LEAVES},
+    "doctor": {"aws", "bootstrap", "domain", "livekit", "postgres", "settings", *LEAVES},
     "__init__": {"bootstrap", "contract", "domain", "usecases", "errors"},
 }
 # Of the use cases the adapters see the ports only.

@@ -158,9 +158,7 @@ def test_every_event_can_be_run_beside_it(running: Running) -> None:
 
 def test_an_unknown_function_is_told_with_those_that_there_are(running: Running, refused: Refused) -> None:
     said = refused(running.state, "invoke", "Nothing", str(ROOT / "events/list_recordings_first_page.json"))
-    assert (
-        "There is no function Nothing; there are CheckDeployment, DeleteRecording, DeleteRecordings" in said
-    )
+    assert "There is no function Nothing; there are AssembleRecording, BeginTake, CheckDeployment" in said
 
 
 def test_an_event_that_is_none_is_told(tmp_path: Path, refused: Refused) -> None:
@@ -269,8 +267,8 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     project, cache = tmp_path / "project", tmp_path / "cache"
-    requirements = ("requirements/Makefile", "requirements/layer.txt", "requirements/migrate.txt")
-    for name in (*requirements, "docs/openapi.json"):
+    requirements = ("Makefile", "assemble.txt", "layer.txt", "migrate.txt")
+    for name in (*(f"requirements/{each}" for each in requirements), "docs/openapi.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
     (project / "template.yaml").write_text("Resources: {Broken: {Type: AWS::Serverless::Function}}\n")

@@ -287,7 +287,7 @@ SPOILED: Final[dict[str, tuple[str, Callable[[Patient], None], str]]] = {
     ),
     "no table": (
         "schema",
-        lambda it: it.own_database("drop table recordings, recording_events"),
+        lambda it: it.own_database("drop table recordings, recording_events cascade"),
         "no table recordings",
     ),
     "an older table": (

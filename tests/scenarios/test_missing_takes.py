@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
@@ -74,6 +75,36 @@ def test_t88_take_that_the_bucket_does_not_list_is_told(
     assert answer.recording["takeCount"] == 2
     assert len(logs.metrics("AssemblingFailed")) == 3
     assert logs.metrics("RecordingsInParts")
+
+
+def test_t71_take_that_has_left_nothing_is_lost_from_its_beginning(
+    deployment: Deployment, alice: User
+) -> None:
+    recording_id = alice.record(seconds=6)
+    [first] = deployment.livekit.world.unended()
+    deployment.livekit.world.kill_handler(first)
+    deployment.advance(30)
+    told = takes_of(alice, recording_id)
+    assert (told[0]["end"], told[0]["duration"]) == ("worker_lost", 0.0)
+    lost = (instant(told[1]["startedAt"]) - instant(told[0]["startedAt"])).total_seconds()
+    assert told[0]["lostSeconds"] == pytest.approx(lost, abs=0.01)
+
+    alice.stop(recording_id)
+    deployment.advance(10)
+    deployment.sweeps(2)
+    recording = alice.get(recording_id).recording
+    [nothing, whole] = takes_of(alice, recording_id)
+    assert (recording["status"], recording["duration"]) == ("completed", whole["duration"])
+    assert nothing["duration"] == 0.0
+    assert nothing["lostSeconds"] == pytest.approx(lost, abs=0.01)
+
+
+def takes_of(alice: User, recording_id: str) -> list[dict[str, object]]:
+    return cast("list[dict[str, object]]", alice.get(recording_id).json["takes"])
+
+
+def instant(text: object) -> datetime:
+    return datetime.fromisoformat(cast("str", text))
 
 
 def test_t90_take_that_the_release_before_has_begun_is_in_the_file(

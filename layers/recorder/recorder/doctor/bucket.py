@@ -12,6 +12,7 @@ from uuid import uuid4
 from xml.etree.ElementTree import ParseError, fromstring
 
 from recorder.aws.calls import host, presigned_get, s3
+from recorder.aws.sigv4 import query_of
 from recorder.doctor.finding import failed, ok, unknown
 from recorder.doctor.network import UnreachableError, ask, cause
 from recorder.domain.outputs import SAFETY_SECONDS
@@ -204,11 +205,27 @@ def outputs(
     return {"file_outputs": [file], "segment_outputs": [hls]}
 
 
-def recorded(storage: StorageSettings, aws: AwsSettings, key: str) -> Iterator[Finding]:
-    """Check that a link to what a worker has uploaded works, and remove it."""
-    yield from _link(storage, aws, key)
-    # A refusal is what the check of an object's removal finds.
-    _refusal(aws, storage, key, "DELETE")
+def recorded(
+    storage: StorageSettings, aws: AwsSettings, outputs: Mapping[str, list[dict[str, object]]]
+) -> Iterator[Finding]:
+    """Check that a link to the file that a worker has uploaded works, and remove all that it has."""
+    file = str(outputs["file_outputs"][0]["filepath"])
+    segment = str(outputs["segment_outputs"][0]["filename_prefix"])
+    yield from _link(storage, aws, file)
+    for folder in (file, segment):
+        for key in _listed(storage, aws, f"{folder.rpartition('/')[0]}/"):
+            # A refusal is what the check of an object's removal finds.
+            _refusal(aws, storage, key, "DELETE")
+
+
+def _listed(storage: StorageSettings, aws: AwsSettings, folder: str) -> list[str]:
+    """Return the keys below a folder of one recording of some seconds."""
+    query = query_of({"list-type": "2", "prefix": folder})
+    with closing(Client()) as client:
+        status, text = s3(client, aws, "GET", f"{_bucket_url(storage, aws)}?{query}")
+    if status != HTTPStatus.OK:
+        return []
+    return [each.text or "" for each in fromstring(text).iterfind("{*}Contents/{*}Key")]  # noqa: S314 - S3's answer
 
 
 def object_url(storage: StorageSettings, aws: AwsSettings, key: str) -> str:

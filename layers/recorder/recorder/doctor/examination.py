@@ -106,7 +106,7 @@ def _recording(server: livekit.LiveKit) -> Iterator[Finding]:
     storage, aws, settings = _storage()
     outputs = bucket.outputs(storage, settings, _upload_keys(settings))
     yield from livekit.record(server, outputs, DoctorSettings.from_environment().jwt_issuer)
-    yield from bucket.recorded(storage, aws, str(outputs["file_outputs"][0]["filepath"]))
+    yield from bucket.recorded(storage, aws, outputs)
 
 
 def _storage() -> tuple[StorageSettings, AwsSettings, UploadSettings]:

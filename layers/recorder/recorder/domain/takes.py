@@ -173,6 +173,14 @@ def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, 
     return tuple(more_kept(take, kept.get(take.take, Kept())) or take for take in ended)
 
 
+def note_kept(recording: Recording, kept: Mapping[int, now: datetime) -> Recording | None:
+    """Note of each take what of its outputs the bucket keeps; None where that is known."""
+    told = with_kept(recording.takes, kept)
+    if told == recording.takes:
+        return None
+    return next_version(recording, replace(recording, takes=told), now)
+
+
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     """Fill in what LiveKit reports of a take that has ended. Its end stays as it was told first."""
     if not snapshot.ended:
@@ -181,10 +189,12 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     stopped_at = snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
     failed = snapshot.status in _FAILED
+    # A limit that is reached is told before there is a file, and again with it.
+    early = snapshot.status is EgressStatus.LIMIT_REACHED and not snapshot.has_file
     size = snapshot.hls.size if snapshot.hls is not None else None
     return replace(
         more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take,
-        reported=True,
+        reported=not early,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
         file_size=(file.size or 0) if snapshot.has_file else take.file_size,
@@ -296,9 +306,12 @@ def next_attempt_at(recording: Recording) -> datetime:
 
 
 def with_segments_counted(recording: Recording, count: int, seconds: float) -> Recording:
-    """Fix how many safety segments of the last ended take count, and how many seconds they hold at least."""
+    """Fix how many safety segments of the last ended take count; of one that was lost they are all that is left.
+
+    Of one that was paused LiveKit may still upload the last ones, and its report tells the seconds.
+    """
     *before, last = recording.takes
-    known = last.duration if last.duration is not None else seconds
+    known = seconds if last.duration is None and last.end_reason in _LOST else last.duration
     return replace(recording, takes=(*before, replace(last, segment_count=count, duration=known)))
 
 
@@ -309,8 +322,10 @@ def lost_seconds(recording: Recording, started_at: datetime) -> Recording:
     *before, last = recording.takes
     if last.started_at is None or last.lost_seconds is not None:
         return recording
-    ended_at = last.started_at + timedelta(seconds=last.duration) if last.duration else last.stopped_at
-    missing = max(0.0, (started_at - ended_at).total_seconds())
+    # Of segments that could not be counted most are there, without any all is lost.
+    unknown = (last.stopped_at - last.started_at).total_seconds() if last.segments else 0.0
+    kept = last.duration if last.duration is not None else unknown
+    missing = max(0.0, (started_at - last.started_at).total_seconds() - kept)
     return replace(recording, takes=(*before, replace(last, lost_seconds=round(missing, 3))))
 
 
@@ -528,9 +543,12 @@ def wants_segments(recording: Recording, *, safety: bool) -> bool:
     return safety and can_have_segments(recording) and not after_error
 
 
-def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
-    """Return the takes with the seconds that each of them has in the assembled file, and what is lost between them."""
-    exact = [replace(take, duration=seconds.get(take.take, take.duration)) for take in ended]
+def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -> tuple[Take, ...]:
+    """Return the takes with the seconds that each of them has in the one file, and what is lost between them.
+
+    A take that has none there has left nothing, whatever LiveKit reported of it.
+    """
+    exact = [replace(take, duration=seconds.get(take.take, 0.0)) for take in ended]
     for position, take in enumerate(exact[:-1]):
         following = exact[position + 1]
         if take.end_reason in _LOST and take.started_at is not None and following.started_at is not None:
@@ -560,13 +578,14 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
     if not recording.live or not recording.between_takes:
         return None
     told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
+    seconds = file.duration or next((each.duration for each in told if each.take == take), None)
     completed = replace(
         recording,
         status=Status.COMPLETED,
-        takes=told,
+        takes=with_seconds(told, {take: seconds}),
         storage_key=file.key,
         file_size=file.size,
-        duration=next((each.duration for each in told if each.take == take), None),
+        duration=seconds,
         stopped_at=file.modified_at,
         attempts=0,
     )

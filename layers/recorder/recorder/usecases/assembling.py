@@ -66,11 +66,13 @@ class Assembling:
         return next_version(recording, replace(recording, attempts=recording.attempts + 1), self._now)
 
     def _assemble(self, recording: Recording) -> None:
-        objects = self.adapters.storage.objects_of(recording)
+        # Of a deleted recording the folders are being emptied.
+        deleted = recording.deleted_at is not None
+        objects = [] if deleted else self.adapters.storage.objects_of(recording)
         kept = kept_in(objects, recording)
-        recording = replace(recording, takes=takes.with_kept(recording.takes, kept))
+        recording = self._ledger.change(recording, lambda row: takes.note_kept(row, kept, self._now))
         parts = self._parts(recording, objects)
-        missing = _missing(recording, parts)
+        missing = [] if deleted else _missing(recording, parts)
         if missing and recording.attempts <= RUNS:
             raise StorageUnavailableError(f"the bucket lists nothing of take {missing[0]}, which was stored")
         if not parts:
@@ -78,7 +80,8 @@ class Assembling:
             return
         [only, *others] = parts
         if only.file is not None and not others and not missing:
-            file = only.file
+            media = self.adapters.storage.inspect(only.file.key)
+            file = replace(only.file, duration=media.duration if media is not None else None)
             self._ledger.change(
                 recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
             )
