@@ -102,8 +102,9 @@ class Truth:
 
     def stored(self, key: str, egress_id: str) -> None:
         """Take note of an object that an egress has stored."""
-        found, own = self._world._records.find(egress_id), self._livekit.ours.get(egress_id)
-        if own is not None and own.recording_id not in self._rows and (found is None or found.record is None):
+        own = self._livekit.ours.get(egress_id)
+        if own is not None and own.recording_id not in self._rows and self._forgets:
+            # It was on no record when its tombstone went.
             self.forgotten.add(key)
 
     def check_strangers(self) -> None:
