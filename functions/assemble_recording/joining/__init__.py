@@ -12,7 +12,6 @@ VerificationError says that the parts must not be removed.
 """
 
 from .joining import Joined, JoinedTake, join
-from .measuring import file_seconds, segment_seconds, take_seconds
 from .media import StreamFacts
 from .planning import Plan, PlannedTake, plan
 from .values import (
@@ -47,11 +46,8 @@ __all__ = [
     "Upload",
     "VerificationError",
     "Verified",
-    "file_seconds",
     "join",
     "plan",
-    "segment_seconds",
     "segments_in",
-    "take_seconds",
     "verify",
 ]

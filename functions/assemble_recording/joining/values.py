@@ -19,7 +19,7 @@ class Objects(Protocol):
     def read(self, key: str, start: int, length: int) -> bytes:
         """Return the `length` bytes of an object from `start` on.
 
-        Joining, verifying and measuring let its errors pass through as they are.
+        Joining and verifying let its errors pass through as they are.
         """
 
 
