@@ -99,7 +99,7 @@ CASES: Final = (
         1.6,
         row("active"),
     ),
-    Case("play_recording", "PlayRecording", "bare_play", "play_recording_live", 1.6, PLAYED),
+    Case("play_recording", "PlayRecording", "bare_play", "play_recording_live", 1.9, PLAYED),
     Case("serve_console", "ServeConsole", "bare_page", "serve_console_page", 1.3),
     Case(
         "reconcile_recordings", "ReconcileRecordings", "bare_reconcile", "reconcile_recordings_scheduled", 1.6

@@ -201,14 +201,16 @@ class Simulation:
         self._sweep_each_minute(self._history.calm_sweeps)
         for room in plan.ROOMS:
             self._world.close_room(room)
-        # A page never ends by itself.
-        for egress_id, info in self._world.unended().items():
-            if info.web.url:
-                self._world.call("Egress", "StopEgress", StopEgressRequest(egress_id=egress_id))
         self._settle()
         if any(row.due_at is not None for row in self._journal.rows.values()):
             self._pass_time(25 * 3600.0)
             self._settle()
+
+    def _stop_pages(self) -> None:
+        """Stop what records a page, which never ends by itself; a handler that stands still hears it another time."""
+        for egress_id, info in self._world.unended().items():
+            if info.web.url:
+                self._world.call("Egress", "StopEgress", StopEgressRequest(egress_id=egress_id))
 
     def _settle(self) -> None:
         policy = self._history.policy
@@ -217,6 +219,7 @@ class Simulation:
         patience = self._kernel.now() + graces + timedelta(minutes=10)
         while (problem := self._unsettled()) is not None:
             require(holds=self._kernel.now() < patience, otherwise=problem)
+            self._stop_pages()
             self._sweep_each_minute(1)
         self._truth.check_strangers()
         self._journal.check_events(self._bus.taken, once=self._history.calm)

@@ -10,9 +10,12 @@ import operator
 import re
 from itertools import batched, chain
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from uuid import uuid4
 
 import pytest
 
+from recorder.aws.hints import LambdaHints
+from recorder.settings import AwsSettings, HintSettings
 from recorder.telemetry import NAMESPACE
 from tests.support import template
 from tests.support.deployment import sign
@@ -174,6 +177,44 @@ def _requests_fail(deployment: Deployment, alice: User) -> None:
     deployment.configure(DATABASE_PORT=whole)
 
 
+def _a_worker_is_lost(deployment: Deployment, alice: User) -> None:
+    recording_id = _recorded(deployment, alice, "lost")
+    deployment.livekit.world.join("lost", "pat")
+    deployment.livekit.world.kill_handler(deployment.livekit.egress_of(recording_id))
+    deployment.advance(10)
+    assert alice.get(recording_id).recording["status"] == "active"
+
+
+def _two_takes(deployment: Deployment, alice: User, room: str) -> None:
+    recording_id = _recorded(deployment, alice, room)
+    deployment.livekit.world.join(room, "pat")
+    alice.pause(recording_id)
+    deployment.advance(10)
+    alice.resume(recording_id)
+    deployment.advance(20)
+    alice.stop(recording_id)
+    deployment.advance(10)
+
+
+def _takes_cannot_be_joined(deployment: Deployment, alice: User) -> None:
+    # What the tests' workers store as a file is no media.
+    _two_takes(deployment, alice, "parts")
+    deployment.sweeps(6, minutes=17)
+
+
+def _takes_are_joined(deployment: Deployment, alice: User) -> None:
+    deployment.configure(SAFETY_SEGMENTS="on")
+    _two_takes(deployment, alice, "joined")
+    deployment.sweeps(2)
+
+
+def _a_call_is_lost() -> None:
+    away = AwsSettings("us-east-1", "key", "secret", "", lambda_endpoint_url=f"http://{LOOPBACK}:1")
+    LambdaHints(HintSettings(begin_take="begin", assemble="assemble", sweep="sweep"), away).begin_take(
+        uuid4()
+    )
+
+
 PROVOKED: Final[Mapping[str, Callable[[Deployment, User], object]]] = {
     "SweepSilent": lambda deployment, _: deployment.sweep(),
     "SweepBehind": lambda deployment, _: deployment.sweep(),
@@ -186,6 +227,8 @@ PROVOKED: Final[Mapping[str, Callable[[Deployment, User], object]]] = {
     "EventsUnpublished": lambda deployment, _: deployment.sweep(),
     "WebhooksRejected": _a_webhook_is_forged,
     "FunctionsFailing": _requests_fail,
+    "RescuesRepeated": _a_worker_is_lost,
+    "RecordingsNotAssembled": _takes_cannot_be_joined,
 }
 
 
@@ -208,6 +251,8 @@ def test_every_alarm_on_a_metric_of_ours_is_provoked() -> None:
 def test_the_dashboard_shows_what_is_emitted(deployment: Deployment, alice: User, logs: Logs) -> None:
     for provoke in {*PROVOKED.values()}:
         provoke(deployment, alice)
+    _takes_are_joined(deployment, alice)
+    _a_call_is_lost()
     alice.stop(_recorded(deployment, alice, "completed"))
     deployment.advance(5)
     deployment.sweeps(1)
@@ -356,6 +401,11 @@ JUDGED: Final[Mapping[str, tuple[Sequence[Minutes], Sequence[Minutes]]]] = {
     "ApiFailing": (
         [each(1, *[1.0] * 3, times=5), [[3.0], [], [3.0], [], [3.0]]],
         [NOTHING, each(1, 1, 1, times=5), [[9.0], [], [], [], [9.0]]],
+    ),
+    "RescuesRepeated": ([at({0, 7, 14}, 15), each(15, 3, times=1)], [NOTHING, at({0, 14}, 15)]),
+    "RecordingsNotAssembled": (
+        [at({14}, 15), each(15, 1, times=1)],
+        [NOTHING, [*each(1, 1, times=1), *[[]] * 29]],
     ),
     "FunctionsFailing": ([[[3.0], [], [], [1.0, 2.0], []]], [NOTHING, [[99.0], [], [], [], []]]),
 }

@@ -56,11 +56,13 @@ class Playback:
         parts = (*recording.parts, *playlists_of(recording))
         files = [self._file(part, recording, seconds) for part in parts]
         whole = next((file for file in files if file.take is None and not file.is_playlist), None)
+        key, playback = recording.storage_key, self._live_url(recording, api_url, ends_at, link_id)
+        if whole is not None and key is not None:
+            playback = self._link(key, None, whole.mime_type, seconds).url
         poster = self._adapters.policy.poster and recording.has_poster
         return Media(
             download=whole,
-            playback_url=self._file_url(recording, seconds)
-            or self._live_url(recording, api_url, ends_at, link_id),
+            playback_url=playback,
             poster_url=self._link(poster_of(recording.id).key, None, "image/jpeg", seconds).url
             if poster
             else None,
@@ -98,12 +100,6 @@ class Playback:
 
     def _until(self, ends_at: datetime) -> int:
         return max(1, int((ends_at - self._adapters.clock.now()).total_seconds()))
-
-    def _file_url(self, recording: Recording, seconds: int) -> str | None:
-        key = recording.storage_key
-        if not recording.downloadable or key is None:
-            return None
-        return self._link(key, None, recording.mime_type, seconds).url
 
     def _file(self, part: StoredPart, recording: Recording, seconds: int) -> MediaFile:
         name = file_name_of(recording, part.key, part.take) or str(recording.id)

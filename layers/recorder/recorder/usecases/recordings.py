@@ -5,7 +5,7 @@ The handlers call these, and so may any other Lambda code of the team: `from rec
 
 from __future__ import annotations
 
-import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -329,7 +329,7 @@ class RecordingService:
             idempotency_key=idempotency_key,
             idempotency_fingerprint=request.fingerprint,
             on_worker_lost=OnWorkerLost(request.on_worker_lost),
-            playback_key=os.urandom(_KEY_BYTES).hex(),
+            playback_key=secrets.token_hex(_KEY_BYTES),
             title=request.title,
             reference=request.reference,
             metadata=request.metadata,
