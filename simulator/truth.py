@@ -253,6 +253,9 @@ class Truth:
             found = self._world._records.find(row.egress_id or "") if records else None
             if found is None or found.alive or found.info.status not in _RUNS:
                 continue
+            if found.room is not None and found.id in found.room.ghosts:
+                # It died while LiveKit's server was away, and stays in its room.
+                continue
             count = dead[found.id] = self._dead.get(found.id, 0) + 1
             require(
                 holds=count <= self._sweeps_to_death, otherwise=f"1: {row.id} is live, and its egress dead"

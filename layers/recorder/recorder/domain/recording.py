@@ -445,7 +445,10 @@ class Recording:
         """Return the egress of a final recording that we gave up: they may record although LiveKit lists none."""
         if self.live or not self.awaits_upload(now):
             return frozenset()
-        last = {self.egress_id} if self.failure_code in OWN_VERDICTS else set[str | None]()
+        # Of a take that is none of `takes` nobody has heard that it recorded.
+        unheard = self.between_takes and all(take.egress_id != self.egress_id for take in self.takes)
+        given_up = unheard or self.failure_code in OWN_VERDICTS
+        last = {self.egress_id} if given_up else set[str | None]()
         lost = {take.egress_id for take in self.takes if take.given_up}
         return frozenset(egress_id for egress_id in last | lost if egress_id is not None)
 

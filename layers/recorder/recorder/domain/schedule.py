@@ -81,7 +81,8 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
 def _describes(before: Recording, after: Recording) -> bool:
     """Tell whether a change leaves everything alone but the description."""
     words = {name: getattr(before, name) for name in (*DESCRIPTION, "updated_at", "version")}
-    return before != after and replace(after, **words) == before
+    described = any(getattr(after, name) != getattr(before, name) for name in DESCRIPTION)
+    return described and replace(after, **words) == before
 
 
 def _keep_deleted_row(recording: Recording, policy: Policy, now: datetime) -> Recording:
