@@ -136,6 +136,7 @@ def full() -> Recording:
         expires_at=T0 + MINUTE,
         target="track:demo/TR_1",
         idempotency_key="key",
+        playback_key="secret",
         idempotency_fingerprint="print",
         stop_reason=StopReason.USER,
         stop_requested_at=T0,

@@ -26,6 +26,7 @@ def ids(deployment: Deployment, alice: User) -> list[str]:
     found.append(alice.record(seconds=10))
     deployment.livekit.world.kill_handler(deployment.livekit.egress_of(found[1]))
     deployment.advance(2)
+    alice.defaults.clear()
     for number in range(3):
         deployment.livekit.world.open_room(f"room {number}")
         found.append(alice.record(f"room {number}", seconds=10))

@@ -236,7 +236,7 @@ def assert_in_parts(deployment: Deployment, alice: User, recording_id: str, logs
     assert all(each["url"] and each["size"] for each in files)
     assert logs.metrics("RecordingsInParts")
     assert "COMPLETED_IN_PARTS" in logs.text
-    assert open_uploads(deployment) == []
+    assert open_uploads(deployment, recording_id) == []
     deployment.sweeps(2)
     assert len([key for key in media_objects(deployment) if key.startswith("recordings/")]) == 2
 

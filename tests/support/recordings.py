@@ -68,6 +68,7 @@ class Fields(TypedDict, total=False):
     expires_at: datetime | None
     target: str | None
     idempotency_key: str | None
+    playback_key: str | None
     idempotency_fingerprint: str | None
     stop_reason: StopReason | Unknown | None
     stop_requested_at: datetime | None

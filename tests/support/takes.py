@@ -71,7 +71,7 @@ def assert_whole(deployment: Deployment, answer: Answer) -> None:
         return
     assert mp4_seconds(deployment, key) == expected
     assert media_objects(deployment) == {key}, "a part is left"
-    assert open_uploads(deployment) == []
+    assert open_uploads(deployment, recording["id"]) == []
 
 
 def media_objects(deployment: Deployment) -> set[str]:
@@ -79,9 +79,11 @@ def media_objects(deployment: Deployment) -> set[str]:
     return {each for each in deployment.objects() if not each.endswith((".jpeg", ".json"))}
 
 
-def open_uploads(deployment: Deployment) -> list[str]:
-    """Return the keys of multipart uploads that are neither completed nor aborted."""
-    found = deployment.site.aws.s3.list_multipart_uploads(Bucket=deployment.site.name)
+def open_uploads(deployment: Deployment, recording_id: object) -> list[str]:
+    """Return the keys of a recording's multipart uploads that are neither completed nor aborted."""
+    found = deployment.site.aws.s3.list_multipart_uploads(
+        Bucket=deployment.site.name, Prefix=f"recordings/{recording_id}/"
+    )
     return [each["Key"] for each in found.get("Uploads", [])]
 
 
