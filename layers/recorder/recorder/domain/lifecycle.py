@@ -171,7 +171,7 @@ def asks_for_people(recording: Recording, snapshot: EgressSnapshot, now: datetim
         and _is_current(recording, snapshot)
         and recording.source is Source.ROOM_COMPOSITE
         and takes.end_of(recording, snapshot) is TakeEnd.SOURCE_CLOSED
-        and takes.may_go_on(recording, now)
+        and takes.may_go_on(_with_take(recording, snapshot, now), now)
     )
 
 
