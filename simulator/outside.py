@@ -100,7 +100,9 @@ class Outside:
         elif upload.backup:
             self._truth.backed_up.add(upload.egress_id)
         else:
-            duration = seconds_of(content) if isinstance(media, Recording) else None
+            # A file lasts longer than LiveKit says.
+            surplus = self._random.uniform(0.3, 1.8)
+            duration = seconds_of(content) + surplus if isinstance(media, Recording) else None
             self._bucket.put(upload.key, size, self._kernel.now(), duration, content)
             if isinstance(media, bytes):
                 self._bucket.texts[upload.key] = media

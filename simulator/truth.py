@@ -214,7 +214,7 @@ class Truth:
         )
 
     def _is_backed_up(self, row: Recording) -> bool:
-        return not self.backed_up.isdisjoint({row.egress_id, *(take.egress_id for take in row.takes)})
+        return any(self._livekit.ours[each].recording_id == row.id for each in self.backed_up)
 
     # While time passes quietly.
 

@@ -510,6 +510,12 @@ def expect_lost(recording: Recording, until: datetime) -> Recording:
     What comes then belongs to no file any more, unless the recording has none. A take of which nothing was heard may
     have been lost too.
     """
+    if recording.status is Status.COMPLETED and any(
+        recording.storage_key is not None and take.storage_key == recording.storage_key
+        for take in recording.takes
+    ):
+        # Its file is one take's: the bucket says how long it lasts, and that it is there.
+        recording = replace(recording, late_upload_until=recording.late_upload_until or until)
     unheard = recording.take > max(1, len(recording.takes))
     if not unheard and not any(take.given_up for take in recording.takes):
         return recording
