@@ -474,7 +474,7 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
             stopped_at=_believed(file.modified_at, recording.created_at, now),
             end_reason=recording.stop_reason,
         )
-    if found.status is Status.COMPLETED:
+    if found.status is Status.COMPLETED and not found.parts_kept:
         found = replace(found, late_upload_until=None)
     return None if found == recording else next_version(recording, found, now)
 

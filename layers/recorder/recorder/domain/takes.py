@@ -504,16 +504,19 @@ def end_waiting(recording: Recording, now: datetime) -> Recording:
     return next_version(recording, finish(replace(recording, attempts=0), now), now)
 
 
+def is_one_take(recording: Recording) -> bool:
+    """Tell whether the file of a recording is that of one of its takes, and was not made of several."""
+    key = recording.storage_key
+    return key is not None and any(take.storage_key == key for take in recording.takes)
+
+
 def expect_lost(recording: Recording, until: datetime) -> Recording:
     """Expect, where a final recording has lost takes, that their workers live on and upload until then.
 
     What comes then belongs to no file any more, unless the recording has none. A take of which nothing was heard may
     have been lost too.
     """
-    if recording.status is Status.COMPLETED and any(
-        recording.storage_key is not None and take.storage_key == recording.storage_key
-        for take in recording.takes
-    ):
+    if recording.status is Status.COMPLETED and is_one_take(recording):
         # Its file is one take's: the bucket says how long it lasts, and that it is there.
         recording = replace(recording, late_upload_until=recording.late_upload_until or until)
     unheard = recording.take > max(1, len(recording.takes))

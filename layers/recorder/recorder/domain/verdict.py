@@ -206,8 +206,10 @@ def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, po
         nothing = evidence.nothing_published
         return _stop(recording, StopReason.NOTHING_PUBLISHED if nothing else StopReason.START_TIMEOUT, now)
     if recording.status is Status.RESUMING and now >= takes.asked_at(recording) + policy.starting_timeout:
-        # Where nobody hears the stop, and the room denies it, the take is given up: another one may begin.
-        over = evidence.doubtful and _denied_twice(recording, now, policy)
+        # Where nobody hears the stop, and no room shows it, the take is given up: another one may begin.
+        denied = evidence.doubtful and _denied_twice(recording, now, policy)
+        late = now >= takes.asked_at(recording) + 2 * policy.starting_timeout
+        over = denied or (late and evidence.presence is not Presence.SHOWN)
         return Judgement(
             recording=recording,
             step=Step.LOOK if over else Step.STOP,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recorder.domain import lifecycle
+from recorder.domain import lifecycle, takes
 from recorder.domain.egress import EgressSnapshot, EgressStatus
 from recorder.domain.verdict import Handler
 from recorder.errors import EgressNotAskedError, EgressUnansweredError, StorageUnavailableError
@@ -154,7 +154,8 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
         # More of them may come until no lost worker can come back; one that is listed for ever is not waited for.
         if recording.attempts or not recording.may_come_back(now):
             context.adapters.hints.assemble(recording.id)
-        return recording, Outcome.CLEARED
+        if not takes.is_one_take(recording):
+            return recording, Outcome.CLEARED
     if recording.late_upload_until is not None:
         file = storage.find(recording)
         settled = lifecycle.complete_from_file(recording, file, now) or recording
