@@ -31,16 +31,11 @@ def seconds_of(content: Iterable[Span]) -> float:
 
 
 def cut(content: Content, seconds: float | None) -> Content:
-    """Give the beginning of it, of so many seconds; None: all of it."""
-    return content if seconds is None else tuple(_beginning(content, int(seconds * SECOND)))
-
-
-def _beginning(content: Content, left: int) -> Iterator[Span]:
-    for each in content:
-        if left <= 0:
-            return
-        yield replace(each, end=min(each.end, each.begin + left))
-        left -= each.end - each.begin
+    """Give of it what was recorded in its first seconds, by time: a hole in it counts too. None: all of it."""
+    if seconds is None or not content:
+        return content
+    end = content[0].begin + int(seconds * SECOND)
+    return tuple(replace(each, end=min(each.end, end)) for each in content if each.begin < end)
 
 
 def missing(wanted: Iterable[Span], held: Iterable[Span]) -> list[Span]:
