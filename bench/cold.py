@@ -37,9 +37,9 @@ select cast('{id}' as uuid), 'alice', 'demo', 'active', at, at, at, at, 'room:de
     repeat('0', 64)
 from (select now() - interval '1 hour' as at) as made"""
 PLAYED: Final = _PLAYED.format(id=ID)
-"""What makes the recording of the events as it records in segments, with the key of their token."""
+"""The statement that turns the events' recording into one that records in segments, with the key of their token."""
 SEGMENTS: Final = 900
-"""Those of half an hour."""
+"""The segments of half an hour."""
 _PAGE: Final = """
 insert into recordings (
     user_id, room_name, status, created_at, status_at, started_at, stopped_at, storage_key, file_size
@@ -116,7 +116,7 @@ def cold_starts(laboratory: Laboratory, times: int, report: Callable[[str], None
         measured: dict[str, list[_Start]] = {ours.name: [], bare.name: []}
         for turn in range(times):
             report(f"cold start of {case.name}: {turn + 1} of {times}")
-            # Whoever comes second finds warmer caches, so they take turns at that too.
+            # The second one finds warmer caches, so they take turns at that too.
             for function in (ours, bare) if turn % 2 else (bare, ours):
                 measured[function.name].append(_cold_start(laboratory, case, function))
         one, other = measured[ours.name], measured[bare.name]

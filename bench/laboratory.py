@@ -135,7 +135,7 @@ class Laboratory:
 
     @cached_property
     def platform(self) -> Lambda:
-        """What Lambda itself brings to every function."""
+        """Packages that Lambda itself brings to every function."""
         aws = self.stack.aws
         return Lambda(
             environment("runtime"), aws.access_key, aws.secret_key, aws.region, self._directory / "logs"

@@ -1,4 +1,4 @@
-"""What is in the layer."""
+"""The layer's content, measured."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class _Decoded(BaseModel):
 
 @dataclass(frozen=True)
 class _Demo:
-    """What the recordings of one run have in common."""
+    """The parts that the recordings of one run share."""
 
     api: httpx.Client
     downloads: Path

@@ -40,7 +40,7 @@ class Journal:
         self.refused: set[UUID] = set()
         """Starts that LiveKit refused: they are no recordings, also to a retry that was answered before."""
         self.unreadable: set[UUID] = set()
-        """Those that could not be read at some time."""
+        """Recordings that could not be read at some time."""
         self.written: Callable[[UUID], bool] = lambda _: False
         """Is told of every change, and says whether the row cannot be read afterwards."""
         self.changing: Callable[[Recording, Recording], None] = lambda _before, _after: None

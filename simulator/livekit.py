@@ -36,7 +36,7 @@ _LOOKUPS: Final = {
     "ListRooms": room.ListRoomsRequest,
     "ListParticipants": room.ListParticipantsRequest,
 }
-"""What the product asks without protobuf's library."""
+"""The calls that the product makes without protobuf's library."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What an egress recorded from `begin` to `end` (ns, by the right clock)."""
+    """The seconds of an egress from `begin` to `end` (ns, by the right clock)."""
 
     egress_id: str
     begin: int
@@ -22,7 +22,7 @@ class Span:
 
 
 type Content = tuple[Span, ...]
-"""What an object plays, in order."""
+"""The spans that an object plays, in order."""
 
 
 def seconds_of(content: Iterable[Span]) -> float:

@@ -254,7 +254,7 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.objects: dict[str, StoredFile] = {}
         self.contents: dict[str, Content] = {}
-        """What the objects play that are media, by key; of one that is gone, too."""
+        """The content of each object that is media, by key; of one that is gone, too."""
         self.texts: dict[str, bytes] = {}
         self.removing: Callable[[Sequence[str]], None] = lambda _: None
         """Is told which objects of a recording go that are not all of it."""

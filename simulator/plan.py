@@ -211,7 +211,7 @@ class History:
     seed: int
     policy: Policy
     webhooks: str
-    """Which routes LiveKit reports to: own, global, both or none."""
+    """The routes that LiveKit reports to: own, global, both or none."""
     clock_skew: float = 0.0
     """How many seconds the workers' clocks are ahead."""
     calm_sweeps: int = 3

@@ -54,7 +54,7 @@ class Played:
         # A file may begin a little before LiveKit says so, and before its segments.
         self._tolerance = 2.0 if history.has("duration_short") else _TOLERANCE
         self._known_until: dict[UUID, datetime] = {}
-        """What lay in the bucket by then was listed by whoever completed the recording."""
+        """The time by which an object has to lie in the bucket to be in the file: the listing was made then."""
 
     def changed(self, before: Recording, after: Recording) -> None:
         """Take note of a change, and check what it says of the recording's seconds."""

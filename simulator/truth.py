@@ -67,7 +67,7 @@ class Truth:
         """Other people's egress by id, with their keys."""
         self.foreign_objects: set[str] = set()
         self.forgotten: set[str] = set()
-        """What an egress has stored of which nobody can know any more."""
+        """Objects of egress of which nobody can know any more."""
         self.litter: set[str] = set()
         """Objects beside the files of recordings, or empty in their place."""
         self._named: set[str] = set()
@@ -347,7 +347,7 @@ class Truth:
             # It was asked for.
             return True
         if key in self.litter or self._objects[key].modified_at > row.status_at + self._policy.upload_grace:
-            # What is uploaded after the grace is left in its folder: docs/decisions.md.
+            # An upload after the grace is left in its folder: docs/decisions.md.
             return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
         kept = key == poster_of(row.id).key or (row.downloadable and row.storage_key == key)

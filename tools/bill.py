@@ -1,4 +1,4 @@
-"""What a month costs at AWS' list prices: the table of docs/performance.md, `python -m tools.bill` writes it.
+"""The cost of a month at AWS' list prices: the table of docs/performance.md, `python -m tools.bill` writes it.
 
 Prices are those of us-east-1 in November 2026, on arm64, without any free tier; taxes and LiveKit are not in it.
 """

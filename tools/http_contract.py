@@ -1,4 +1,4 @@
-"""What each route takes, answers and refuses with, for the OpenAPI document.
+"""Parameters, answers and errors of each route, for the OpenAPI document.
 
 Limits, models and errors are those of the request path; examples are answers of the functions that answer requests.
 """
@@ -100,7 +100,7 @@ class Operation:
         return self.path == "/api/video/shared" or self.path.startswith("/api/video/play/")
 
 
-# What the examples tell of.
+# The subject of the examples.
 
 _BEGAN: Final = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 _ENDED: Final = _BEGAN + timedelta(minutes=30)
@@ -177,7 +177,7 @@ _WEBHOOK: Final = {
 RECORDING_PATH: Final = f"/api/video/recordings/{_STOPPING.id}"
 
 
-# What the operations take.
+# Parameters and bodies of the operations.
 
 
 def _examples(**values: object) -> dict[str, Example]:
@@ -348,7 +348,7 @@ _EVENT: Final = Input(
     ]
 )
 
-# What they refuse with.
+# Errors of the operations.
 
 _OFTEN: Final = (errors.DatabaseUnavailableError("the database is not available"),)
 _USERS: Final = (

@@ -36,7 +36,7 @@ _OUTAGE_CODES: Final = frozenset({"database_unavailable"})
 
 @dataclass(slots=True)
 class Measured:
-    """What the users saw, by moments on one monotonic clock."""
+    """The users' observations, by moments on one monotonic clock."""
 
     answers: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)

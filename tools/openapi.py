@@ -33,7 +33,7 @@ class GatewayErrorJson(TypedDict):
     """An error that API Gateway answers by itself."""
 
     message: str
-    """What went wrong, for a person."""
+    """The error for a person."""
 
 
 _ASKED: Final = Request({"requestContext": {"requestId": "Yc3xGhVnFiAEMyg="}})
@@ -135,7 +135,7 @@ def _signed(takes: Mapping[str, Input]) -> Callable[[], None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, (annotation, default) in takes.items()
     ]
-    # What is returned makes the errors' schemas known; the answers refer to them.
+    # The returned type makes the errors' schemas known; the answers refer to them.
     returns = schemas.ErrorJson | GatewayErrorJson
     route.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     return route

@@ -1,1 +1,1 @@
-"""What runs in the emulator in the place of a function."""
+"""Programs that run in the emulator in the place of a function."""

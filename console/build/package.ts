@@ -10,7 +10,7 @@ import * as elements from "../src/player/elements.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DIST = join(ROOT, "dist");
-/** What a first view may load of JavaScript, compressed. */
+/** The most JavaScript that a first view may load, compressed. */
 const MOST_FIRST_VIEW_BYTES = 60 * 1024;
 const COMPRESSED_ALREADY = /\.(woff2|png)$/;
 

@@ -7,7 +7,7 @@ export type Route =
   | { view: "shared"; token: string }
   | { view: "unknown" };
 
-/** What the list shows; every filter stands in the address. */
+/** The filters of the list; every filter stands in the address. */
 export interface Filters {
   q: string;
   status: string;

@@ -1,4 +1,4 @@
-/** What the deployment tells its page; the function that serves it writes this into the entry. */
+/** Settings that the deployment gives its page; the function that serves it writes them into the entry. */
 export interface Settings {
   /** The OIDC issuer. */
   authority: string;

@@ -1,7 +1,7 @@
 import type { SourceKind, StartBody } from "./api/contract.ts";
 import { texts } from "./texts.ts";
 
-/** What a person has filled in so far. */
+/** The fields that a person has filled in so far. */
 export interface Draft {
   kind: SourceKind;
   roomName: string;

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class Request(TypedDict):
-        """What is read of an event of payload format 2.0."""
+        """The fields that are read of an event of payload format 2.0."""
 
         rawPath: str
         headers: Mapping[str, str]

@@ -37,7 +37,7 @@ def lambda_handler(request: Request) -> Answer:
 
 
 def _check_layout(layout: str) -> None:
-    # Which layouts a page of the deployment's own has, only that page knows.
+    # Only a page of the deployment's own knows its layouts.
     if layout not in LAYOUTS and not current().upload_settings.template_url:
         raise InvalidRequestError(("layout", f"must be one of {', '.join(LAYOUTS)}"))
 

@@ -1,4 +1,4 @@
-"""Which codecs an egress writes, and which combinations LiveKit refuses."""
+"""The codecs that an egress writes, and the combinations that LiveKit refuses."""
 
 from collections.abc import Sequence
 

@@ -53,7 +53,7 @@ _PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class _Grant:
-    """Who has signed in, and for which request."""
+    """The user who has signed in, and the request for which."""
 
     user: str
     nonce: str

@@ -197,7 +197,7 @@ def ffmpeg(*arguments: str, stdin: bytes = b"") -> str:
 
 @dataclass
 class Seen:
-    """What a file shows, in the order in which it is shown. Black pictures are of take 0."""
+    """The pictures of a file, in the order in which they are shown. Black ones are of take 0."""
 
     pictures: list[tuple[int, int, float]] = field(default_factory=list)
     """The take, the picture's number in it, and its moment in seconds."""

@@ -1,4 +1,4 @@
-"""What is damaged, missing or late, and what fails while takes are joined."""
+"""Damaged, missing and late parts, and errors while takes are joined."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_t86_three_thousand_segments(tmp_path: Path) -> None:
 
 
 class OutageError(Exception):
-    """What the caller's objects or upload raise."""
+    """An error of the caller's objects or upload."""
 
 
 class FailingStore(Store):

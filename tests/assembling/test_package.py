@@ -1,4 +1,4 @@
-"""What `sam build` puts into the function's package."""
+"""The function's package as `sam build` makes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LiveKit is asked for each kind and output: nothing but what a real one has been seen to accept."""
+"""The requests for each kind and output: none that a real LiveKit has not been seen to accept."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def accepted() -> dict[str, set[str]]:
 
 
 ACCEPTED: Final = accepted()
-# What stands in the requests of all kinds alike was seen with some of them only.
+# Fields that the requests of all kinds share were seen with some of the kinds only.
 SHARED: Final = (
     "advanced.",
     "file_outputs.",

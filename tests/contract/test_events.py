@@ -1,4 +1,4 @@
-"""What the sweep may rely on of the bus: the same of EventBridge and of the bus in memory."""
+"""The contract of the bus, held by EventBridge and by the bus in memory."""
 
 from __future__ import annotations
 

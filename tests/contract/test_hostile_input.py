@@ -1,4 +1,4 @@
-"""Whatever the parsers let through, Postgres takes: no input is understood first and fails afterwards."""
+"""Postgres takes every text that the parsers let through: no input is understood first and fails afterwards."""
 
 from __future__ import annotations
 

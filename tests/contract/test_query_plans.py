@@ -270,7 +270,7 @@ def test_filters_that_leave_little_visit_little(
 
     assert 0 < len(explained.repository.page(page, NOW)) < LIMIT
 
-    # What is less than a page Postgres may read in any order and sort.
+    # Postgres may read less than a page in any order, and sort it.
     nodes = explained.nodes()
     assert all(cast("int", node["Plan Rows"]) < LIMIT for node in nodes)
     assert indexes(nodes) <= {"recordings_by_user_and_room", "recordings_by_user_and_status"}
@@ -350,7 +350,7 @@ STATEMENTS: Mapping[str, tuple[Callable[[Repository], object], set[str]]] = {
     "BACKLOG": (lambda recordings: recordings.backlog(NOW), {"recordings_due", "recording_events_pkey"}),
 }
 ABOVE = {"INSERT", "LEASE", "LEASE_EVENTS", "LIST_NEWEST_FIRST", "LIST_OLDEST_FIRST"}
-"""Those that have a test of their own."""
+"""Statements that have a test of their own."""
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -1,4 +1,4 @@
-"""What the use cases may rely on of the tables: the same of Postgres and of the repository in memory."""
+"""The contract of the tables, held by Postgres and by the repository in memory."""
 
 from __future__ import annotations
 
@@ -679,7 +679,7 @@ class TestOutbox:
 
 
 class TestTwoAtOnce:
-    """What a second connection sees of a first one whose statement is not committed yet."""
+    """A second connection beside a first one whose statement is not committed yet."""
 
     def test_events_that_one_sweep_is_leasing_go_to_no_other(self, stack: Stack) -> None:
         name = f"contract_{uuid4().hex}"

@@ -27,7 +27,7 @@ TOKEN: Final = "what-lambda-put-into-the-environment"
 
 
 class Runtime:
-    """What Lambda answers a restored environment: keys of the role, which expire."""
+    """Lambda's answer to a restored environment: keys of the role, which expire."""
 
     def __init__(self, access_key: str, secret_key: str) -> None:
         self.keys = {"AccessKeyId": access_key, "SecretAccessKey": secret_key, "Token": "session"}

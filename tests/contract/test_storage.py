@@ -1,4 +1,4 @@
-"""What the use cases may rely on of the bucket: the same of MiniStack, of moto and of the storage in memory."""
+"""The contract of the bucket, held by MiniStack, by moto and by the storage in memory."""
 
 from __future__ import annotations
 

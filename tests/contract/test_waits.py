@@ -1,4 +1,4 @@
-"""What use cases may rely on of the count of those who wait: the same of Postgres and of the count in memory."""
+"""The contract of the count of waits, held by Postgres and by the count in memory."""
 
 from __future__ import annotations
 

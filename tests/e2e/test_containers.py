@@ -37,7 +37,7 @@ HOST = "host.docker.internal"
 
 
 def settings(stack: Stack, bridge: str) -> dict[str, str]:
-    """What `local/sam-env.json` says, at this stack's ports and where a container's name for the host leads."""
+    """The variables of `local/sam-env.json`, with this stack's ports and the host's name in a container."""
     ports = {
         PORTS.aws: urlsplit(stack.endpoints.s3_endpoint).port,
         PORTS.postgres: urlsplit(stack.endpoints.database_url).port,

@@ -1,4 +1,4 @@
-"""Who may do what: scopes and claims of the caller's token, room claims, and tokens that are not what they seem."""
+"""Rights: scopes and claims of the caller's token, room claims, and tokens that are not what they seem."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_another_claim_cannot(deployment: Deployment, claims: dict[str, object])
     assert start(deployment, claims).status == 403
 
 
-# Which rooms
+# Rooms
 
 
 @pytest.mark.parametrize(

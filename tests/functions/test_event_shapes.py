@@ -19,7 +19,7 @@ from tests.support.functions import FUNCTIONS, function_of
 
 type Json = dict[str, object]
 
-# What API Gateway leaves out where there is none of it, or where the API has no such feature.
+# Fields that API Gateway leaves out where they are empty, or where the API has no such feature.
 OPTIONAL = {
     "": {"cookies", "queryStringParameters", "body", "pathParameters", "stageVariables"},
     "requestContext": {"authentication", "authorizer"},

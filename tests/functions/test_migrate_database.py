@@ -214,7 +214,7 @@ def test_what_cannot_be_converted_fails_the_migration_and_changes_nothing(old: O
     assert old.run("select to_regclass('recording_events')") == [[None]]
 
 
-# What the recipe's code inserts, as far as its columns have no default there.
+# The columns that the recipe's code inserts, as far as they have no default there.
 LEAST = """
 insert into recordings (id, room_name, egress_id, user_id) values (:id, 'a', :egress, 'alice')"""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOM: Final = "canary of a room\n"
 KEY: Final = "canary-of-a-key"
 PASSWORD: Final = "canary-of-a-password"
-# What a token, a signature and a link look like, whoever made them.
+# The form of every token, signature and link.
 SHAPES: Final = ("eyJ", "X-Amz-Signature", "AWS4-HMAC-SHA256", "Bearer", "authorization")
 
 

@@ -1,4 +1,4 @@
-"""What every endpoint does with headers, bodies, queries and identities."""
+"""Headers, bodies, queries and identities at every endpoint."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ def test_event_files_of_one_recording_work_on_it(deployment: Deployment) -> None
 
 def test_every_event_file_is_one_of_a_function_and_tested() -> None:
     names = {path.stem for path in EVENTS.iterdir()}
-    # Whatever these are told, they do the same: their own tests run each of their files.
+    # These do the same for every event: their own tests run each of their files.
     others = (
         "receive_livekit_webhook",
         "reconcile_recordings",

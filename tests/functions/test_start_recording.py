@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def info(deployment: Deployment) -> EgressInfo:
-    """What LiveKit holds of the one egress that was started."""
+    """The request of the one egress that was started, as LiveKit holds it."""
     [egress] = deployment.livekit.world.egresses()
     return egress.info
 

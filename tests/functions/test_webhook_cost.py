@@ -1,4 +1,4 @@
-"""What a webhook that LiveKit did not send may cost: anybody can post to its address."""
+"""The cost of a webhook that LiveKit did not send: anybody can post to its address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_without_a_signature_nothing_is_decoded_hashed_or_asked(
     deployment: Deployment, hashed: list[int], decoded: list[int], size: int
 ) -> None:
     body = b" " * size
-    # Whoever asked for the secret, or for a row, would find nobody there.
+    # A request for the secret, or for a row, would find nobody there.
     deployment.configure(AWS_ENDPOINT_URL=NOWHERE, DATABASE_PORT="1")
 
     assert deployment.post_webhook(PATH, body, None).status == 401

@@ -58,7 +58,7 @@ def alarms() -> dict[str, dict[str, JsonValue]]:
     }
 
 
-# What is emitted
+# Emitted metrics
 
 
 def emitted(text: str) -> dict[Metric, list[float]]:
@@ -197,7 +197,7 @@ def _two_takes(deployment: Deployment, alice: User, room: str) -> None:
 
 
 def _takes_cannot_be_joined(deployment: Deployment, alice: User) -> None:
-    # What the tests' workers store as a file is no media.
+    # The file that the tests' workers store is no media.
     _two_takes(deployment, alice, "parts")
     deployment.sweeps(6, minutes=17)
 
@@ -296,7 +296,7 @@ def shown_on(body: dict[str, list[dict[str, dict[str, object]]]]) -> tuple[set[M
 # How CloudWatch judges it
 
 type Minutes = Sequence[Sequence[float]]
-"""What is emitted in each of some minutes."""
+"""Emitted metrics in each of some minutes."""
 
 STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "Sum": sum,
@@ -313,7 +313,7 @@ SIGNS: Final = {"LessThanThreshold": "<", "GreaterThanThreshold": ">", "GreaterT
 
 
 class Rule(NamedTuple):
-    """What of an alarm decides."""
+    """The properties by which an alarm decides."""
 
     statistic: str
     comparison: str

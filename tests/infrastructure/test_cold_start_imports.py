@@ -1,4 +1,4 @@
-"""What a function has imported when its first answer is given, each in a process of its own."""
+"""The modules that a function has imported when its first answer is given, each in a process of its own."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_the_database_is_private_encrypted_and_survives_its_stack() -> None:
         "Snapshot",
     )
     assert database["DBSubnetGroupName"] == {"Ref": "DatabaseSubnets"}
-    # What the outputs say.
+    # The outputs.
     assert (database["DBName"], database["MasterUsername"]) == (
         OUTPUTS["DatabaseName"]["Value"],
         OUTPUTS["DatabaseUser"]["Value"],

@@ -161,7 +161,7 @@ def assert_doctor_sees(account: Account) -> None:
         found = {each for each, verdict in verdicts(account).items() if verdict != "ok"}
         assert found == {*ill, check}
     account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=kept)
-    # What it could not remove, it has named.
+    # It has named each thing that it could not remove.
     objects = account.aws.s3.list_objects_v2(Bucket=bucket, Prefix="recordings/")["Contents"]
     [left] = [each["Key"] for each in objects if each["Key"].endswith("doctor.txt")]
     account.aws.s3.delete_object(Bucket=bucket, Key=left)
@@ -323,7 +323,7 @@ def test_the_databases_outputs_are_answers(account: Account, release: Release, t
     plan = tmp_path / "samconfig.local.toml"
     planned = account.plan(plan)
     assert planned.returncode == 0, planned.stdout
-    # What a guided deploy would ask for beside them.
+    # The other answers of a guided deploy.
     others = {name: value for name, value in account.parameters.items() if not name.startswith("Database")}
     write(plan, "dev", others)
 

@@ -1,4 +1,4 @@
-"""What the documents say of the code is generated from it, or held against it."""
+"""Documents: each statement about the code is generated from it, or held against it."""
 
 import re
 from collections.abc import Iterator, Mapping

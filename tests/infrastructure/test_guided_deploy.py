@@ -28,7 +28,7 @@ PATIENCE_SECONDS: Final = 120.0
 PROMPT: Final = re.compile(r"\t(?:Parameter )?([\w ?'.]+?)(?: \[(.*)\])?: $")
 SECRET: Final = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:made-up"
 ANSWERS: Final = PARAMETERS | {"LiveKitSecretArn": SECRET, "DatabaseSecretArn": SECRET}
-"""What somebody types who has the password in a secret; the rest is Enter."""
+"""The answers of somebody who has the password in a secret; the rest is Enter."""
 DONE: Final = "Saved arguments to config file"
 
 

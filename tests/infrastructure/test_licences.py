@@ -1,4 +1,4 @@
-"""What the layer and the migration carry of others comes with its licence."""
+"""Packages of others in the layer and in the migration come with their licences."""
 
 from __future__ import annotations
 

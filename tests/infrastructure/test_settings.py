@@ -1,4 +1,4 @@
-"""What the template tells each function is enough for what it does."""
+"""The settings that the template gives each function are enough for its work."""
 
 from __future__ import annotations
 

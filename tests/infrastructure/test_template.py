@@ -1,4 +1,4 @@
-"""What template.yaml would deploy: who may do what, who is told what, and that nothing is left lying about."""
+"""The deployment that template.yaml describes: rights, settings, and no resource without a use."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ ENDPOINTS = (
 )
 LIVE = (*ENDPOINTS, "OpenLink", "PlayRecording", "ReceiveLivekitWebhook", "ReconcileRecordings")
 TAKES = ("BeginTake", "AssembleRecording")
-"""Those that the others call, in their newest version."""
+"""Functions that the others call, in their newest version."""
 DEPLOYERS = ("MigrateDatabase", "CheckDeployment")
-"""What deployments and operators run, in its newest version."""
+"""Functions that deployments and operators run, in their newest version."""
 FUNCTIONS = (*LIVE, *TAKES, *DEPLOYERS)
 PAGE = {"Console": "on", "ConsoleClientId": "page"}
 
@@ -72,7 +72,7 @@ NETWORK = {
         "UnassignPrivateIpAddresses",
     )
 }
-# What each function calls, and on what: beside its own logs.
+# The calls that each function makes, each with its resource: beside its own logs.
 GRANTS: dict[str, Grants] = {
     "StartRecording": {
         READ_DATABASE_SECRET,
@@ -627,7 +627,7 @@ PUBLISHED = (
     "Timeout",
     "VpcConfig",
 )
-"""What a version keeps of its function, beside the code."""
+"""Properties that a version keeps of its function, beside the code."""
 
 
 @pytest.mark.parametrize("parameter", section("Parameters"))
@@ -748,7 +748,7 @@ def test_the_api_may_invoke_what_its_routes_lead_to_and_nothing_else(parameters:
 
 
 def test_all_of_the_api_is_written_out() -> None:
-    """What SAM makes of `Events` would be imported, and what the import does not understand may get lost."""
+    """SAM imports an API that it makes of `Events`, and a property that the import does not know may get lost."""
     [properties] = [each for _, each in evaluated().select("AWS::ApiGatewayV2::Api", "Body", "ProtocolType")]
     integrations = evaluated().select(
         "AWS::ApiGatewayV2::Integration", "ApiId", "IntegrationType", "PayloadFormatVersion"
@@ -774,7 +774,7 @@ def test_browsers_are_let_in_by_origin() -> None:
     cors = cast("dict[str, JsonValue]", api(**ORIGINS)["CorsConfiguration"])
 
     assert cors["AllowOrigins"] == ORIGINS["AllowedOrigins"].split(",")
-    # Whatever method a route has, a browser's preflight has to allow it.
+    # A browser's preflight has to allow the method of every route.
     assert {*cast("list[str]", cors["AllowMethods"])} == {method for method, _ in endpoints()}
     assert "CorsConfiguration" not in api()
 
@@ -834,7 +834,7 @@ def test_the_stacks_bucket_is_private_encrypted_and_unversioned() -> None:
     assert (segments["Prefix"], segments["ExpirationInDays"]) == ("segments/", 7)
     assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
-    # What is deleted must be gone.
+    # A deleted object must be gone.
     assert "VersioningConfiguration" not in bucket
 
 

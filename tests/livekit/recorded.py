@@ -1,4 +1,4 @@
-"""What was recorded of a real LiveKit server and egress worker."""
+"""Recordings of a real LiveKit server and egress worker."""
 
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +58,7 @@ class Step(BaseModel):
     answered: int | None = None
     answered_after_s: float = 0.0
     trimmed: str = ""
-    """What was left out."""
+    """The parts that were left out."""
 
     room: str = ""
     filename: list[str] = []

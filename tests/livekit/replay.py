@@ -45,7 +45,7 @@ REQUESTS: dict[str, type[Message]] = {
     "ListRooms": room.ListRoomsRequest,
     "ListParticipants": room.ListParticipantsRequest,
 }
-# What differs from run to run, and what of it must be alike all the same.
+# Values that differ from run to run, and the part of each that must be alike all the same.
 MASKS = (
     (re.compile(r"\b(EG|RM|EV|PA)_[0-9A-Za-z]{12}\b"), r"\1_"),
     (re.compile(r'"(duration|size)":"[1-9]\d*"'), r'"\1":"<n>"'),

@@ -1,4 +1,4 @@
-"""Which codecs and containers come of what was asked for, and what is refused, as LiveKit's tables say."""
+"""Codecs and containers for each request, and refusals, as LiveKit's tables say."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is rendered, read back with the ffmpeg that comes along."""
+"""Rendered media, read back with the ffmpeg that comes along."""
 
 import asyncio
 import re

@@ -52,7 +52,7 @@ SMALL = api.EncodingOptions(width=160, height=90, framerate=10, video_bitrate=10
 
 @dataclass
 class Received:
-    """What a webhook receiver got; it answers with `statuses` in turn, then 200."""
+    """A webhook receiver, with the bodies that it got; it answers with `statuses` in turn, then 200."""
 
     url: str
     requests: list[tuple[dict[str, str], str]] = field(default_factory=list)
@@ -68,7 +68,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """A stand-in in real time, on a free port."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    # Whoever calls before the server is up waits for it.
+    # A call before the server is up waits for it.
     listener.listen()
     application = build(Options(KEY, SECRET, tmp_path_factory.mktemp("livekit"), timing=FAST))
     # A connection that the server closes after some idle seconds may be reset just when a client uses it again.

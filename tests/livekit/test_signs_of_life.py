@@ -1,4 +1,4 @@
-"""What a call to the process of an egress tells about it, in every state that was recorded."""
+"""Calls to the process of an egress, in every state that was recorded."""
 
 import json
 from collections.abc import Callable

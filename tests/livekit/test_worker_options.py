@@ -1,4 +1,4 @@
-"""What the configuration of a worker changes."""
+"""The configuration of a worker, and its effects."""
 
 import json
 from urllib.parse import urlsplit

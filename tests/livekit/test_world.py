@@ -1,4 +1,4 @@
-"""What a World does beside what is recorded: rooms and recorders, faults, forgetting."""
+"""A World beyond the captures: rooms and recorders, faults, forgetting."""
 
 import json
 from collections.abc import Callable

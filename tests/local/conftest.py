@@ -179,7 +179,7 @@ class Api:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `sam build` leaves: functions, a layer and a template that names their folders."""
+    """A build as `sam build` leaves it: functions, a layer and a template that names their folders."""
     directory = tmp_path_factory.mktemp("built")
     for name, file, text in (
         ("Probe", "app.py", PROBE),

@@ -1,4 +1,4 @@
-"""What of a template the local stack takes over, and what it refuses to take."""
+"""The parts of a template that the local stack takes over, and those that it refuses."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_endpoints_are_where_they_are_said_to_be(running: Running) -> None:
 
 
 def commands(text: str) -> list[str]:
-    """What of a text is for a shell, in one line each."""
+    """The commands in a text, in one line each."""
     lines = text.replace("\\\n", "\\\0").splitlines()
     return [line.replace("\0", "\n") for line in lines if re.match(r"(API|ALICE|BOB|ID)=|curl ", line)]
 

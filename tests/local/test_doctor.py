@@ -440,7 +440,7 @@ def test_before_a_deploy_the_answers_are_checked_from_here(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       LiveKit: " in done.stdout
-    # What the deploy makes cannot be there yet.
+    # Resources that the deploy makes cannot be there yet.
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unknown")] == [
         "bucket:",
         "webhook:",

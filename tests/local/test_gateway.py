@@ -1,4 +1,4 @@
-"""What API Gateway does with a request, held against the local gateway."""
+"""API Gateway's treatment of a request, held against the local gateway."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ORIGIN = "https://app.example.com"
 
 
 class Echo(BaseModel):
-    """What the probe answers: what it was given."""
+    """The probe's answer: the event and the environment that it was given."""
 
     event: dict[str, JsonValue]
     pid: int

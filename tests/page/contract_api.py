@@ -38,7 +38,7 @@ START_FIELDS: Final = (
     *("codec", "audioCodec", "audioBitrate", "videoBitrate", "maxDuration", "onWorkerLost"),
     *("title", "reference", "metadata", "outputs"),
 )
-"""What a body may have that starts a recording."""
+"""The fields of a body that starts a recording."""
 LIVE: Final = ("starting", "active", "paused", "resuming", "stopping")
 
 

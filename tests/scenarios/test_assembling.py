@@ -311,7 +311,7 @@ def test_t89_delete_while_a_take_begins_leaves_nothing(
     assert not deployment.livekit.world.unended()
     assert alice.get(recording_id).status == 404
     assert alice.list().recordings == []
-    # What the worker uploaded meanwhile goes as well.
+    # Objects that the worker uploaded meanwhile go as well.
     deployment.advance(2 * 3600)
     deployment.sweeps(2)
     assert deployment.objects() == []

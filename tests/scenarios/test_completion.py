@@ -275,7 +275,7 @@ def test_t11_egress_that_outlives_our_verdict_and_livekits_record_is_stopped(
     recording_id = alice.start(roomName="demo")["recordingId"]
     deployment.sweeps(1)
     assert alice.get(recording_id).recording["failureCode"] == "start_lost"
-    # What was believed lost arrives after all.
+    # A report that was believed lost arrives after all.
     livekit.start_again()
     deployment.advance(10)
     livekit.world.lose_records()

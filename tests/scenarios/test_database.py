@@ -1,4 +1,4 @@
-"""What a real Postgres does that is no failure of it: it is busy, set up by others, shared with others."""
+"""A real Postgres that has not failed, but is busy, set up by others, or shared with others."""
 
 from __future__ import annotations
 

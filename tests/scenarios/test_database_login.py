@@ -314,7 +314,7 @@ def test_answer_that_trickles_in_is_given_up_while_somebody_still_waits(deploy: 
     assert logs.of("DATABASE_CONNECTION_LOST")[0]["reason"] == "TimeoutError"
 
 
-# What a cold start that a request waits for does ahead.
+# Work that a cold start does ahead, while a request waits for it.
 
 
 def _sessions(deployment: Deployment) -> set[object]:

@@ -50,7 +50,7 @@ def test_t55_sweep_keeps_the_deadlines_of_what_begins_and_of_several_at_once(
     deployment.livekit.world.open_room("d")
     deployment.livekit.at(11, lambda: ids.update(d=alice.start(roomName="d", maxDuration=1)["recordingId"]))
     assert deployment.sweep()["stopped"] == 4
-    # What was stopped is told by the same sweep.
+    # The same sweep tells of the recording that it stopped.
     assert {event["type"] for event in _last_events(deployment)} >= {"RecordingStopping"}
     deployment.advance(2)
     for room, wish in (wishes | {"d": 1}).items():
@@ -208,7 +208,7 @@ def test_sweep_that_nobody_answers_ends_in_time_and_tells_and_stops_all_the_same
     assert outcomes["orphan"] == 1
     assert outcomes["published"] > 0
     assert outcomes["stop_unanswered"] > 0
-    # Those that were not asked have their turn before the others are asked again.
+    # Rooms that were not asked have their turn before the others are asked again.
     asked = "select id from recordings where status = 'failed' and attempts > 0"
     first = deployment.rows(asked)
     deployment.advance(61)

@@ -270,7 +270,7 @@ def test_t38_webhook_that_livekit_did_not_sign_is_refused(
 
     assert (answer.status, answer["code"]) == (401, "unauthorized")
     assert deployment.row(recording_id) == before
-    # What anybody may send to an open address, no operator has to hear of.
+    # No operator has to hear of a request that anybody may send to an open address.
     unsigned = signature in {"none", "empty", "garbage"}
     _refused_quietly(logs, token, answer, "unsigned" if unsigned else "wrong_signature")
     # Signed as LiveKit does, it is heard: the signature made the difference.

@@ -38,7 +38,7 @@ def deployment(deploy: Deploy) -> Iterator[Deployment]:
     made.configure(API_URL=f"https://{made.domain}")
     made.livekit.world.join("demo", "pat")
     yield made
-    # What goes on recording would be rendered for minutes.
+    # An egress that goes on recording would be rendered for minutes.
     for row in made.rows("select id from recordings where deleted_at is null"):
         made.as_user("alice").stop(str(row["id"]))
     invariants.check(made)
@@ -333,7 +333,7 @@ def test_storage_that_does_not_answer_is_told_as_such(deployment: Deployment, al
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_t95_random_histories_of_takes(deployment: Deployment, alice: User, seed: int) -> None:
-    """Whatever happens to a recording, numbers never go back; a failure names its seed by the test's parameter."""
+    """Numbers never go back, in every history of a recording; a failure names its seed by the test's parameter."""
     random = Random(seed)
     deployment.configure(DVR_SECONDS=str(random.choice([30, 60, 1800])))
     recording_id = alice.record(seconds=20)

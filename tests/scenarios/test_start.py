@@ -323,14 +323,14 @@ def test_t54_refused_start_is_no_recording(
     assert refused["code"] == code
     assert alice.list().recordings == []
     assert alice.list("status=failed").recordings == []
-    # What may be otherwise next time leaves nothing, and what is refused for its own sake an answer for its key.
+    # A refusal that may be lifted next time leaves nothing, and one for the request's own sake an answer for its key.
     remembered = deployment.rows("select * from recordings")
     assert len(remembered) == (1 if key and code == "egress_refused" else 0)
     assert all(alice.get(str(row["id"])).status == 404 for row in remembered)
     [line] = logs.of("START_REFUSED")
     assert line["reason"] == code
     assert [each["failure_code"] for each in logs.metrics("RecordingsFailed")] == [code]
-    # Who listens hears of the end.
+    # Receivers of events hear of the end.
     deployment.sweep()
     assert [each["type"] for each in deployment.events()] == ["RecordingStarted", "RecordingFailed"]
 

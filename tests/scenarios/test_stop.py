@@ -250,7 +250,7 @@ def test_t20_egress_that_outlives_our_verdict_is_asked_again_until_it_ends(
     recording_id = alice.start(roomName="demo")["recordingId"]
     deployment.sweeps(1)
     assert alice.get(recording_id).recording["failureCode"] == "start_lost"
-    # What was believed lost arrives after all, and LiveKit does not answer the stop.
+    # A report that was believed lost arrives after all, and LiveKit does not answer the stop.
     livekit.start_again()
     livekit.world.faults.stop.internal.always()
     deployment.sweeps(3)
@@ -300,7 +300,7 @@ def test_t20_egress_that_neither_its_room_nor_its_handler_shows_is_closed_after_
     recording = alice.get(recording_id).recording
     assert (recording["status"], recording["failureCode"]) == ("failed", "stop_timeout")
     assert alice.start(roomName="demo").status == 201
-    # What goes on after all is stopped.
+    # An egress that goes on after all is stopped.
     deployment.livekit.world.go_on(deployment.livekit.egress_of(recording_id))
 
 

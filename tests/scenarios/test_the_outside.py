@@ -1,4 +1,4 @@
-"""What callers and operators hear when something outside is slow, refuses, or is not there."""
+"""Answers and logs where something outside is slow, refuses, or is not there."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LATER: Final = {
     "kind": "source = 'hologram'",
     "stop reason": "stop_reason = 'handover'",
 }
-"""What only a later release stores; each is valid there."""
+"""Values that only a later release stores; each is valid there."""
 UNREADABLE: Final = {
     "expiry of infinity": "expires_at = 'infinity'",
     "year 12000": "started_at = '12000-01-01T00:00:00Z'",
@@ -137,7 +137,7 @@ def test_t47_recording_of_a_later_release_can_be_stopped_and_deleted(
     assert alice.get(recording_id).status == 404
     deployment.sweeps(2)
 
-    # What is left of it the later release removes.
+    # The later release removes the rest of it.
     deployment.execute_unseen(
         """update recordings set source = 'room_composite', stop_reason = 'deleted', due_at = '2020-01-01',
            status = case when status = 'archiving' then 'stopping' else status end""",

@@ -31,7 +31,7 @@ REFUSALS = {
     "slow": TwirpAnswer(TwirpError("deadline_exceeded", "request timed out", 408), 15 * SECOND),
     "unreachable": TwirpAnswer(TwirpError("unavailable", "no healthy upstream", 503), 0),
 }
-"""What LiveKit, or what stands before it, answers to a call of a handler, and what says nothing."""
+"""Answers of LiveKit, or of a proxy before it, to a call of a handler, which say nothing about it."""
 
 
 # The second witness.
@@ -544,7 +544,7 @@ def test_t42_start_whose_end_was_wished_meanwhile_is_answered_in_time(
     assert deployment.livekit.world.unended() == {}
 
 
-# What LiveKit must not make us tell.
+# Texts of LiveKit that must not be told.
 
 S3_KEY, S3_SECRET, TURN_PASSWORD = "AKIAUNMASKEDKEY00000", "unmasked-s3-secret", "turn-password-of-a-room"
 

@@ -286,7 +286,7 @@ CASES: dict[str, tuple[Part, Part, str]] = {
     "sweep after the retention": (expired, sweep, "POST /site"),
     "sweep over a tombstone": (tombstone, sweep, "with written as ( delete"),
 }
-"""What has happened, what is killed then, and how one of its points begins, without which it was not that."""
+"""By case: the preparation, the action that is killed, and the beginning of a point that it must pass."""
 
 
 @contextmanager

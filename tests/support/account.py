@@ -52,7 +52,7 @@ DEPLOYED_SERVICES: Final = (
 
 @dataclass(frozen=True)
 class Keys:
-    """What somebody signs requests to AWS with."""
+    """Keys with which somebody signs requests to AWS."""
 
     access_key: str
     secret_key: str
@@ -61,7 +61,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class StackEvent:
-    """What CloudFormation reports of one step."""
+    """CloudFormation's report of one step."""
 
     resource: str
     status: str

@@ -29,7 +29,7 @@ type _Address = (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000_000
 _FLOAT = 1000
-"""What a float of Unix seconds may be off, in ns."""
+"""The most by which a float of Unix seconds may be off, in ns."""
 
 
 class VirtualClock:

@@ -28,7 +28,7 @@ type Handler = Callable[[object, object], object]
 
 
 class LambdaContext:
-    """What the Lambda runtime hands to a handler."""
+    """The context that the Lambda runtime hands to a handler."""
 
     function_version = "$LATEST"
     memory_limit_in_mb = 512

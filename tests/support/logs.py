@@ -1,4 +1,4 @@
-"""What the functions log and measure, as CloudWatch gets it."""
+"""Logs and metrics of the functions, as CloudWatch gets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What deployments stand on: databases, buckets and event buses, made once and used again."""
+"""Databases, buckets and event buses for deployments, made once and used again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEMPLATE = "deployment_template"
 
 
 class Site:
-    """What a deployment stands on: a migrated database, a bucket, an event bus; used again and again, emptied."""
+    """A migrated database, a bucket and an event bus for a deployment; used again and again, emptied."""
 
     def __init__(self, stack: Stack, template: str, livekit_url: str) -> None:
         self.name = f"site-{uuid4().hex[:12]}"
@@ -180,7 +180,7 @@ class Queue:
         """Whether an event may have come."""
         events = stack.aws.events
         events.create_event_bus(Name=name)
-        # What was received once stays hidden for longer than any test takes.
+        # A message that was received once stays hidden for longer than any test takes.
         attributes = {"VisibilityTimeout": "43200"}
         self._url = self._call("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"]
         arn = f"arn:aws:sqs:{stack.aws.region}:000000000000:{name}"

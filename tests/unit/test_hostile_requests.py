@@ -1,4 +1,4 @@
-"""Whatever a caller sends is either understood or refused by name: nothing else may come out of the parsers."""
+"""Every input is either understood or refused by name: nothing else may come out of the parsers."""
 
 from __future__ import annotations
 

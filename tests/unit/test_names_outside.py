@@ -1,4 +1,4 @@
-"""What a caller names never escapes: not a key, a header, a link, a log line."""
+"""A caller's names never escape: not from a key, a header, a link or a log line."""
 
 from __future__ import annotations
 

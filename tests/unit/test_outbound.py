@@ -30,7 +30,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
-    """What a server speaks TLS with whose authority the system trusts."""
+    """The TLS context of a server whose authority the system trusts."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
     outbound.tls_context.cache_clear()
     yield authority.server_context(LOOPBACK)

@@ -128,7 +128,7 @@ def test_takes_are_joined_by_a_discontinuity() -> None:
         # The end of a longer one, and one in which a line was unreadable.
         ([7, 8, 9], None, [7, 8, 9]),
         ([4, 5, 7, 8], None, [7, 8]),
-        # What counts is not there any more, or not in what was read.
+        # Segments that count are not there any more, or not in the part that was read.
         ([], 5, []),
         ([0, 1], 5, []),
         ([7, 8, 9], 3, []),

@@ -101,7 +101,7 @@ async function send(method: string, path: string, token: string | null, options:
       body: options.body === undefined ? null : JSON.stringify(options.body),
       cache: "no-store",
       credentials: "omit",
-      // What a person asked for is done also if they leave the page at once: it was shown as done.
+      // A request that a person made goes through also if they leave the page at once: it was shown as done.
       keepalive: method !== "GET",
       signal: timeout,
     });

@@ -4,7 +4,7 @@ type Schemas = components["schemas"];
 
 export type SourceKind = "room_composite" | "participant" | "track_composite" | "track" | "web";
 
-/** What a recording has beyond the generated type. */
+/** The fields of a recording beyond the generated type. */
 interface Added {
   title: string | null;
   reference: string | null;

@@ -3,7 +3,7 @@ import { texts } from "../texts.ts";
 import { RequestId } from "./copy.tsx";
 import { Icon } from "./icons.tsx";
 
-/** What the page tells in passing. The regions are there from the start: a region that comes with its text is not read. */
+/** Messages in passing. The regions are there from the start: a region that comes with its text is not read. */
 export function Notices() {
   const problems = notices.value.filter(({ kind }) => kind === "problem");
   const done = notices.value.filter(({ kind }) => kind === "done");

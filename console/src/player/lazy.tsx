@@ -27,7 +27,7 @@ export interface PlayerProps {
   at: string | null;
   /** Asks for a link that works; null where there is none any more. */
   renew: () => Promise<string | null>;
-  /** What stands below the player, beside its keys. */
+  /** The content below the player, beside its keys. */
   beside?: ComponentChildren;
 }
 

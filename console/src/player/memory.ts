@@ -2,7 +2,7 @@
 
 const KEY = "console:positions";
 const MOST = 100;
-/** What lies so near to either end is not worth coming back to. */
+/** A position so near to either end is not worth coming back to. */
 const MARGIN_SECONDS = 5;
 
 type Positions = Record<string, { at: number; when: number }>;

@@ -169,7 +169,7 @@ interface State {
   behind: number;
   seams: readonly ShownSeam[];
   resumed: number | null;
-  /** What plays is the playlist of a recording whose file is there by now. */
+  /** The playlist plays of a recording whose file is there by now. */
   fileReady: boolean;
   broken: "" | "gone" | "failed";
   problem: unknown;

@@ -4,7 +4,7 @@ import type Hls from "hls.js";
 export type Joint = number;
 
 export interface Events {
-  /** What plays cannot go on: its link has run out, or it is gone. */
+  /** Playing cannot go on: the link has run out, or the file is gone. */
   failed: () => void;
   /** The playlist has told where its takes meet, the last ones of the recording. */
   joints: (joints: readonly Joint[]) => void;

@@ -9,9 +9,9 @@ export interface Notice {
   requestId: string | null;
 }
 
-/** What the page tells in passing; problems stay until they are dismissed. */
+/** Messages in passing; problems stay until they are dismissed. */
 export const notices = signal<readonly Notice[]>([]);
-/** What a screen reader says next, politely. */
+/** The text that a screen reader says next, politely. */
 export const said = signal("");
 
 const SHOWN_MILLISECONDS = 5000;

@@ -6,7 +6,7 @@ import { texts } from "../texts.ts";
 import { statusWord, titleOf } from "../words.ts";
 import { say, tell, tellProblem } from "./notices.ts";
 
-/** What is known of recordings, and above it what a person has asked for and the server has not answered yet. */
+/** Recordings as the server told of them last, and above them the requests of a person that it has not answered yet. */
 
 type Overlay = Partial<Recording> & { gone?: true };
 
@@ -19,7 +19,7 @@ const removed = signal<ReadonlySet<string>>(new Set());
 export const changes = signal(0);
 
 const MOST_DETAILS = 300;
-/** What the API deletes with one request. */
+/** The most recordings that the API deletes with one request. */
 const MOST_AT_ONCE = 100;
 
 export function recordingOf(id: string): Recording | undefined {

@@ -3,7 +3,7 @@ import { Mark } from "../parts/icons.tsx";
 import { session, signIn, signInProblem, signOut, userName } from "../session.ts";
 import { texts } from "../texts.ts";
 
-/** What stands around each view of somebody who is signed in. */
+/** The frame around each view of somebody who is signed in. */
 export function Frame({ start, children }: { start: () => void; children: ComponentChildren }) {
   return (
     <>

@@ -24,7 +24,7 @@ import { RemoveDialog } from "./remove.tsx";
 import { ShareDialog } from "./share.tsx";
 import { TakeStrip } from "./takes.tsx";
 
-/** What has no playlist by then has none: its deployment keeps no segments, or its codec has none. */
+/** A recording without a playlist by then has none: its deployment keeps no segments, or its codec has none. */
 const FIRST_PICTURE_SECONDS = 30;
 
 export function RecordingView({ id, at }: { id: string; at: string | null }) {
@@ -145,7 +145,7 @@ function Picture({
   }
   const parts = partsOf(detail);
   if (parts.length) return <Parts recording={recording} parts={parts} refresh={() => loadDetail(recording.id)} />;
-  // What went wrong is told below, and says more than an empty frame.
+  // The reason of the failure is told below, and says more than an empty frame.
   if (recording.status === "failed") return null;
   return (
     <div class="no-picture">

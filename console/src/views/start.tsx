@@ -227,7 +227,7 @@ function Labelled({
   );
 }
 
-/** What was wrong with the start as a whole; what is wrong with one field stands at the field. */
+/** The problem with the start as a whole; a problem with one field stands at the field. */
 function Failure({ error, close }: { error: unknown; close: () => void }) {
   const problem = error === null ? null : problemOf(error);
   const recordingId = error instanceof ApiError ? error.recordingId : null;

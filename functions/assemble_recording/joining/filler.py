@@ -1,4 +1,4 @@
-"""What stands where a take lacks a stream that others have: silence, and black pictures."""
+"""Silence and black pictures, which stand where a take lacks a stream that others have."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class JoinedTake:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What was joined."""
+    """The result of joining."""
 
     size: int
     """Bytes of the file."""

@@ -45,7 +45,7 @@ class PlannedTake:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What becomes one file."""
+    """The takes that become one file."""
 
     takes: tuple[PlannedTake, ...]
     delay: int

@@ -60,7 +60,7 @@ class Take:
     """In the order of their numbers, as `segments_in` gives them."""
     file: Part | None = None
     most_seconds: float | None = None
-    """What it recorded later than so many seconds after its beginning is left out; None leaves out nothing."""
+    """Seconds after its beginning, from which on its media is left out; None leaves out nothing."""
 
     @property
     def is_whole(self) -> bool:

@@ -34,7 +34,7 @@ _OTHER_SEAMS: Final = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What a joined file holds by its own account."""
+    """The content of a joined file, read from the file itself."""
 
     size: int
     seconds: float

@@ -128,7 +128,7 @@ class Environment:
 
     @cached_property
     def takes(self) -> Takes:
-        """What begins the takes of recordings."""
+        """The use cases of takes."""
         from recorder.usecases.takes import Takes
 
         return Takes(self)
@@ -170,7 +170,7 @@ class Environment:
 
     @cached_property
     def live_playlists(self) -> LivePlaylists:
-        """What makes live playlists."""
+        """The use case of live playlists."""
         from recorder.usecases.playback import LivePlaylists
 
         return LivePlaylists(self, self.links)
@@ -184,7 +184,7 @@ class Environment:
 
     @cached_property
     def sharing(self) -> Sharing:
-        """What makes, revokes and opens links."""
+        """The use cases of links."""
         from recorder.usecases.sharing import Sharing
 
         return Sharing(self, self.links)

@@ -168,7 +168,7 @@ class FileJson(TypedDict):
     """A file of the recording."""
 
     kind: Literal["file", "playlist"]
-    """What it is. A playlist is HLS of the caller's own: its segments lie beside it, as private as it is."""
+    """Its kind. A playlist is HLS of the caller's own: its segments lie beside it, as private as it is."""
     take: NotRequired[int]
     """The take that it holds, where there is one of each take."""
     url: str
@@ -271,7 +271,7 @@ class RecordingDetailJson(TypedDict):
     ask for the recording again.
     """
     playbackUrl: str | None
-    """What a player opens: while it records in segments the live playlist (HLS), then a presigned link to the file.
+    """Address for a player: while it records in segments the live playlist (HLS), then a presigned link to the file.
 
     Null where there is nothing to play (yet). A player that gets a 403 or 404 asks for the recording again.
     """

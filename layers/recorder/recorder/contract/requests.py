@@ -50,7 +50,7 @@ LAYOUTS: Final = tuple(
     for layout in ("grid", "speaker", "single-speaker")
     for theme in ("", "-light", "-dark")
 )
-"""Those of LiveKit's own page, which shows a grid for any other."""
+"""The layouts of LiveKit's own page, which shows a grid for any other."""
 _TRACK_SID: Final = r"^TR_[A-Za-z0-9]{1,64}$"
 PAGE_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-\[\]-~]*)?$"
 """Addresses that every reader of URLs takes for the same origin: no user, no backslash, and an ASCII host."""
@@ -158,7 +158,7 @@ class ThumbnailsRequest(BaseModel):
 
 
 class OutputsRequest(BaseModel):
-    """What a recording is written to; a file, or HLS, or both are needed."""
+    """The outputs of a recording; a file, or HLS, or both are needed."""
 
     model_config = ConfigDict(
         **_PART_OF_A_REQUEST,
@@ -410,7 +410,7 @@ class StartRequest(Description):
 
     @property
     def kind_media(self) -> Media:
-        """What of its source the recording is to hold."""
+        """The media that the recording is to hold."""
         if self.kind_source is Source.TRACK_COMPOSITE:
             return media_of_tracks(self.audio_track_sid, self.video_track_sid)
         return self.media
@@ -570,7 +570,7 @@ type Action = Literal["stop", "pause", "resume"]
 
 
 class ActionRequest(BaseModel):
-    """What to do with a recording."""
+    """An action on a recording."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -578,7 +578,7 @@ class ActionRequest(BaseModel):
 
 
 class DescribeRequest(Description):
-    """What to change in the description of a recording: what is not named stays as it is."""
+    """A change of a recording's description: a field that is not named stays as it is."""
 
     @property
     def given(self) -> Mapping[str, object]:
@@ -655,7 +655,7 @@ def _details(error: ValidationError) -> Iterator[tuple[str, str]]:
         if each["type"] == PROBLEMS:
             yield from each["ctx"][PROBLEMS]
         else:
-            # What lies deeper than the options of an output may be the caller's own text.
+            # A name deeper than the options of an output may be the caller's own text.
             names = each["loc"] if each["loc"][:1] == ("outputs",) else each["loc"][:1]
             unknown = each["type"] == "extra_forbidden"
             message = "is not a field of this request" if unknown else each["msg"]

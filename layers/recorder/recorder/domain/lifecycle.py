@@ -455,7 +455,7 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         return next_version(recording, replace(_stored_elsewhere(recording), late_upload_until=None), now)
     in_parts = recording.storage_key is None and bool(recording.parts)
     if in_parts or (recording.live and recording.between_takes):
-        # What its takes left is joined, also where it is one file; or it was completed in parts.
+        # The assembler completes it from its takes, also where they left one file; or it was completed in parts.
         return None
     if recording.live and recording.takes:
         begun = replace(recording, take_started_at=recording.take_started_at or takes.asked_at(recording))

@@ -38,7 +38,7 @@ class MediaFile(Link):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """What a recording has in the bucket, with links; None where there is nothing."""
+    """Links to a recording's files in the bucket; None where there is none."""
 
     download: MediaFile | None
     playback_url: str | None

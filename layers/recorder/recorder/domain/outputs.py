@@ -33,7 +33,7 @@ _OWNED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TakeId:
-    """Which take of which recording an egress records; the one take of the release before is take 1."""
+    """The recording and the take that an egress records; the one take of the release before is take 1."""
 
     recording_id: UUID
     take: int = 1

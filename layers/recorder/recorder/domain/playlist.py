@@ -83,7 +83,7 @@ def _time(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a take gives to the live playlist."""
+    """The segments of a take in the live playlist."""
 
     take: int
     count: int

@@ -84,7 +84,7 @@ class BegunBy(StrEnum):
 
 
 class OnWorkerLost(StrEnum):
-    """What happens to a recording whose worker is lost."""
+    """The caller's choice for a recording whose worker is lost."""
 
     CONTINUE = "continue"
     END = "end"
@@ -196,7 +196,7 @@ class Take:
     hls_size: int | None = None
     thumbnail_count: int | None = None
     lost_seconds: float | None = None
-    """What is missing between its last second and the first one of the next take, where it was lost."""
+    """Seconds between its last one and the first one of the next take, where it was lost."""
     storage_key: str | None = None
     file_size: int | None = None
     file_url: str | None = None
@@ -264,7 +264,7 @@ class Recording:
     stream_urls: tuple[str, ...] = field(default=(), repr=False)
     """Where each take is streamed to. They carry keys, and are shortened to what may be shown once it is final."""
     stream_states: tuple[str, ...] = ()
-    """What LiveKit says of the streams of the current take, in the same order; empty until it says something."""
+    """Statuses of the current take's streams as LiveKit reports them, in the same order; empty until it does."""
     hls_size: int | None = None
     """Bytes of the current take's HLS that is kept, once it has ended."""
     thumbnail_count: int | None = None
@@ -496,7 +496,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the bucket holds of the outputs of a take that are kept beside its file; None: nothing of the kind."""
+    """The outputs of a take that are kept beside its file, as the bucket holds them; None: nothing of the kind."""
 
     hls_size: int | None = None
     """Bytes of the segments that the caller asked for."""
@@ -513,7 +513,7 @@ class StoredFile:
     duration: float | None = None
     """Seconds, where the file says so itself and was asked."""
     beside: Kept | None = None
-    """What lies beside it, where the folder was listed."""
+    """The outputs beside it, where the folder was listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

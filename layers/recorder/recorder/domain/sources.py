@@ -19,7 +19,7 @@ class Source(StrEnum):
 
 
 class Media(StrEnum):
-    """What of its source a recording holds, as it is stored."""
+    """The media of a recording, as it is stored."""
 
     AUDIO_VIDEO = "audio_video"
     AUDIO = "audio"

@@ -65,7 +65,7 @@ FOLLOWS: Final[Mapping[TakeEnd, frozenset[Status]]] = MappingProxyType(
         TakeEnd.FAILED: frozenset({Status.STOPPING}),
     }
 )
-"""What becomes of a recording when its take has ended: it pauses, goes on if it may, or comes to its end."""
+"""The status of a recording when its take has ended: it pauses, goes on if it may, or comes to its end."""
 _LOST: Final = frozenset({TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED})
 _BACKOFF: Final = (5, 10, 20, 40, 60)
 """Seconds between the attempts to begin a take."""

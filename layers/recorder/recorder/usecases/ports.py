@@ -31,7 +31,7 @@ type Answer = EgressSnapshot | RecorderError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which of a user's recordings to list; `after` is the last one of the page before."""
+    """A page of a user's recordings; `after` is the last one of the page before."""
 
     user_id: str
     limit: int
@@ -323,7 +323,7 @@ class TakeParts:
     segments: tuple[StoredFile, ...] = ()
     file: StoredFile | None = None
     most_seconds: float | None = None
-    """What it recorded later than so many seconds after its beginning is left out: another take has it, or nobody."""
+    """Seconds after its beginning, from which on its media is left out: another take has it, or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
