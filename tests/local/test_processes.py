@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 # A child that ignores being asked to end, with a child in a process group of its own, as the emulator has one.
 STUBBORN = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], process_group=0)
 print("ready", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 RUNNER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from local.processes import state
 from local.processes.children import Processes
@@ -42,7 +42,7 @@ with state.exclusive(directory) as lock, Processes(directory, keep_open=[lock]) 
     child.wait_until(lambda: "ready" in child.log.read_text())
     (directory / "session").write_text(str(child.pid))
     (directory / "session").rename(directory / "started")
-    time.sleep(600)
+    signal.pause()
 """
 
 

@@ -25,7 +25,7 @@ from tests.page.contract_api import START_FIELDS, ContractApi
 from tests.support.functions import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
     from pydantic import JsonValue
@@ -74,9 +74,13 @@ class Visitor:
 
     def until(self, condition: str) -> None:
         """Wait until a JavaScript expression is true; Playwright's own way is refused by the page's policy."""
+        self.wait_for(lambda: bool(self.page.evaluate(f"Boolean({condition})")), condition)
+
+    def wait_for(self, condition: Callable[[], bool], otherwise: str = "it never comes true") -> None:
+        """Wait until a condition is true, while the browser goes on."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self.page.evaluate(f"Boolean({condition})"):
-            assert time.monotonic() < deadline, condition
+        while not condition():
+            assert time.monotonic() < deadline, otherwise
             self.page.wait_for_timeout(100)
 
     def tab_to(self, name: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -137,8 +138,9 @@ class ContractApi:
         self.posters_in_lists = False
         self.undeletable: set[str] = set()
         self.list_page = 50
-        self.delay_seconds = 0.0
-        """How long a deletion takes."""
+        self.deletes = threading.Event()
+        """A deletion is answered once this is set."""
+        self.deletes.set()
         self._ended = False
 
     def add(self, user: str, room: str, *, ago: float, seconds: float = 0, **more: JsonValue) -> Recording:
@@ -285,7 +287,7 @@ class ContractApi:
         return JSONResponse({"recordingId": recording.id, **answer})
 
     async def _delete(self, request: Request, user: str) -> Response:
-        await asyncio.sleep(self.delay_seconds)
+        await asyncio.to_thread(self.deletes.wait)
         if await request.is_disconnected():
             return Response(status_code=499)  # as a proxy that passes nothing on for those who have gone
         recording = self._own(request, user)
