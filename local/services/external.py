@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
+from botocore.config import Config
 
 from local.processes.children import LocalStackError
 
@@ -94,7 +95,9 @@ class Bucket:
     @property
     def url(self) -> str:
         """Where its S3 answers; AWS's partitions have domains of their own."""
-        return self.endpoint or boto3.client("s3", self.region).meta.endpoint_url
+        # An endpoint that this process is told of is another bucket's.
+        aws = Config(ignore_configured_endpoint_urls=True)
+        return self.endpoint or boto3.client("s3", self.region, config=aws).meta.endpoint_url
 
 
 @dataclass(frozen=True)

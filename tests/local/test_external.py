@@ -125,6 +125,9 @@ def test_livekit_may_be_reached_in_each_of_its_ways(url: str) -> None:
         ("eusc-de-east-1", "https://s3.eusc-de-east-1.amazonaws.eu"),
     ],
 )
-def test_a_bucket_on_aws_is_in_the_domain_of_its_partition(region: str, url: str) -> None:
+def test_a_bucket_on_aws_is_in_the_domain_of_its_partition(
+    monkeypatch: pytest.MonkeyPatch, region: str, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://another.example.com")
     assert Bucket("films", "", region, "key", "secret").url == url
     assert Bucket("films", "https://s3.example.com", region, "key", "secret").url == "https://s3.example.com"
