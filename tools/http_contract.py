@@ -337,7 +337,8 @@ _SHARED: Final = Input(
 _TOKEN: Final = _optional(
     str,
     params.Query(
-        description="What `playbackUrl` has: it opens this recording alone, and ends with it or with its share link.",
+        description="The token in `playbackUrl`: it opens this recording alone, and ends with it or with its link.",
+        pattern=PRINTABLE,
         openapi_examples=_examples(token=f"6afe2f40..{'0' * 64}"),
     ),
 )

@@ -248,6 +248,8 @@ def test_t95_a_token_opens_one_recording_for_a_while(deployment: Deployment, ali
         f"{address}?token={end}.{uuid4().hex}.{proof}",
         f"{address}?token={token[:-1]}{'0' if token[-1] != '0' else '1'}",
         f"{address}?token={token.upper()}",
+        # A time beyond the last one that there is.
+        f"{address}?token=ffffffffff..{proof}",
         f"{address}?token=",
         f"{address}?token=%C3%A9",
         address,

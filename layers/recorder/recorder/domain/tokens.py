@@ -12,7 +12,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from recorder.domain.recording import Recording
 
-_TOKEN: Final = re.compile(r"([0-9a-f]{8,10})\.([0-9a-f]{32})?\.[0-9a-f]{64}")
+_TOKEN: Final = re.compile(r"(?P<said>(?P<end>[0-9a-f]{8,10})\.(?P<link>[0-9a-f]{32})?)\.[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,23 +26,26 @@ class Permit:
 
 def token_of(recording: Recording, permit: Permit) -> str | None:
     """Return the token of a permit; None for a recording without a key of its own."""
-    if recording.playback_key is None:
-        return None
     link = permit.link_id.hex if permit.link_id is not None else ""
-    said = f"{int(permit.expires_at.timestamp()):08x}.{link}"
-    # The recording's id binds the token to it, even if two rows had the same key.
-    key, message = bytes.fromhex(recording.playback_key), f"{recording.id}.{said}".encode()
-    return f"{said}.{hmac.digest(key, message, 'sha256').hex()}"
+    return _signed(recording, f"{int(permit.expires_at.timestamp()):08x}.{link}")
 
 
 def permit_of(recording: Recording, token: str) -> Permit | None:
     """Return the permit of a token; None where it was not made for this recording. Its end is not looked at."""
-    said = _TOKEN.fullmatch(token)
-    if said is None:
+    found = _TOKEN.fullmatch(token)
+    made = _signed(recording, found["said"]) if found is not None else None
+    # A time or an id that nobody has signed may be none.
+    if found is None or made is None or not hmac.compare_digest(made, token):
         return None
-    permit = Permit(
-        expires_at=datetime.fromtimestamp(int(said[1], 16), UTC),
-        link_id=UUID(said[2]) if said[2] is not None else None,
+    return Permit(
+        expires_at=datetime.fromtimestamp(int(found["end"], 16), UTC),
+        link_id=UUID(found["link"]) if found["link"] is not None else None,
     )
-    made = token_of(recording, permit)
-    return permit if made is not None and hmac.compare_digest(made, token) else None
+
+
+def _signed(recording: Recording, said: str) -> str | None:
+    if recording.playback_key is None:
+        return None
+    # The recording's id binds the token to it, even if two rows had the same key.
+    key, message = bytes.fromhex(recording.playback_key), f"{recording.id}.{said}".encode()
+    return f"{said}.{hmac.digest(key, message, 'sha256').hex()}"
