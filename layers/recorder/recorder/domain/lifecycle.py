@@ -193,14 +193,14 @@ def _end_take(
     end = takes.end_of(recording, snapshot)
     if end is None:
         return None
-    ended = takes.end_take(recording, end, now, snapshot)
-    if end is TakeEnd.PAUSED:
+    ended, following = takes.end_take(recording, end, now, snapshot), takes.FOLLOWS[end]
+    if Status.PAUSED in following:
         return takes.wait(ended, Status.PAUSED, now)
-    lost = end in {TakeEnd.WORKER_LOST, TakeEnd.UPLOAD_FAILED} and takes.may_go_on(recording, now)
-    reopened = people is not False and asks_for_people(recording, snapshot, now)
-    if lost or (reopened and people):
+    # Where its source closed, only people who are in the room by now are a reason to go on.
+    reason = people or end is not TakeEnd.SOURCE_CLOSED
+    if reason and Status.RESUMING in following and takes.may_go_on(recording, now):
         return takes.wait(ended, Status.RESUMING, now)
-    if reopened:
+    if people is None and asks_for_people(recording, snapshot, now):
         return replace(ended, status=Status.STOPPING)
     # A playlist may be all that is left of an egress that failed: it holds everything that was uploaded before.
     no_file = not snapshot.has_file or (not recording.with_file and snapshot.status is EgressStatus.FAILED)

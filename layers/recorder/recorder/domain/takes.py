@@ -141,7 +141,6 @@ def end_take(
         stop_reason=None if recording.stop_reason is StopReason.PAUSE else recording.stop_reason,
         stop_requested_at=None if recording.stop_reason is StopReason.PAUSE else recording.stop_requested_at,
         pause_requested_at=None,
-        room_sid=recording.room_sid,
         recorder_seen_at=None,
         absent_since=None,
         handler_silent_since=None,
