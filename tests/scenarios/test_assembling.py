@@ -157,6 +157,7 @@ def test_t86_listing_of_three_thousand_segments_is_read_whole(deployment: Deploy
     assert answer.recording["status"] == "completed"
     [one, _] = takes_of(alice, recording_id)
     assert cast("float", one["duration"]) == pytest.approx(SECONDS + 2, abs=0.3)
+    deployment.sweeps(2)
     assert_whole(deployment, answer)
 
 
@@ -170,6 +171,7 @@ def test_t86_segment_that_is_damaged_costs_itself(deployment: Deployment, alice:
     else:
         deployment.put_object(key, b"" if damage == "empty" else body[: len(body) // 2 - 31])
     assemble(deployment, recording_id)
+    deployment.sweeps(2)
     answer = alice.get(recording_id)
     assert_whole(deployment, answer)
     assert 2 * SECONDS - 2.5 <= cast("float", answer.recording["duration"]) <= 2 * SECONDS
@@ -180,6 +182,7 @@ def test_t86_segment_that_arrives_after_the_file_is_removed(deployment: Deployme
     key = f"segments/{recording_id}/1/segment_00001.ts"
     body = content(deployment, key)
     assemble(deployment, recording_id)
+    deployment.sweeps(2)
     whole = alice.get(recording_id).recording
     deployment.put_object(key, body)
     deployment.sweeps(3)

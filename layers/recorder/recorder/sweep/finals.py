@@ -151,8 +151,10 @@ def _clear(context: Context, recording: Recording, *, running: bool) -> tuple[Re
             return None, Outcome.REMOVED
         return recording, Outcome.EMPTIED
     if recording.parts_kept:
-        # More of them may come until no lost worker can come back; one that is listed for ever is not waited for.
-        if recording.attempts or not recording.may_come_back(now):
+        # They go a while after the end, and again once no lost worker can come back with more of them; one that is
+        # listed for ever is not waited for.
+        ended_lately = now < recording.status_at + 2 * context.adapters.policy.sweep_interval
+        if ended_lately or recording.attempts or not recording.may_come_back(now):
             context.adapters.hints.assemble(recording.id)
         if not takes.is_one_take(recording):
             return recording, Outcome.CLEARED

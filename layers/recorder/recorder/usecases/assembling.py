@@ -115,7 +115,7 @@ class Assembling:
             Code.ASSEMBLED, recording_id=recording.id, takes=len(parts), seconds=round(joined.seconds, 3)
         )
         count("RecordingsAssembled")
-        self._remove_parts(completed)
+        # The parts stay until the next sweep: somebody who watches live is still on their way to the end.
 
     def _keep_apart(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
         files = {each.take: each.file for each in parts if each.file is not None}
