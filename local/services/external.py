@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import boto3
-from botocore.config import Config
+from botocore.session import get_session
 
 from local.processes.children import LocalStackError
 
@@ -95,9 +94,10 @@ class Bucket:
     @property
     def url(self) -> str:
         """Where its S3 answers; AWS's partitions have domains of their own."""
+        session = get_session()
         # An endpoint that this process is told of is another bucket's.
-        aws = Config(ignore_configured_endpoint_urls=True)
-        return self.endpoint or boto3.client("s3", self.region, config=aws).meta.endpoint_url
+        session.set_config_variable("ignore_configured_endpoint_urls", True)
+        return self.endpoint or session.create_client("s3", self.region).meta.endpoint_url
 
 
 @dataclass(frozen=True)
