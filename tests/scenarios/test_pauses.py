@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -313,6 +313,30 @@ def test_t84_maximum_duration_passes_only_while_something_is_recorded(
         deployment.sweeps(6)
     assert status_of(alice, recording_id) == "paused"
     assert_whole(deployment, stop_and_finish(deployment, alice, recording_id))
+
+
+@pytest.mark.parametrize("waiting", ["paused", "resuming"])
+def test_t84_expiry_while_nothing_records_is_the_end(
+    deployment: Deployment, alice: User, waiting: str
+) -> None:
+    livekit = deployment.livekit
+    recording_id = alice.record()
+    pause(deployment, alice, recording_id)
+    if waiting == "resuming":
+        livekit.world.faults.never_active.next()
+        alice.resume(recording_id)
+    # Only somebody else gives a live recording a time at which it expires.
+    past = (deployment.livekit.clock.now() - timedelta(seconds=1)).isoformat()
+    deployment.execute_unseen(
+        f"update recordings set expires_at = :past, due_at = :past where id = '{recording_id}'", past=past
+    )
+    assert alice.resume(recording_id).status == 410
+    deployment.advance(10)
+    deployment.sweeps(4)
+    assert not livekit.world.unended()
+    assert alice.get(recording_id).status == 404
+    assert media_objects(deployment) == set()
+    assert_free(deployment, alice)
 
 
 def test_t85_pause_without_an_end_is_stopped(deploy: Deploy) -> None:

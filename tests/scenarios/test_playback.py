@@ -231,6 +231,21 @@ def refused(answer: Answer) -> tuple[int, dict[str, object]]:
     return answer.status, body
 
 
+def test_t89_delete_while_it_is_watched_leaves_nothing(deployment: Deployment, alice: User) -> None:
+    recording_id = alice.record()
+    player = Player(deployment, alice.get(recording_id)["playbackUrl"])
+    deployment.advance(20)
+    assert player.poll().entries
+    assert alice.delete(recording_id).status == 200
+    assert deployment.play(player.url).status in {404, 410}
+    deployment.advance(30)
+    deployment.sweeps(3)
+    assert deployment.play(player.url).status == 404
+    deployment.advance(2 * 3600)
+    deployment.sweeps(2)
+    assert deployment.objects() == []
+
+
 def test_t95_a_token_opens_one_recording_for_a_while(deployment: Deployment, alice: User) -> None:
     recording_id = alice.record(seconds=20)
     deployment.livekit.world.open_room("other", permanent=True)

@@ -87,10 +87,6 @@ def _settle(
     context: Context, recording: Recording, answers: Mapping[str, Answer], *, lingers: bool
 ) -> Outcome:
     """`answers` are those of egress that were asked to end; a dead one that `lingers` on the listing needs no haste."""
-    settling = _expire(context, recording)
-    if settling is None:
-        return Outcome.OVERTAKEN
-    recording = settling
     for answer in answers.values():
         if isinstance(answer, EgressSnapshot):
             recording = context.ledger.apply(recording, answer)
@@ -117,13 +113,6 @@ def _settle(
         after, context.adapters.policy, context.now, running=running, settled=settled, urgent=unanswered
     )
     return _save(context, recording, cleared, outcome)
-
-
-def _expire(context: Context, recording: Recording) -> Recording | None:
-    """Delete a recording whose retention is over; None means that the row has moved on."""
-    if recording.deleted_at is not None or not recording.expired(context.now):
-        return recording
-    return context.ledger.save(recording, lifecycle.mark_deleted(recording, context.now) or recording)
 
 
 def _save(context: Context, before: Recording, after: Recording, outcome: Outcome) -> Outcome:

@@ -12,11 +12,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recorder.domain import lifecycle
 from recorder.sweep import deadlines, finals, live, orphans, outbox, takes
 from recorder.sweep.context import BATCH, Context, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from recorder.domain.recording import Recording
     from recorder.usecases.ports import Adapters
@@ -58,7 +59,8 @@ class Sweep:
 
 def _settle_due(context: Context) -> bool:
     """Tell whether all that was due was handled in time; what was not is leased, and due again soon."""
-    while batch := _lease(context):
+    while leased := _lease(context):
+        batch = _expire(context, leased)
         if context.listing is not None:
             recording = [each for each in batch if each.live and not each.between_takes]
             live.settle(context, recording, context.listing)
@@ -67,6 +69,22 @@ def _settle_due(context: Context) -> bool:
         if context.over:
             return False
     return not context.cut_short
+
+
+def _expire(context: Context, leased: Sequence[Recording]) -> list[Recording]:
+    """Delete the recordings whose time is over, and with that stop those that are live; leave out what has moved on."""
+    kept: list[Recording] = []
+    for recording in leased:
+        with context.each(recording):
+            deleted = (
+                lifecycle.mark_deleted(recording, context.now) if recording.expired(context.now) else None
+            )
+            saved = recording if deleted is None else context.ledger.save(recording, deleted)
+            if saved is None:
+                context.outcomes[Outcome.OVERTAKEN] += 1
+            else:
+                kept.append(saved)
+    return kept
 
 
 def _lease(context: Context) -> list[Recording]:
