@@ -218,16 +218,18 @@ def test_t87_takes_of_different_settings_are_one_file(
     assert mp4_seconds(deployment, key) == pytest.approx(2 * SECONDS, abs=0.5)
 
 
+@pytest.mark.parametrize("file", [True, False], ids=["files", "segments"])
 @pytest.mark.parametrize("different", PARTS.values(), ids=PARTS)
 def test_t87_takes_that_would_stop_in_the_middle_are_parts(
-    deployment: Deployment, alice: User, logs: Logs, different: dict[str, object]
+    deployment: Deployment, alice: User, logs: Logs, different: dict[str, object], *, file: bool
 ) -> None:
     second = Recorded(number=2, seconds=SECONDS, **different)  # type: ignore[arg-type]
     recording_id = wait_to_be_assembled(
-        deployment, alice, Recorded(number=1, seconds=SECONDS), second, file=True
+        deployment, alice, Recorded(number=1, seconds=SECONDS), second, file=file
     )
     deployment.sweeps(2)
     assert_in_parts(deployment, alice, recording_id, logs)
+    assert_each_plays(deployment, alice, recording_id)
 
 
 def assert_in_parts(deployment: Deployment, alice: User, recording_id: str, logs: Logs) -> None:
@@ -244,11 +246,37 @@ def assert_in_parts(deployment: Deployment, alice: User, recording_id: str, logs
     assert len([key for key in media_objects(deployment) if key.startswith("recordings/")]) == 2
 
 
-def test_t88_takes_that_are_too_large_are_parts(deployment: Deployment, alice: User, logs: Logs) -> None:
-    recording_id = wait_to_be_assembled(deployment, alice, file=True)
-    deployment.configure(ASSEMBLE_MAX_BYTES="1000")
+def assert_each_plays(deployment: Deployment, alice: User, recording_id: str) -> None:
+    kept = sorted(key for key in media_objects(deployment) if key.startswith("recordings/"))
+    assert [mp4_seconds(deployment, key) for key in kept] == pytest.approx([SECONDS] * 2, abs=0.5)
+    files = cast("list[dict[str, object]]", alice.get(recording_id).json["files"])
+    assert [each["duration"] for each in files] == pytest.approx([SECONDS] * 2, abs=0.5)
+
+
+@pytest.mark.parametrize("file", [True, False], ids=["files", "segments"])
+def test_t88_takes_that_are_too_large_are_parts(
+    deployment: Deployment, alice: User, logs: Logs, *, file: bool
+) -> None:
+    recording_id = wait_to_be_assembled(deployment, alice, file=file)
+    together = sum(len(content(deployment, key)) for key in media_objects(deployment))
+    deployment.configure(ASSEMBLE_MAX_BYTES=str(together - 1 if not file else 1000))
     deployment.sweeps(2)
     assert_in_parts(deployment, alice, recording_id, logs)
+    assert_each_plays(deployment, alice, recording_id)
+
+
+def test_t88_take_of_segments_that_is_too_large_by_itself_is_told(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = wait_to_be_assembled(deployment, alice)
+    before = media_objects(deployment)
+    deployment.configure(ASSEMBLE_MAX_BYTES="1000")
+    deployment.sweeps(6)
+    recording = alice.get(recording_id).recording
+    assert (recording["status"], recording["storageKey"]) == ("failed", None)
+    assert media_objects(deployment) == before
+    assert "TAKE_LEFT_IN_SEGMENTS" in logs.text
+    assert logs.metrics("RecordingsInParts")
 
 
 def test_t88_assembling_that_fails_for_good_leaves_the_parts(
@@ -261,6 +289,23 @@ def test_t88_assembling_that_fails_for_good_leaves_the_parts(
             deployment.put_object(key, b"no media at all")
     deployment.sweeps(8, minutes=17)
     assert_in_parts(deployment, alice, recording_id, logs)
+
+
+def test_t88_take_of_which_nothing_can_be_read_keeps_nothing_up(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = wait_to_be_assembled(deployment, alice, file=True)
+    for key in media_objects(deployment):
+        if key.startswith(f"recordings/{recording_id}/1/"):
+            deployment.site.aws.s3.delete_object(Bucket=deployment.site.name, Key=key)
+        else:
+            deployment.put_object(key, b"no media at all")
+    deployment.sweeps(10, minutes=17)
+    answer = alice.get(recording_id)
+    assert answer.recording["status"] == "completed"
+    files = cast("list[dict[str, object]]", answer.json["files"])
+    assert [each["take"] for each in files] == [2]
+    assert "TAKE_LEFT_IN_SEGMENTS" in logs.text
 
 
 # T89: deleted meanwhile.

@@ -29,7 +29,7 @@ from recorder.domain.recording import (
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from recorder.domain.egress import EgressSnapshot
@@ -576,18 +576,13 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -
     return tuple(exact)
 
 
-def with_files(
-    ended: tuple[Take, ...], files: Mapping[int, StoredFile], *, missing: Collection[int] = ()
-) -> tuple[Take, ...]:
-    """Return the takes with the files that lie in their folders, and without those that are missing there."""
-    known = (
-        replace(take, storage_key=None, file_size=None) if take.take in missing else take for take in ended
-    )
+def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
+    """Return the takes with the files that lie in their folders: a take of which none lies there has none."""
     return tuple(
         replace(take, storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
         if (file := files.get(take.take)) is not None
-        else take
-        for take in known
+        else replace(take, storage_key=None, file_size=None)
+        for take in ended
     )
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from recorder.domain import takes
 from recorder.domain.outputs import file_of, kept_in, owner_of, primary_of, segments_of
-from recorder.domain.recording import SEGMENTS_PREFIX, AssembledFile, next_version
+from recorder.domain.recording import SEGMENTS_PREFIX, AssembledFile, StoredFile, next_version
 from recorder.errors import CannotJoinError, StorageUnavailableError
 from recorder.telemetry import Code, count, log
 from recorder.usecases.ledger import Ledger
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from recorder.domain.recording import Recording, StoredFile
+    from recorder.domain.recording import Recording
     from recorder.usecases.ports import Adapters, Joiner
 
 RUNS: Final = 3
@@ -80,8 +80,7 @@ class Assembling:
             return
         [only, *others] = parts
         if only.file is not None and not others and not missing:
-            media = self.adapters.storage.inspect(only.file.key)
-            file = replace(only.file, duration=media.duration if media is not None else None)
+            file = self._measured(recording, only.take, only.file)
             self._ledger.change(
                 recording, lambda row: takes.complete_by_file(row, only.take, file, self._now)
             )
@@ -118,14 +117,32 @@ class Assembling:
         # The parts stay until the next sweep: somebody who watches live is still on their way to the end.
 
     def _keep_apart(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
-        files = {each.take: each.file for each in parts if each.file is not None}
-        told = takes.with_files(recording.takes, files, missing=_missing(recording, parts))
+        files = {each.take: self._measured(recording, each.take, each.file) for each in parts if each.file}
+        told = takes.with_files(recording.takes, files)
         self._ledger.change(recording, lambda row: takes.complete_in_parts(row, told, self._now))
 
     def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
-        self._keep_apart(recording, parts)
+        self._keep_apart(recording, [self._with_file(recording, each) for each in parts])
         log.warning(Code.COMPLETED_IN_PARTS, recording_id=recording.id, reason=reason)
         count("RecordingsInParts")
+
+    def _with_file(self, recording: Recording, part: TakeParts) -> TakeParts:
+        """Give a take the file that its worker did not upload, made of its segments, which are not kept for long."""
+        if part.file is not None:
+            return part
+        key = file_of(recording, take=part.take).path
+        if recording.attempts > 2 * RUNS:
+            reason = f"{2 * RUNS} runs failed"
+        elif _size([part]) > self.maximum_bytes:
+            reason = "the take is too large"
+        else:
+            try:
+                joined = self.joiner.join([part], key)
+                return replace(part, file=StoredFile(key=key, size=joined.size, modified_at=self._now))
+            except CannotJoinError as error:
+                reason = str(error)
+        log.warning(Code.TAKE_LEFT_IN_SEGMENTS, recording_id=recording.id, take=part.take, reason=reason)
+        return part
 
     def _remove_parts(self, recording: Recording) -> None:
         """Remove the media that the assembled file holds, and the uploads of other runs."""
@@ -151,7 +168,7 @@ class Assembling:
             if recording.with_file and path.startswith(written.prefix) and number is not None:
                 segments[owner.take].append((int(number[1]), each))
             elif _is_primary(each.key, recording, owner.take):
-                files[owner.take] = self._measured(recording, owner.take, each)
+                files[owner.take] = each
         return [
             TakeParts(
                 take=take,
@@ -163,12 +180,14 @@ class Assembling:
         ]
 
     def _measured(self, recording: Recording, take: int, file: StoredFile) -> StoredFile:
-        """Return a file as it is, and a playlist with the seconds and the size of what it names."""
-        if recording.with_file:
-            return file
+        """Return a file with its own seconds, and a playlist with the seconds and the size of what it names."""
         media = self.adapters.storage.inspect(file.key)
         size = next((each.hls_size for each in recording.takes if each.take == take), None)
-        return replace(file, duration=media.duration if media is not None else None, size=size or file.size)
+        return replace(
+            file,
+            duration=media.duration if media is not None else None,
+            size=file.size if recording.with_file else size or file.size,
+        )
 
     @property
     def _ledger(self) -> Ledger:
