@@ -98,7 +98,7 @@ test: setup ## Run every test (all but `make deploy-local` and `make test-page`)
 test-page: setup console/dist/page.json console/src/api/openapi.d.ts ## Test the web page in Chromium, and take its pictures
 	@$(NODE) test
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium is needed and was not found: on Debian, apt-get install chromium."; exit 1; }
-	@$(PYTHON) -m pytest --quiet -m page tests/page
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --quiet -m page tests/page
 
 .PHONY: picture
 picture: setup console/dist/page.json ## Take the README's picture of the web page anew

@@ -51,7 +51,7 @@ export function recordedSeconds(recording: Recording, takes: readonly Take[] | u
     }
     return sum;
   }
-  if ((recording.takeCount ?? 1) > 1 || recording.status === "paused" || recording.status === "resuming") {
+  if (recording.takeCount > 1 || recording.status === "paused" || recording.status === "resuming") {
     return recording.duration;
   }
   if (recording.status === "active") return secondsBetween(recording.startedAt, now);
@@ -74,7 +74,7 @@ function kindOf(take: Take): SeamKind {
 }
 
 function missingBetween(take: Take, next: Take): number | null {
-  if (take.lostSeconds !== undefined && take.lostSeconds !== null) return take.lostSeconds;
+  if (take.lostSeconds !== undefined) return take.lostSeconds;
   if (!take.stoppedAt || !next.startedAt) return null;
   const seconds = (Date.parse(next.startedAt) - Date.parse(take.stoppedAt)) / 1000;
   // A worker that stops after the next one began, by whichever clock, tells nothing of the time between.

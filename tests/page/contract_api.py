@@ -1,6 +1,7 @@
 """The HTTP contract in memory, with real media: for the states of the page that a whole stack takes long to reach.
 
-Statuses go on with the time, as they do in the product: a start is active and a stop has its file after a moment.
+Statuses go on with the time, as they do in the product: a start is active and a stop has its file after a moment. Each
+request and each answer is held against docs/openapi.json, and what it does not allow is kept in `breaches`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import TYPE_CHECKING, Final
 
 import jwt
@@ -21,6 +23,7 @@ from starlette.routing import Route
 
 from local.services.issuer import AUDIENCE
 from tests.page.media import POSTERS, SEGMENT_SECONDS, SEGMENTS_OF_A_TAKE
+from tests.support import contract
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,13 +36,8 @@ if TYPE_CHECKING:
 
 MOMENT: Final = 0.6
 """Seconds until what was asked for has happened."""
-START_FIELDS: Final = (
-    *("roomName", "source", "participantIdentity", "screenShare", "audioTrackSid", "videoTrackSid"),
-    *("trackBased", "trackSid", "pageUrl", "layout", "media", "resolution", "orientation", "framerate"),
-    *("codec", "audioCodec", "audioBitrate", "videoBitrate", "maxDuration", "onWorkerLost"),
-    *("title", "reference", "metadata", "outputs"),
-)
-"""The fields of a body that starts a recording."""
+GONE: Final = 499
+"""The status that nobody is told, as a proxy has it for those who have gone."""
 LIVE: Final = ("starting", "active", "paused", "resuming", "stopping")
 
 
@@ -135,7 +133,7 @@ class ContractApi:
         self.requests: list[str] = []
         self.starts: list[dict[str, JsonValue]] = []
         """The bodies that were sent to start recordings."""
-        self.posters_in_lists = False
+        self.breaches: list[str] = []
         self.undeletable: set[str] = set()
         self.list_page = 50
         self.deletes = threading.Event()
@@ -166,22 +164,36 @@ class ContractApi:
 
     def app(self) -> Starlette:
         base = "/api/video/recordings"
-        return Starlette(
-            routes=[
-                Route(base, self._users(self._list)),
-                Route(base, self._users(self._start), methods=["POST"]),
-                Route(f"{base}/delete", self._users(self._delete_all), methods=["POST"]),
-                Route(f"{base}/{{id}}", self._users(self._get)),
-                Route(f"{base}/{{id}}", self._users(self._patch), methods=["PATCH"]),
-                Route(f"{base}/{{id}}", self._users(self._delete), methods=["DELETE"]),
-                Route(f"{base}/{{id}}/links", self._users(self._link), methods=["POST"]),
-                Route(f"{base}/{{id}}/links/{{link}}", self._users(self._revoke), methods=["DELETE"]),
-                Route("/api/video/shared", self._shared, methods=["POST"]),
-                Route("/api/video/play/{id}/live.m3u8", self._playlist),
-                Route("/console", self._page),
-                Route("/console/{path:path}", self._page),
-            ]
-        )
+        routes = {
+            f"GET {base}": self._users(self._list),
+            f"POST {base}": self._users(self._start),
+            f"POST {base}/delete": self._users(self._delete_all),
+            f"GET {base}/{{id}}": self._users(self._get),
+            f"PATCH {base}/{{id}}": self._users(self._patch),
+            f"DELETE {base}/{{id}}": self._users(self._delete),
+            f"POST {base}/{{id}}/links": self._users(self._link),
+            f"DELETE {base}/{{id}}/links/{{linkId}}": self._users(self._revoke),
+            "POST /api/video/shared": self._shared,
+            "GET /api/video/play/{id}/live.m3u8": self._playlist,
+        }
+        pages = [Route("/console", self._page), Route("/console/{path:path}", self._page)]
+        return Starlette(routes=[*starmap(self._route, routes.items()), *pages])
+
+    def _route(self, route: str, endpoint: Endpoint) -> Route:
+        method, _, path = route.partition(" ")
+
+        async def held(request: Request) -> Response:
+            answer = await endpoint(request)
+            try:
+                if asked := await request.body():
+                    contract.check_request(route, asked.decode())
+                if answer.status_code != GONE:
+                    contract.check(route, answer.status_code, answer.headers, bytes(answer.body).decode())
+            except AssertionError as breach:
+                self.breaches.append(str(breach))
+            return answer
+
+        return Route(path, held, methods=[method])
 
     def bucket(self) -> Starlette:
         return Starlette(routes=[Route("/bucket/{name}", self._object)])
@@ -224,12 +236,11 @@ class ContractApi:
         begin = int(asked.get("cursor", "0"))
         end = begin + min(int(asked.get("limit", "50")), self.list_page)
         following = str(end) if end < len(found) else None
-        page: list[JsonValue] = [{**self._recording(each), **self._listed(each)} for each in found[begin:end]]
+        page: list[JsonValue] = [self._recording(each) for each in found[begin:end]]
         return JSONResponse({"recordings": page, "nextCursor": following})
 
     async def _start(self, request: Request, user: str) -> Response:
         body = await request.json()
-        assert set(body) <= set(START_FIELDS)
         self.starts.append(body)
         room = str(body.get("roomName", ""))
         if room == "nobody":
@@ -289,7 +300,7 @@ class ContractApi:
     async def _delete(self, request: Request, user: str) -> Response:
         await asyncio.to_thread(self.deletes.wait)
         if await request.is_disconnected():
-            return Response(status_code=499)  # as a proxy that passes nothing on for those who have gone
+            return Response(status_code=GONE)
         recording = self._own(request, user)
         if recording is None:
             return not_found()
@@ -324,7 +335,7 @@ class ContractApi:
         recording = self._own(request, user)
         if recording is None:
             return not_found()
-        recording.links = [each for each in recording.links if each.link_id != request.path_params["link"]]
+        recording.links = [each for each in recording.links if each.link_id != request.path_params["linkId"]]
         return JSONResponse({"success": True})
 
     async def _shared(self, request: Request) -> Response:
@@ -433,9 +444,6 @@ class ContractApi:
             "links": links,
         }
 
-    def _listed(self, recording: Recording) -> dict[str, JsonValue]:
-        return {"posterUrl": self._poster(recording)} if self.posters_in_lists else {}
-
     def _poster(self, recording: Recording) -> str:
         return self._signed(f"poster-{len(recording.room) % POSTERS}.jpg")
 
@@ -480,7 +488,7 @@ class ContractApi:
             "reference": None,
             "metadata": {},
             "participantIdentity": None,
-            "screenShare": None,
+            "screenShare": False,
             "audioTrackSid": None,
             "videoTrackSid": None,
             "pageUrl": None,
@@ -488,6 +496,7 @@ class ContractApi:
             "takeCount": len(recording.takes),
             "pauseRequestedAt": iso(recording.pause_requested) if recording.pause_requested else None,
             "streams": [],
+            "thumbnailCount": None,
         }
         return {**facts, **recording.more}
 

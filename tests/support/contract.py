@@ -1,4 +1,4 @@
-"""Holds every answer of a handler against docs/openapi.json."""
+"""Holds requests and answers against docs/openapi.json."""
 
 from __future__ import annotations
 
@@ -19,20 +19,30 @@ _DOCUMENT: Final[dict[str, object]] = json.loads(
 
 def check(route: str, status: int, headers: Mapping[str, str], body: str) -> None:
     """Fail unless the document allows this answer on a route, such as `GET /api/video/recordings`."""
-    validator = _validator(route, status)
-    content: object = json.loads(body) if _media_type(route, status) == "application/json" else body
-    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)]
+    assert _response(route, status), f"{route} is not documented to answer {status}"
+    media_type = _media_type(route, status)
+    content: object = json.loads(body) if media_type == "application/json" else body
+    errors = _errors(route, f"responses/{status}", media_type, content)
     assert not errors, f"{route} answered {status} {body}: {errors}"
     missing = _headers(route, status) - {name.lower() for name in headers}
     assert not missing, f"{route} answered {status} without {missing}"
 
 
+def check_request(route: str, body: str) -> None:
+    """Fail unless the document allows a request with this body on a route."""
+    errors = _errors(route, "requestBody", "application/json", json.loads(body))
+    assert not errors, f"{route} was asked {body}: {errors}"
+
+
+def _errors(route: str, part: str, media_type: str, content: object) -> list[str]:
+    validator = _validator(route, f"{part}/content/{media_type.replace('/', '~1')}")
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)]
+
+
 @cache
-def _validator(route: str, status: int) -> Draft202012Validator:
+def _validator(route: str, content: str) -> Draft202012Validator:
     method, _, path = route.partition(" ")
-    assert _response(route, status), f"{route} is not documented to answer {status}"
-    content = f"{method.lower()}/responses/{status}/content/{_media_type(route, status).replace('/', '~1')}"
-    place = f"#/paths/{path.replace('/', '~1')}/{content}/schema"
+    place = f"#/paths/{path.replace('/', '~1')}/{method.lower()}/{content}/schema"
     return Draft202012Validator(
         _DOCUMENT | {"$ref": place}, format_checker=Draft202012Validator.FORMAT_CHECKER
     )

@@ -9,16 +9,16 @@ const waiting: (() => Promise<void>)[] = [];
 let running = 0;
 
 /**
- * The picture of a recording; without one, a tile. Where the list does not tell its link, that is asked for once the
- * recording comes into view, a few at a time.
+ * The picture of a recording; without one, a tile. Lists do not tell its link, so that is asked for once the recording
+ * comes into view, a few at a time.
  */
 export function Poster({ recording }: { recording: Recording }) {
   const frame = useRef<HTMLDivElement>(null);
   const [broken, setBroken] = useState<string | null>(null);
-  const url = useSteady(recording.posterUrl ?? detailOf(recording.id)?.posterUrl ?? null, broken);
+  const url = useSteady(detailOf(recording.id)?.posterUrl ?? null, broken);
   const mayHave = recording.source !== "track" && recording.media !== "audio" && recording.status !== "failed";
   useEffect(() => {
-    if (!mayHave || recording.posterUrl !== undefined || !frame.current || detailOf(recording.id)) return;
+    if (!mayHave || !frame.current || detailOf(recording.id)) return;
     const seen = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       seen.disconnect();
@@ -26,7 +26,7 @@ export function Poster({ recording }: { recording: Recording }) {
     });
     seen.observe(frame.current);
     return () => seen.disconnect();
-  }, [recording.id, recording.status, recording.posterUrl === undefined, mayHave]);
+  }, [recording.id, recording.status, mayHave]);
   return (
     <div class="poster" ref={frame}>
       {url && url !== broken ? (

@@ -157,8 +157,8 @@ function Row({
     kindWord(recording),
     clockTime(recording.createdAt),
     recording.fileSize ? fileSize(recording.fileSize) : null,
-    recording.takeCount && recording.takeCount > 1 ? texts.takeCount(recording.takeCount) : null,
-    recording.reference ?? null,
+    recording.takeCount > 1 ? texts.takeCount(recording.takeCount) : null,
+    recording.reference,
   ].filter((fact) => fact !== null);
   return (
     <li class={isLive(recording) ? "row live" : "row"}>
@@ -220,9 +220,9 @@ function RowActions({ recording, title }: { recording: Recording; title: string 
   );
 }
 
-/** A track as published has no pause; a deployment that knows no pauses gives no `takeCount`. */
+/** A track as published has no pause. */
 export function mayPause(recording: Recording): boolean {
-  return recording.source !== "track" && recording.takeCount !== undefined;
+  return recording.source !== "track";
 }
 
 function Older({ list, searching }: { list: RecordingList; searching: boolean }) {

@@ -121,25 +121,21 @@ function Picture({
   seams: ReturnType<typeof seams>;
 }) {
   const { recording } = detail;
-  const url = detail.playbackUrl === undefined ? detail.downloadUrl : detail.playbackUrl;
-  if (url) {
+  if (detail.playbackUrl) {
     return (
       <LazyPlayer
         key={recording.id}
         handle={player}
         name={titleOf(recording)}
-        url={url}
-        poster={detail.posterUrl ?? null}
+        url={detail.playbackUrl}
+        poster={detail.posterUrl}
         live={isLive(recording)}
         seams={joints}
         recordedSeconds={recording.duration}
         remember={recording.id}
         at={at}
         beside={isFinal(recording.status) && <CopyMoment id={recording.id} player={player} />}
-        renew={async () => {
-          const fresh = await loadDetail(recording.id);
-          return (fresh.playbackUrl === undefined ? fresh.downloadUrl : fresh.playbackUrl) ?? null;
-        }}
+        renew={async () => (await loadDetail(recording.id)).playbackUrl}
       />
     );
   }
@@ -155,13 +151,13 @@ function Picture({
   );
 }
 
-function whyNothing({ recording, playbackUrl, takes }: Detail): string {
+function whyNothing({ recording, takes }: Detail): string {
   const t = texts.recording;
   if (recording.status === "stopping") return t.saving;
   if (isFinal(recording.status)) return t.noFile;
   const seconds = recordedSeconds(recording, takes, serverTime()) ?? 0;
   const late = recording.status === "active" && seconds > FIRST_PICTURE_SECONDS;
-  return late || playbackUrl === undefined || recording.source === "track" ? t.noLive : t.waitingLive;
+  return late || recording.source === "track" ? t.noLive : t.waitingLive;
 }
 
 function Title({ recording }: { recording: Recording }) {
@@ -176,18 +172,16 @@ function Title({ recording }: { recording: Recording }) {
     return (
       <div class="title">
         <h1 tabIndex={-1}>{title}</h1>
-        {recording.title !== undefined && (
-          <button
-            ref={pencil}
-            type="button"
-            class="icon-button"
-            aria-label={texts.actions.rename}
-            title={texts.actions.rename}
-            onClick={() => setEditing(true)}
-          >
-            <Icon name="pencil" />
-          </button>
-        )}
+        <button
+          ref={pencil}
+          type="button"
+          class="icon-button"
+          aria-label={texts.actions.rename}
+          title={texts.actions.rename}
+          onClick={() => setEditing(true)}
+        >
+          <Icon name="pencil" />
+        </button>
       </div>
     );
   }
@@ -255,7 +249,7 @@ function Actions({ detail }: { detail: Detail }) {
         </button>
       )}
       {detail.downloadUrl && <Download url={detail.downloadUrl} size={recording.fileSize} />}
-      {detail.links !== undefined && (status !== "failed" || detail.links.length > 0) && (
+      {(status !== "failed" || detail.links.length > 0) && (
         <button type="button" class="button" onClick={() => setOpen("share")}>
           <Icon name="share" />
           {t.share}
@@ -356,7 +350,7 @@ function Parts({ recording, parts, refresh }: { recording: Recording; parts: rea
 type Refresh = () => Promise<Detail>;
 
 function partsOf(detail: Detail): MediaFile[] {
-  return (detail.files ?? []).filter(({ kind, take }) => kind === "file" && take !== undefined);
+  return detail.files.filter(({ kind, take }) => kind === "file" && take !== undefined);
 }
 
 function CopyMoment({ id, player }: { id: string; player: { current: PlayerHandle | null } }) {
@@ -403,7 +397,7 @@ function Facts({ recording, title }: { recording: Recording; title: string }) {
   if (recording.maxDuration && isLive(recording)) add(t.maxDuration, span(recording.maxDuration));
   add(t.reference, recording.reference);
   for (const [name, value] of Object.entries(recording.metadata ?? {})) add(name, value);
-  if (recording.streams?.length) add(t.streams, recording.streams.map(({ url }) => url).join(", "));
+  if (recording.streams.length) add(t.streams, recording.streams.map(({ url }) => url).join(", "));
   add(t.expires, recording.expiresAt ? fromNow(recording.expiresAt, time) : null);
   return (
     <aside class="recording-facts" aria-labelledby="facts">

@@ -49,7 +49,7 @@ export function ShareDialog({ detail, close }: { detail: Detail; close: () => vo
   }
 
   const problem = error === null ? null : problemOf(error);
-  const links = detail.links ?? [];
+  const { links } = detail;
   return (
     <Dialog title={`${t.title} ${titleOf(detail.recording)}`} close={close}>
       <p>{t.lead}</p>
@@ -109,7 +109,7 @@ export function ShareDialog({ detail, close }: { detail: Detail; close: () => vo
             <li key={link.linkId}>
               <span>
                 {t.until(dateAndTime(link.expiresAt))}
-                {link.mayDownload !== undefined && `, ${link.mayDownload ? t.download : t.watchOnly}`}
+                {`, ${link.mayDownload ? t.download : t.watchOnly}`}
               </span>
               <button
                 type="button"
