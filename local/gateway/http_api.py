@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
@@ -83,6 +83,8 @@ class Gateway:
             return proxy.response(await self._run(endpoint.route, event))
         except _RefusedError as refusal:
             return refusal.response
+        except ClientDisconnect:
+            return Response(status_code=400)  # that nobody reads
         except (FunctionError, LocalStackError, proxy.MalformedAnswerError) as error:
             logger.error("%s", error)  # noqa: TRY400 - the function's own log has the trace
             return _RefusedError(500, "Internal Server Error").response

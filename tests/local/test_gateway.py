@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -386,6 +388,16 @@ def test_a_body_above_ten_megabytes_is_413(api: Api) -> None:
     with api.client() as client:
         response = client.post("/things", content=bytes(10 * 1024 * 1024 + 1))
     assert (response.status_code, response.json()) == (413, {"message": "Request Entity Too Large"})
+
+
+def test_a_caller_who_leaves_while_asking_is_no_error(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    address = urlsplit(api.url)
+    head = f"POST /things HTTP/1.1\r\nhost: api\r\nauthorization: {api.issuer.token('alice')}\r\n"
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(f"{head}content-length: 100\r\n\r\nhalf of it".encode())
+    with api.client() as client:
+        assert client.get("/things").status_code == 200
+    assert "Exception" not in caplog.text
 
 
 def test_concurrent_requests_have_an_environment_each(api: Api, tmp_path: Path) -> None:
