@@ -810,6 +810,20 @@ def test_a_custom_domain_is_the_only_address() -> None:
     assert api()["DisableExecuteApiEndpoint"] is False
 
 
+@pytest.mark.parametrize(
+    ("parameters", "address"),
+    [({}, "HttpApi.ApiEndpoint"), (DOMAIN, f"https://{DOMAIN['DomainName']}")],
+    ids=["without a domain", "with a domain"],
+)
+def test_livekit_reports_a_take_that_no_request_begins_to_the_api(
+    parameters: dict[str, str], address: str
+) -> None:
+    variables = dict(evaluated(**parameters).select("AWS::Lambda::Function", "Environment"))
+    told = cast("dict[str, dict[str, str]]", variables["BeginTake"]["Environment"])["Variables"]
+
+    assert told["API_URL"] == address
+
+
 def test_the_stacks_bucket_is_private_encrypted_and_unversioned() -> None:
     [(_, bucket)] = evaluated().select(
         "AWS::S3::Bucket",
