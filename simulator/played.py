@@ -173,12 +173,18 @@ class Played:
             theirs = [span for span in played if span.egress_id == following.egress_id]
             if take.end_reason not in _LOST or not mine or not theirs:
                 continue
-            gap = max(0.0, (theirs[0].begin - mine[0].begin) / SECOND - seconds_of(mine))
+            gap = max(0.0, (_began(following, theirs) - _began(take, mine)) / SECOND - seconds_of(mine))
             told = take.lost_seconds or 0.0
             require(
                 holds=abs(gap - told) <= max(_TOLD, self._tolerance),
                 otherwise=f"8: {row.id} lacks {gap} s after take {take.take}, and tells of {told}",
             )
+
+
+def _began(take: Take, spans: Sequence[Span]) -> int:
+    """Return when a take began: also its first segment may be missing."""
+    began = spans[0].begin
+    return began if take.started_at is None else min(began, int(take.started_at.timestamp() * SECOND))
 
 
 def _given_up(take: Take) -> bool:
