@@ -156,12 +156,13 @@ class Played:
         return [str(span) for span in lacking if not self._is_cut(row, span)]
 
     def _is_cut(self, row: Recording, span: Span) -> bool:
-        """Whether a take that was lost recorded it when the next one did already, or after it was to end."""
+        """Whether a take that was lost, or never heard of, recorded it beside the next one, or after it was to end."""
         ended = [take for take in row.takes if take.egress_id == span.egress_id]
-        if not ended or not _given_up(ended[0]):
+        if ended and not _given_up(ended[0]):
             return False
-        following = [take.started_at for take in row.takes if take.take > ended[0].take and take.started_at]
-        ends = following[:1] + ([ended[0].stopped_at] if ended[0].end_reason is TakeEnd.PAUSED else [])
+        number = self._take_of(span)
+        following = [take.started_at for take in row.takes if take.take > number and take.started_at]
+        ends = following[:1] + [take.stopped_at for take in ended if take.end_reason is TakeEnd.PAUSED]
         cut_at = min((int(at.timestamp() * SECOND) for at in ends), default=None)
         return cut_at is not None and (not self._exact or span.begin >= cut_at - self._tolerance * SECOND)
 

@@ -29,7 +29,7 @@ from recorder.domain.recording import (
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from recorder.domain.egress import EgressSnapshot
@@ -531,22 +531,23 @@ def expect_lost(recording: Recording, until: datetime) -> Recording:
     )
 
 
-def most_seconds(recording: Recording, take: int) -> float | None:
+def most_seconds(recording: Recording, take: int, began_at: Callable[[], datetime | None]) -> float | None:
     """Return how many seconds an ended take may give to the recording; None where that is all that it recorded.
 
     A worker that was given up may have lived on, cut off from LiveKit: what it recorded after the next take began is
-    recorded twice, and what it recorded after a pause began is not to be recorded.
+    recorded twice, and what it recorded after a pause began is not to be recorded. Of a take of which nothing was heard
+    `began_at` tells from what it uploaded when it began.
     """
-    position = next((index for index, each in enumerate(recording.takes) if each.take == take), None)
-    if position is None:
-        return None
-    ended, *later = recording.takes[position:]
-    ends = [each.started_at for each in later if each.started_at is not None][:1]
-    if ended.end_reason is TakeEnd.PAUSED:
+    ended = next((each for each in recording.takes if each.take == take), None)
+    ends = [each.started_at for each in recording.takes if each.take > take and each.started_at is not None][
+        :1
+    ]
+    if ended is not None and ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if ended.started_at is None or not ended.lost or not ends:
+    if not ends or (ended is not None and not ended.lost):
         return None
-    return max(0.0, (min(ends) - ended.started_at).total_seconds())
+    began = ended.started_at if ended is not None else began_at()
+    return max(0.0, (min(ends) - began).total_seconds()) if began is not None else None
 
 
 def wants_segments(recording: Recording, *, safety: bool) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -169,15 +171,31 @@ class Assembling:
                 segments[owner.take].append((int(number[1]), each))
             elif _is_primary(each.key, recording, owner.take):
                 files[owner.take] = each
-        return [
+        found = [
             TakeParts(
                 take=take,
                 segments=tuple(each for _, each in sorted(segments[take], key=lambda pair: pair[0])),
                 file=files.get(take),
-                most_seconds=takes.most_seconds(recording, take),
             )
             for take in sorted({*segments, *files})
         ]
+        return [
+            replace(
+                each,
+                most_seconds=takes.most_seconds(recording, each.take, partial(self._began, recording, each)),
+            )
+            for each in found
+        ]
+
+    def _began(self, recording: Recording, part: TakeParts) -> datetime | None:
+        """Return when a take began, as far as the times tell at which its media was uploaded."""
+        if part.segments:
+            first, seconds = part.segments[0], segments_of(recording, part.take).seconds
+            return first.modified_at - timedelta(seconds=seconds)
+        media = self.adapters.storage.inspect(part.file.key) if part.file is not None else None
+        if part.file is None or media is None or media.duration is None:
+            return None
+        return part.file.modified_at - timedelta(seconds=media.duration)
 
     def _measured(self, recording: Recording, take: int, file: StoredFile) -> StoredFile:
         """Return a file with its own seconds, and a playlist with the seconds and the size of what it names."""
