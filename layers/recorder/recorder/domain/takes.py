@@ -15,6 +15,7 @@ from recorder.domain.egress import EgressStatus
 from recorder.domain.outputs import can_have_segments
 from recorder.domain.recording import (
     GIVEN_UP,
+    OWN_VERDICTS,
     BegunBy,
     FailureCode,
     Kept,
@@ -181,13 +182,18 @@ def note_kept(recording: Recording, kept: Mapping[int, Kept], now: datetime) -> 
 
 
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
-    """Fill in what LiveKit reports of a take that has ended. Its end stays as it was told first."""
+    """Fill in what LiveKit reports of a take that has ended.
+
+    Its end stays as it was told first. Of an end that was our own verdict the time and the reason stay too: what its
+    worker recorded afterwards belongs to no recording.
+    """
     if not snapshot.ended:
         return take
     file = snapshot.file
-    stopped_at = snapshot.ended_at
+    ours = take.failure_code in OWN_VERDICTS
+    stopped_at = take.stopped_at if ours else snapshot.ended_at
     believable = stopped_at is not None and take.requested_at <= stopped_at <= now
-    failed = snapshot.status in _FAILED
+    failed = snapshot.status in _FAILED and not ours
     # A limit that is reached is told before there is a file, and again with it.
     early = snapshot.status is EgressStatus.LIMIT_REACHED and not snapshot.has_file
     size = snapshot.hls.size if snapshot.hls is not None else None
@@ -217,8 +223,14 @@ def with_file(recording: Recording, file: StoredFile) -> Recording:
 def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording | None:
     """Fill in a report about a take that is not the current one; the recording's status does not follow from it."""
     number = snapshot.owner.take if snapshot.owner is not None else None
+    # What it says comes too late for a recording that has its file, whose seconds are told.
+    complete = recording.status is Status.COMPLETED and recording.storage_key is not None
     changed = tuple(
-        with_report(take, snapshot, now)
+        (
+            replace(take, reported=take.reported or snapshot.ended)
+            if complete
+            else with_report(take, snapshot, now)
+        )
         if take.egress_id == snapshot.egress_id and number in {None, take.take}
         else take
         for take in recording.takes
