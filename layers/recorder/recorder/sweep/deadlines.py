@@ -31,8 +31,10 @@ def keep(context: Context) -> bool:
     until, context.waiting = context.began_at + HORIZON, True
     stopped: set[UUID] = set()
     while context.now < until and context.seconds_left > 0:
+        # A row that this sweep has just handled is due a whole interval from now.
+        due = max(until, context.now + context.adapters.policy.sweep_interval)
+        limited = context.adapters.repository.limited(due, BATCH)
         # One that cannot be stopped is left to the next sweep.
-        limited = context.adapters.repository.limited(until, BATCH)
         waiting = [
             each
             for each in limited
