@@ -30,11 +30,14 @@ def seconds_of(content: Iterable[Span]) -> float:
     return sum(each.end - each.begin for each in content) / SECOND
 
 
-def cut(content: Content, seconds: float | None) -> Content:
-    """Give of it what was recorded in its first seconds, by time: a hole in it counts too. None: all of it."""
+def cut(content: Content, seconds: float | None, *, missing_before: float) -> Content:
+    """Give of it what was recorded in its first seconds, by time: a hole counts too. None: all of it.
+
+    `missing_before` are the seconds that are missing at its beginning.
+    """
     if seconds is None or not content:
         return content
-    end = content[0].begin + int(seconds * SECOND)
+    end = content[0].begin + int((seconds - missing_before) * SECOND)
     return tuple(replace(each, end=min(each.end, end)) for each in content if each.begin < end)
 
 

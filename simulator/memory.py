@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from recorder.contract.event import event_json
@@ -333,15 +334,19 @@ class MemoryJoiner:
         chosen = [_chosen(take, by_segments=by_segments) for take in takes]
         if any(each.key not in self._storage.objects for parts in chosen for each in parts):
             raise StorageUnavailableError("a part is gone")
-        contents = [
-            cut(tuple(span for each in parts for span in self._storage.contents[each.key]), take.most_seconds)
-            for take, parts in zip(takes, chosen, strict=True)
-        ]
+        contents = [self._content(take, parts) for take, parts in zip(takes, chosen, strict=True)]
         content = tuple(span for each in contents for span in each)
         size = sum(each.size for parts in chosen for each in parts)
         self._storage.put(key, size, self._now(), seconds_of(content), content)
         seconds = {take.take: seconds_of(each) for take, each in zip(takes, contents, strict=True)}
         return Joined(size=size, seconds=seconds_of(content), take_seconds=seconds)
+
+    def _content(self, take: TakeParts, parts: Sequence[StoredFile]) -> Content:
+        spans = [self._storage.contents[each.key] for each in parts]
+        first = parts[0].key if parts and parts[0] != take.file else ""
+        # The segments before the first one that is there were as long as it is.
+        missing = _number(first) * seconds_of(spans[0]) if first else 0.0
+        return cut(tuple(chain.from_iterable(spans)), take.most_seconds, missing_before=missing)
 
     def forget_uploads(self, prefix: str) -> None:
         """Forget nothing: an object is written at once."""
@@ -349,8 +354,12 @@ class MemoryJoiner:
 
 def _is_whole(take: TakeParts) -> bool:
     """Tell whether no segment is missing between the first and the last."""
-    numbers = [int(each.key.rpartition("_")[2].removesuffix(".ts")) for each in take.segments]
+    numbers = [_number(each.key) for each in take.segments]
     return bool(numbers) and numbers == list(range(len(numbers)))
+
+
+def _number(key: str) -> int:
+    return int(key.rpartition("_")[2].removesuffix(".ts"))
 
 
 def _chosen(take: TakeParts, *, by_segments: bool) -> Sequence[StoredFile]:

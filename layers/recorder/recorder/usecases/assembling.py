@@ -191,7 +191,9 @@ class Assembling:
         """Return when a take began, as far as the times tell at which its media was uploaded."""
         if part.segments:
             first, seconds = part.segments[0], segments_of(recording, part.take).seconds
-            return first.modified_at - timedelta(seconds=seconds)
+            # It may not be the first that was recorded.
+            number = _SEGMENT.search(first.key)
+            return first.modified_at - timedelta(seconds=seconds * (int(number[1] if number else 0) + 1))
         media = self.adapters.storage.inspect(part.file.key) if part.file is not None else None
         if part.file is None or media is None or media.duration is None:
             return None
