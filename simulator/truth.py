@@ -13,6 +13,7 @@ from livekit.protocol import egress as protocol
 
 from recorder.domain.outputs import poster_of
 from recorder.domain.recording import PREFIX, SEGMENTS_PREFIX, FailureCode, Status
+from recorder.domain.takes import asked_at
 from simulator.journal import require
 from simulator.kernel import SECOND
 from simulator.played import Played
@@ -223,7 +224,7 @@ class Truth:
         if self._calm_since is None:
             self._calm_since = now
         self._check_owned(now)
-        self._check_alive()
+        self._check_alive(now)
         for row in self._rows.values():
             calm = now >= self._calm_since + timedelta(minutes=2)
             over = row.status is Status.ACTIVE and _too_long(row, now - timedelta(seconds=3))
@@ -245,13 +246,19 @@ class Truth:
             + (policy.assembling_timeout if row.takes else timedelta()),
         }.get(Status(row.status))
 
-    def _check_alive(self) -> None:
+    def _check_alive(self, now: datetime) -> None:
         """No recording is live for long whose egress has died while it recorded."""
         dead: dict[str, int] = {}
         for row in self._rows.values():
             records = row.live and not row.between_takes
             found = self._world._records.find(row.egress_id or "") if records else None
             if found is None or found.alive or found.info.status not in _RUNS:
+                continue
+            if (
+                row.status in {Status.STARTING, Status.RESUMING}
+                and now < asked_at(row) + self._policy.starting_timeout
+            ):
+                # Nobody expects it to record yet.
                 continue
             if found.room is not None and found.id in found.room.ghosts:
                 # It died while LiveKit's server was away, and stays in its room.
@@ -277,8 +284,7 @@ class Truth:
         if row is not None and _records(row, found.id):
             return row.stop_requested_at is None and not _too_long(row, now)
         if row is not None and row.live and row.egress_id is None and row.take == own.take:
-            asked_at = row.take_requested_at or row.created_at
-            return not row.between_takes and now < asked_at + self._policy.start_grace
+            return not row.between_takes and now < asked_at(row) + self._policy.start_grace
         return _unknowable(found, row)
 
     # When all is over.
