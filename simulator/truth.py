@@ -355,6 +355,11 @@ class Truth:
         if key in self.litter or self._objects[key].modified_at > row.status_at + self._policy.upload_grace:
             # An upload after the grace is left in its folder: docs/decisions.md.
             return True
+        if self._forgets and any(
+            own.doubled for own in self._livekit.ours.values() if own.recording_id == row.id
+        ):
+            # Of two egress of one start that LiveKit has forgotten, one may come back without anybody knowing its id.
+            return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
         kept = key == poster_of(row.id).key or (row.downloadable and row.storage_key == key)
         return kept or any(part.key == key for part in row.parts) or self._is_backed_up(row)
