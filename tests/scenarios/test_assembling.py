@@ -291,6 +291,26 @@ def test_t88_assembling_that_fails_for_good_leaves_the_parts(
     assert_in_parts(deployment, alice, recording_id, logs)
 
 
+def test_t88_parts_are_all_that_runs_leave_that_failed_with_a_file(
+    deployment: Deployment, alice: User, killer: Killer, logs: Logs
+) -> None:
+    for _ in range(2):
+        # The first run has the points of a cold start too.
+        waits = wait_to_be_assembled(deployment, alice, file=True)
+        with killer.process(None):
+            assemble(deployment, waits)
+        assert alice.delete(waits).status == 200
+        deployment.sweeps(2)
+    stored = len(killer.points) - 2
+    recording_id = wait_to_be_assembled(deployment, alice, file=True)
+    for _ in range(3):
+        with killer.process(stored):
+            assemble(deployment, recording_id)
+    assert len([key for key in media_objects(deployment) if key.count("/") == 2 and recording_id in key]) == 3
+    deployment.sweeps(8, minutes=17)
+    assert_in_parts(deployment, alice, recording_id, logs)
+
+
 def test_t88_take_of_which_nothing_can_be_read_keeps_nothing_up(
     deployment: Deployment, alice: User, logs: Logs
 ) -> None:

@@ -485,6 +485,7 @@ def complete_in_parts(recording: Recording, takes: tuple[Take, ...], now: dateti
         takes=takes,
         stopped_at=takes[-1].stopped_at,
         duration=sum(_seconds(take) for take in takes),
+        parts_kept=True,
         attempts=0,
     )
     return next_version(recording, completed, now)

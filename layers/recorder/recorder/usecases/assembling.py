@@ -147,10 +147,11 @@ class Assembling:
         return part
 
     def _remove_parts(self, recording: Recording) -> None:
-        """Remove the media that the assembled file holds, and the uploads of other runs."""
+        """Remove the media that the assembled file holds, and what other runs have stored or begun to."""
         objects = self.adapters.storage.objects_of(recording)
         kept = {part.key for part in recording.parts}
-        parts = [each.key for each in objects if each.key not in kept and _is_part(each.key, recording)]
+        goes = _is_of_run if recording.storage_key is None else _is_part
+        parts = [each.key for each in objects if each.key not in kept and goes(each.key, recording)]
         if parts:
             self.adapters.storage.remove(parts)
         self.joiner.forget_uploads(recording.prefix)
@@ -254,8 +255,11 @@ def _is_part(key: str, recording: Recording) -> bool:
     if path.startswith(SEGMENTS_PREFIX):
         return True
     owner = owner_of(path)
-    if owner is None:
-        return False
+    return owner is not None and (_is_of_run(key, recording) or _is_file(key, recording, owner.take))
+
+
+def _is_of_run(key: str, recording: Recording) -> bool:
+    """Tell whether an object is a file that a run has made of all takes."""
+    path = recording.path_of(key)
     own = path.removeprefix(recording.prefix)
-    of_run = "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
-    return of_run or _is_file(key, recording, owner.take)
+    return path != own and "/" not in own and own.endswith(".mp4") and own != "recording.mp4"
