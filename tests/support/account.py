@@ -318,11 +318,16 @@ class Account:
             yield from page[field]
 
     def live_versions(self) -> dict[str, str]:
-        """Return which version of each function takes the traffic."""
+        """Return which version of each function that has an alias takes the traffic."""
+        aliases = {
+            each["LogicalResourceId"]
+            for each in self._each("list_stack_resources", "StackResourceSummaries")
+            if each["ResourceType"] == "AWS::Lambda::Alias"
+        }
         return {
             logical_id: self._functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
             for logical_id, name in self.functions().items()
-            if logical_id not in {"MigrateDatabase", "CheckDeployment"}
+            if f"{logical_id}Aliaslive" in aliases
         }
 
     def invoke(self, function: str, event: object) -> dict[str, object]:
