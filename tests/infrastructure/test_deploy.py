@@ -162,9 +162,11 @@ def assert_doctor_sees(account: Account) -> None:
         assert found == {*ill, check}
     account.aws.s3.put_bucket_policy(Bucket=bucket, Policy=kept)
     # It has named each thing that it could not remove.
-    objects = account.aws.s3.list_objects_v2(Bucket=bucket, Prefix="recordings/")["Contents"]
-    [left] = [each["Key"] for each in objects if each["Key"].endswith("doctor.txt")]
-    account.aws.s3.delete_object(Bucket=bucket, Key=left)
+    objects = account.aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    left = [each["Key"] for each in objects if each["Key"].endswith("doctor.txt")]
+    assert [key.partition("/")[0] for key in left] == ["recordings", "segments"]
+    for key in left:
+        account.aws.s3.delete_object(Bucket=bucket, Key=key)
 
 
 def test_releases_come_and_go(account: Account, release: Release, tmp_path: Path) -> None:
