@@ -70,17 +70,17 @@ def upload(
             "egress writes with rights that only its workers have",
             'have one record and upload: make doctor RECORD=1, or invoke CheckDeployment with {"record": true}',
         )
-    for key in found:
-        if refusal := _refusal(aws, storage, key, "DELETE"):
-            yield failed(
-                "removal",
-                f"{storage.bucket} refuses to remove an object below {_folder(key)}: {refusal}",
-                f"the bucket's policy, or Object Lock; remove {key} yourself"
-                if keys
-                else "the bucket's policy",
-            )
-            return
-    yield ok("removal", f"objects in {storage.bucket} can be removed")
+    stay = {key: refusal for key in found if (refusal := _refusal(aws, storage, key, "DELETE"))}
+    if not stay:
+        yield ok("removal", f"objects in {storage.bucket} can be removed")
+        return
+    yield failed(
+        "removal",
+        f"{storage.bucket} refuses to remove an object below {' and '.join(map(_folder, stay))}: {min(stay.values())}",
+        f"the bucket's policy, or Object Lock; remove {' and '.join(stay)} yourself"
+        if keys
+        else "the bucket's policy",
+    )
 
 
 def _folder(key: str) -> str:
