@@ -181,7 +181,7 @@ class Truth:
             own = self._livekit.ours[found.id]
             if _went_on_since(found, _ns(failed.updated_at) - _ASKING_NS):
                 continue
-            # What is said of an earlier take was checked when it ended.
+            # An earlier take was judged when it ended.
             current = (own.recording_id, own.take) == (failed.id, failed.take)
             mine = current and not own.doubled and not _unknowable(found, failed)
             require(holds=not mine, otherwise=f"1: {failed.failure_code}, and {found.id} runs")

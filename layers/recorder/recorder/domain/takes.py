@@ -223,7 +223,7 @@ def with_file(recording: Recording, file: StoredFile) -> Recording:
 def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording | None:
     """Fill in a report about a take that is not the current one; the recording's status does not follow from it."""
     number = snapshot.owner.take if snapshot.owner is not None else None
-    # What it says comes too late for a recording that has its file, whose seconds are told.
+    # A recording that has its file tells of each take what that file has.
     complete = recording.status is Status.COMPLETED and recording.storage_key is not None
     changed = tuple(
         (
