@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.page.media import TAKE_SECONDS
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
     from tests.page.conftest import Site, Visitor, Visitors
     from tests.page.contract_api import Recording
 
@@ -196,6 +198,18 @@ def test_the_position_is_remembered_and_a_moment_can_be_linked(site: Site, visit
     visitor.page.get_by_role("link", name="Stand-up").click()
     expect(visitor.page.get_by_text(re.compile(r"Goes on at 0:4\d"))).to_be_visible()
     visitor.until(f"{POSITION} > 40")
+
+
+def test_a_moment_that_is_chosen_before_the_player_is_there_is_played(site: Site, visitor: Visitor) -> None:
+    recording = seamed(site)
+    held: list[Route] = []
+    visitor.page.route("**/player-*.js", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it calls
+    visitor.sign_in(path=f"/console/recordings/{recording.id}")
+    visitor.page.get_by_role("button", name="Play from 0:40").click()
+    visitor.wait_for(lambda: bool(held))
+    held[0].continue_()
+    visitor.page.locator("video").wait_for()
+    visitor.until(f"{POSITION} > 41")
 
 
 def test_the_player_is_worked_by_keys(site: Site, visitor: Visitor) -> None:

@@ -1,5 +1,5 @@
 import type { ComponentChildren, ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Seam } from "../takes.ts";
 import { texts } from "../texts.ts";
 
@@ -36,6 +36,18 @@ let Player: ComponentType<PlayerProps> | undefined;
 /** The player, which is loaded when there is something to play. */
 export function LazyPlayer(props: PlayerProps) {
   const [ready, setReady] = useState(Player !== undefined);
+  const wished = useRef<number | null>(null);
+  useEffect(() => {
+    const { handle } = props;
+    if (!handle) return;
+    if (!ready) {
+      // A moment that is chosen before the player is there is played once it is.
+      handle.current = { time: () => wished.current ?? 0, seek: (seconds) => (wished.current = seconds) };
+    } else if (wished.current !== null) {
+      handle.current?.seek(wished.current);
+      wished.current = null;
+    }
+  }, [ready]);
   useEffect(() => {
     if (Player) return;
     void import("./player.tsx").then((module) => {

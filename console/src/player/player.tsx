@@ -198,6 +198,8 @@ class Engine {
   #offered = "";
   #renewals = 0;
   #renewing = false;
+  /** Somebody has chosen a position: the remembered one is not wanted. */
+  #chosen = false;
   #remembered = 0;
   #joints: readonly number[] = [];
 
@@ -254,6 +256,7 @@ class Engine {
   }
 
   seek(seconds: number): void {
+    this.#chosen = true;
     this.#set({ resumed: null });
     const total = this.#total();
     // A playlist of the last half hour has a time line of its own: only its end is known to be that of the recording.
@@ -281,7 +284,8 @@ class Engine {
     const asked = parseTime(at);
     const remembered = asked === null && key && !live ? recall(key) : null;
     if (remembered !== null) this.#set({ resumed: remembered });
-    await this.#load(url, () => (isPlaylist(url) ? undefined : (asked ?? remembered ?? undefined)), false);
+    const begin = () => (isPlaylist(url) || this.#chosen ? undefined : (asked ?? remembered ?? undefined));
+    await this.#load(url, begin, false);
   }
 
   async #load(url: string, begin: () => number | undefined, play: boolean): Promise<void> {
