@@ -35,7 +35,7 @@ CHROMIUM: Final = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 AXE: Final = ROOT / "console/node_modules/axe-core/axe.min.js"
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 45
 MOST_TABS: Final = 60
 FOCUSED: Final = """
     (({ariaLabel, labels, textContent}) => (ariaLabel || labels?.[0]?.textContent || textContent).trim())
