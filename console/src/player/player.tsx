@@ -169,7 +169,7 @@ interface State {
   behind: number;
   seams: readonly ShownSeam[];
   resumed: number | null;
-  /** The playlist plays of a recording whose file is there by now. */
+  /** The playlist plays, and the recording's file is there by now. */
   fileReady: boolean;
   broken: "" | "gone" | "failed";
   problem: unknown;

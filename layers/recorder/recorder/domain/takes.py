@@ -552,9 +552,8 @@ def most_seconds(recording: Recording, take: int, began_at: Callable[[], datetim
     `began_at` tells from what it uploaded when it began.
     """
     ended = next((each for each in recording.takes if each.take == take), None)
-    ends = [each.started_at for each in recording.takes if each.take > take and each.started_at is not None][
-        :1
-    ]
+    later = [each.started_at for each in recording.takes if each.take > take and each.started_at is not None]
+    ends = later[:1]
     if ended is not None and ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
     if not ends or (ended is not None and not ended.lost):
