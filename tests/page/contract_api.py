@@ -183,9 +183,10 @@ class ContractApi:
         method, _, path = route.partition(" ")
 
         async def held(request: Request) -> Response:
+            asked = await request.body()
             answer = await endpoint(request)
             try:
-                if asked := await request.body():
+                if asked:
                     contract.check_request(route, asked.decode())
                 if answer.status_code != GONE:
                     contract.check(route, answer.status_code, answer.headers, bytes(answer.body).decode())

@@ -266,6 +266,7 @@ def test_deleting_asks_first(site: Site, visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("button", name="Delete")).to_be_focused()
     visitor.page.get_by_role("button", name="Delete").click()
     visitor.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    visitor.page.get_by_text("Stand-up deleted").wait_for()
     visitor.page.get_by_role("heading", name="Nothing recorded yet").wait_for()
     assert site.api.recordings == {}
 
@@ -436,7 +437,31 @@ def test_a_recording_is_renamed(site: Site, visitor: Visitor) -> None:
     visitor.page.keyboard.press("Enter")
     visitor.page.get_by_role("heading", name="Monday").wait_for()
     expect(visitor.page.get_by_role("button", name="Rename")).to_be_focused()
+    visitor.page.get_by_text("Renamed").wait_for()
     assert recording.more["title"] == "Monday"
+
+
+def test_what_is_asked_for_is_shown_until_it_is_answered_whatever_else_is(
+    site: Site, visitor: Visitor
+) -> None:
+    live = site.api.add("alice", "townhall", ago=30)
+    page = visitor.page
+    held: list[Route] = []
+    visitor.sign_in(path=f"/console/recordings/{live.id}")
+
+    def hold(route: Route) -> None:
+        held.append(route) if route.request.post_data_json == {"action": "stop"} else route.continue_()
+
+    page.route(f"**/api/video/recordings/{live.id}", hold)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Title").fill("Monday")
+    page.keyboard.press("Enter")
+    page.get_by_text("Renamed").wait_for()
+    expect(page.get_by_role("heading", name="Monday")).to_be_visible()
+    assert page.locator(".status").inner_text() == "Saving"
+    held[0].continue_()
+    expect(page.locator(".status")).to_have_text("Ready")
 
 
 def test_an_unknown_recording_and_one_whose_time_is_over(site: Site, visitor: Visitor) -> None:

@@ -12,7 +12,7 @@ type Overlay = Partial<Recording> & { gone?: true };
 
 const known = signal<ReadonlyMap<string, Recording>>(new Map());
 const details = signal<ReadonlyMap<string, Detail>>(new Map());
-const overlays = signal<ReadonlyMap<string, Overlay>>(new Map());
+const overlays = signal<ReadonlyMap<string, readonly Overlay[]>>(new Map());
 const removed = signal<ReadonlySet<string>>(new Set());
 
 /** Counts what changed by a person's hand; views that poll ask again when it grows. */
@@ -23,9 +23,9 @@ const MOST_DETAILS = 300;
 const MOST_AT_ONCE = 100;
 
 export function recordingOf(id: string): Recording | undefined {
-  const recording = known.value.get(id);
-  const overlay = overlays.value.get(id);
-  return recording && overlay ? { ...recording, ...overlay } : recording;
+  let shown = known.value.get(id);
+  for (const overlay of overlaysOf(id)) shown = shown && { ...shown, ...overlay };
+  return shown;
 }
 
 export function detailOf(id: string): Detail | undefined {
@@ -36,11 +36,11 @@ export function detailOf(id: string): Detail | undefined {
 
 /** Tells whether a recording was deleted here, or is about to be. */
 export function isGone(id: string): boolean {
-  return removed.value.has(id) || overlays.value.get(id)?.gone === true;
+  return removed.value.has(id) || overlaysOf(id).some(({ gone }) => gone);
 }
 
 export function busy(id: string): boolean {
-  return overlays.value.has(id);
+  return overlaysOf(id).length > 0;
 }
 
 /** Takes in what the server says; a change of status is said aloud. */
@@ -121,7 +121,8 @@ export interface Report {
 
 /** Deletes several at once. Returns those that could not be, each with its reason; raises where the server refuses. */
 export async function removeAll(ids: readonly string[]): Promise<Report[]> {
-  lay(ids.map((id) => [id, { gone: true }] as const));
+  const overlay: Overlay = { gone: true };
+  lay(ids, overlay);
   const report: Report[] = [];
   let deleted = 0;
   try {
@@ -134,7 +135,7 @@ export async function removeAll(ids: readonly string[]): Promise<Report[]> {
     return report;
   } finally {
     if (deleted) tell(texts.done.removedMany(deleted));
-    lift(ids);
+    lift(ids, overlay);
     changes.value += 1;
   }
 }
@@ -156,7 +157,7 @@ async function optimistically(
   failure: string,
   request: () => Promise<void>,
 ): Promise<boolean> {
-  lay([[id, overlay]]);
+  lay([id], overlay);
   try {
     await request();
     return true;
@@ -164,17 +165,25 @@ async function optimistically(
     tellProblem(failure, error);
     return false;
   } finally {
-    lift([id]);
+    lift([id], overlay);
     changes.value += 1;
   }
 }
 
-function lay(pairs: readonly (readonly [string, Overlay])[]): void {
-  overlays.value = new Map([...overlays.value, ...pairs]);
+function overlaysOf(id: string): readonly Overlay[] {
+  return overlays.value.get(id) ?? [];
 }
 
-function lift(ids: readonly string[]): void {
+function lay(ids: readonly string[], overlay: Overlay): void {
+  overlays.value = new Map([...overlays.value, ...ids.map((id) => [id, [...overlaysOf(id), overlay]] as const)]);
+}
+
+function lift(ids: readonly string[], overlay: Overlay): void {
   const next = new Map(overlays.value);
-  for (const id of ids) next.delete(id);
+  for (const id of ids) {
+    const left = overlaysOf(id).filter((other) => other !== overlay);
+    if (left.length) next.set(id, left);
+    else next.delete(id);
+  }
   overlays.value = next;
 }
