@@ -158,6 +158,8 @@ class Truth:
         """Check, at each change, that nothing runs of a take that has ended, and what has become of its seconds."""
         if after.between_takes and not before.between_takes and before.egress_id is not None:
             self._check_end_of_take(before, after)
+        stale = after.live and after.between_takes and after.storage_key is not None
+        require(holds=not stale, otherwise=f"8: {after.id} has a file of a take that it has left behind")
         self._played.changed(before, after)
 
     def _check_end_of_take(self, before: Recording, after: Recording) -> None:

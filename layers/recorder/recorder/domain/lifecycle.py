@@ -188,8 +188,9 @@ def _end_take(
     recording = _with_take(recording, snapshot, now)
     if recording.status is Status.RESUMING and snapshot.ended and recording.take_started_at is None:
         over = recording.stop_requested_at is not None
-        ended = replace(recording, take_ended_at=now)
-        return takes.finish(ended, now) if over else takes.retry_take(recording, now)
+        return (
+            takes.finish(takes.leave_take(recording, now), now) if over else takes.retry_take(recording, now)
+        )
     end = takes.end_of(recording, snapshot)
     if end is None:
         return None

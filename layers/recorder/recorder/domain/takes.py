@@ -135,13 +135,21 @@ def end_take(
     )
     if snapshot is not None:
         take = with_report(take, snapshot, now)
+    paused = recording.stop_reason is StopReason.PAUSE
+    return replace(
+        leave_take(recording, now),
+        takes=(*recording.takes, take) if recorded else recording.takes,
+        stop_reason=None if paused else recording.stop_reason,
+        stop_requested_at=None if paused else recording.stop_requested_at,
+        pause_requested_at=None,
+    )
+
+
+def leave_take(recording: Recording, now: datetime) -> Recording:
+    """Leave the current take behind: nothing of what the row tells of its egress is true of the recording."""
     return replace(
         recording,
-        takes=(*recording.takes, take) if recorded else recording.takes,
         take_ended_at=now,
-        stop_reason=None if recording.stop_reason is StopReason.PAUSE else recording.stop_reason,
-        stop_requested_at=None if recording.stop_reason is StopReason.PAUSE else recording.stop_requested_at,
-        pause_requested_at=None,
         recorder_seen_at=None,
         absent_since=None,
         handler_silent_since=None,
@@ -289,7 +297,7 @@ def take_started(recording: Recording, started_at: datetime) -> Recording:
 
 def retry_take(recording: Recording, now: datetime) -> Recording:
     """Take back a take whose egress ended before it recorded: a pause goes on, a rescue is tried again."""
-    ended = replace(recording, take_ended_at=now)
+    ended = leave_take(recording, now)
     if recording.take_begun_by is BegunBy.RESUME:
         return wait(replace(ended, attempts=0), Status.PAUSED, now)
     return wait(replace(ended, attempts=recording.attempts + 1), Status.RESUMING, now)
@@ -300,7 +308,7 @@ def refuse_take(recording: Recording, take: int, now: datetime) -> Recording | N
     if recording.take != take or recording.between_takes or recording.egress_id is not None:
         return None
     if recording.status is Status.STOPPING:
-        return next_version(recording, finish(replace(recording, take_ended_at=now), now), now)
+        return next_version(recording, finish(leave_take(recording, now), now), now)
     return next_version(recording, retry_take(recording, now), now) if recording.live else None
 
 
@@ -587,6 +595,22 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -
             missing = max(0.0, (following.started_at - ended_at).total_seconds())
             exact[position] = replace(take, lost_seconds=round(missing, 3))
     return tuple(exact)
+
+
+def unheard(recording: Recording, take: int, began_at: datetime | None, ended_at: datetime) -> Take:
+    """Return a take of which nothing but its uploads tells: its worker was given up before it was heard of."""
+    current = take == recording.take
+    return Take(
+        take=take,
+        egress_id=recording.egress_id if current else None,
+        begun_by=recording.take_begun_by,
+        requested_at=asked_at(recording) if current else began_at or ended_at,
+        started_at=began_at,
+        stopped_at=ended_at,
+        end_reason=TakeEnd.WORKER_LOST,
+        reported=True,
+        segments=recording.take_segments,
+    )
 
 
 def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:

@@ -120,7 +120,14 @@ class Assembling:
 
     def _keep_apart(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
         files = {each.take: self._measured(recording, each.take, each.file) for each in parts if each.file}
-        told = takes.with_files(recording.takes, files)
+        heard = {take.take for take in recording.takes}
+        unheard = [
+            takes.unheard(recording, each.take, self._began(recording, each), files[each.take].modified_at)
+            for each in parts
+            if each.take in files.keys() - heard and each.most_seconds != 0
+        ]
+        ended = tuple(sorted((*recording.takes, *unheard), key=lambda take: take.take))
+        told = takes.with_files(ended, files)
         self._ledger.change(recording, lambda row: takes.complete_in_parts(row, told, self._now))
 
     def _complete_in_parts(self, recording: Recording, parts: Sequence[TakeParts], reason: str) -> None:
@@ -130,7 +137,7 @@ class Assembling:
 
     def _with_file(self, recording: Recording, part: TakeParts) -> TakeParts:
         """Give a take the file that its worker did not upload, made of its segments, which are not kept for long."""
-        if part.file is not None:
+        if part.file is not None or part.most_seconds == 0:
             return part
         key = file_of(recording, take=part.take).path
         if recording.attempts > 2 * RUNS:
