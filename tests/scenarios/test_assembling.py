@@ -279,6 +279,29 @@ def test_t88_take_of_segments_that_is_too_large_by_itself_is_told(
     assert logs.metrics("RecordingsInParts")
 
 
+def test_t88_take_that_nobody_heard_of_is_a_part_too(deployment: Deployment, alice: User, logs: Logs) -> None:
+    world = deployment.livekit.world
+    recording_id = alice.record(seconds=20)
+    pause(deployment, alice, recording_id)
+    assert alice.resume(recording_id).json["status"] == "resuming"
+    # It is cut off before LiveKit hears that it records.
+    [second] = world.unended()
+    world.suspend_host(second)
+    deployment.sweeps(4)
+    assert status_of(alice, recording_id) == "paused"
+    world.go_on(second)
+    deployment.sweeps(2)
+    deployment.advance(10)
+    deployment.configure(ASSEMBLE_MAX_BYTES="1000")
+    alice.stop(recording_id)
+    deployment.sweeps(3)
+    assert_in_parts(deployment, alice, recording_id, logs)
+    assert [take["take"] for take in takes_of(alice, recording_id)] == [1, 2]
+    kept = {key for key in media_objects(deployment) if key.startswith("recordings/")}
+    deployment.sweeps(3, minutes=60)
+    assert kept <= media_objects(deployment)
+
+
 def test_t88_assembling_that_fails_for_good_leaves_the_parts(
     deployment: Deployment, alice: User, logs: Logs
 ) -> None:
