@@ -2,6 +2,7 @@ import { render } from "preact";
 import { useState } from "preact/hooks";
 import "@preact/signals";
 import { useArrival } from "./arrival.ts";
+import { dialogs } from "./parts/dialog.tsx";
 import { Notices } from "./parts/notices.tsx";
 import { follow, go, route } from "./route.ts";
 import { resume, session } from "./session.ts";
@@ -25,7 +26,7 @@ function App() {
       {here.view === "recording" && <RecordingView key={here.id} id={here.id} at={here.at} />}
       {here.view === "unknown" && <Unknown />}
       {starting && <StartDialog close={() => setStarting(false)} />}
-      <Notices />
+      {dialogs.value === 0 && <Notices />}
     </Frame>
   );
 }

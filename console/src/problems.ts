@@ -31,7 +31,8 @@ export function problemOf(error: unknown): Problem {
   return { text: said + retry, requestId: error.requestId };
 }
 
-function sentence(text: string): string {
+/** Returns a message of the server as a sentence. */
+export function sentence(text: string): string {
   if (!text) return "";
   const ended = /[.!?]$/.test(text) ? text : `${text}.`;
   return ended.charAt(0).toUpperCase() + ended.slice(1);

@@ -234,6 +234,13 @@ export const texts = {
     source_closed: "the room closed",
     limit_reached: "a limit of the worker was reached",
     worker_lost: "its worker was lost",
+    cpu_exhausted: "its worker had no computing time left",
+    process_killed: "its worker was killed",
+    streams_stopped: "its streams ended",
+    nothing_published: "nothing was published for too long",
+    take_limit: "it has as many takes as are possible",
+    upload_failed: "what was recorded could not be stored",
+    ended_by_worker: "its worker ended it",
     pause_timeout: "it was paused for too long",
   } as Record<string, string>,
 
@@ -243,6 +250,12 @@ export const texts = {
       "LiveKit's workers may be busy. Try again; if it keeps happening, tell whoever runs this deployment.",
     stopped_before_start:
       "Nothing was lost: there was nothing to record yet. Start again once somebody is in the room.",
+    room_not_found: "Open the room, have somebody join it, and start again.",
+    404: "See that the room is open and that who or what is to be recorded is in it, then start again.",
+    413: "Start a new recording. LiveKit's operators can raise the limit.",
+    egress_refused: "Start again with other options.",
+    egress_unavailable: "LiveKit could not be reached. Start again in a minute.",
+    stored_elsewhere: "Ask whoever runs LiveKit's egress workers for the file: they store it in a bucket of their own.",
     otherwise: "Start a new recording. If it happens again, pass the line below to whoever runs this deployment.",
   } as Record<string, string>,
 

@@ -243,6 +243,10 @@ def test_a_share_link_opens_elsewhere_and_ends_when_revoked(
     play(guest)
     visitor.page.get_by_role("button", name="Revoke").click()
     expect(visitor.page.get_by_text("No link works now.")).to_be_visible()
+    # What lies behind a dialog is not read aloud.
+    expect(visitor.page.get_by_role("dialog").get_by_role("status")).to_contain_text(["", "Link revoked", ""])
+    visitor.page.keyboard.press("Escape")
+    expect(visitor.page.get_by_role("status").get_by_text("Link revoked")).to_be_visible()
     guest.page.reload()
     guest.page.get_by_role("heading", name="This link does not work").wait_for()
 
@@ -316,7 +320,7 @@ def test_a_start_that_is_refused_says_why_and_where(site: Site, visitor: Visitor
     expect(room).to_have_attribute("aria-invalid", "true")
     room.fill("nobody")
     dialog.get_by_role("button", name="Start recording").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Nobody is in this room yet")
+    expect(dialog.locator("form").get_by_role("alert")).to_contain_text("Nobody is in this room yet")
     dialog.get_by_text("More options").click()
     dialog.get_by_label("Frames per second").select_option("60")
     room.fill("quick")
@@ -427,6 +431,23 @@ def test_a_recording_is_made_and_removed_by_the_keyboard_alone(site: Site, visit
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Nothing recorded yet").wait_for()
     assert site.api.starts == [{"source": "participant", "roomName": "demo", "participantIdentity": "eve"}]
+
+
+def test_a_failure_is_told_in_words_with_what_to_do(site: Site, visitor: Visitor) -> None:
+    failed = site.api.add("alice", "townhall", ago=300)
+    failed.status, failed.takes[0].ended = "failed", time.time()
+    failed.more |= {
+        "failureCode": "404",
+        "failureReason": "what was to be recorded did not appear in the room",
+        "endReason": "failure",
+    }
+    visitor.sign_in(path=f"/console/recordings/{failed.id}")
+    told = visitor.page.get_by_role("region", name="What went wrong")
+    expect(told).to_contain_text("What was to be recorded did not appear in the room.")
+    expect(told).to_contain_text("See that the room is open")
+    told.get_by_role("button", name="Copy").click()
+    assert failed.id in visitor.page.evaluate("navigator.clipboard.readText()")
+    expect(visitor.page.get_by_text("Ended because")).to_have_count(0)
 
 
 def test_a_recording_is_renamed(site: Site, visitor: Visitor) -> None:

@@ -173,4 +173,5 @@ def test_nobody_in_the_room_is_said_so(alice: Visitor) -> None:
     page.get_by_role("button", name="Record", exact=True).first.click()
     page.get_by_label("Room", exact=True).nth(1).fill("nobody-here")
     page.get_by_role("button", name="Start recording").click()
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Nobody is in this room yet")
+    form = page.get_by_role("dialog").locator("form")
+    expect(form.get_by_role("alert")).to_contain_text("Nobody is in this room yet")

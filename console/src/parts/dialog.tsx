@@ -1,7 +1,12 @@
+import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { texts } from "../texts.ts";
 import { Icon } from "./icons.tsx";
+import { Notices } from "./notices.tsx";
+
+/** Counts the dialogs that are open: of what lies behind one, nothing is read aloud. */
+export const dialogs = signal(0);
 
 /** A modal dialog of the browser's own: it keeps the focus inside, ends with Escape or a click beside it, and gives the focus back. */
 export function Dialog({
@@ -20,7 +25,9 @@ export function Dialog({
   useEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
+    dialogs.value += 1;
     return () => {
+      dialogs.value -= 1;
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
@@ -41,6 +48,7 @@ export function Dialog({
         </header>
         {children}
       </div>
+      <Notices />
     </dialog>
   );
 }

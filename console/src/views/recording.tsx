@@ -12,7 +12,7 @@ import { Icon } from "../parts/icons.tsx";
 import { Recorded, Status } from "../parts/status.tsx";
 import type { PlayerHandle } from "../player/lazy.tsx";
 import { LazyPlayer } from "../player/lazy.tsx";
-import { problemOf } from "../problems.ts";
+import { problemOf, sentence } from "../problems.ts";
 import { go, recordingPath } from "../route.ts";
 import { poll } from "../store/polling.ts";
 import { busy, change, changes, detailOf, isGone, loadDetail, rename } from "../store/recordings.ts";
@@ -288,7 +288,10 @@ function Failure({ recording }: { recording: Recording }) {
   return (
     <section class={calm ? "panel" : "panel problem"} aria-labelledby="failure">
       <h2 id="failure">{t.failedTitle}</h2>
-      <p>{recording.failureReason ?? texts.endReason[recording.endReason ?? ""] ?? texts.problem.unexpected}</p>
+      <p>
+        {sentence(recording.failureReason ?? texts.endReason[recording.endReason ?? ""] ?? "") ||
+          texts.problem.unexpected}
+      </p>
       <h3>{t.todo}</h3>
       <p>{advice}</p>
       {!calm && (
@@ -389,7 +392,9 @@ function Facts({ recording, title }: { recording: Recording; title: string }) {
     add(t.duration, recording.duration === null ? null : timecode(recording.duration));
     add(t.size, recording.fileSize === null ? null : fileSize(recording.fileSize));
     const reason = recording.endReason;
-    if (reason && reason !== "stopped") add(t.endReason, texts.endReason[reason] ?? reason);
+    // A failure is told of in its own place.
+    if (reason && !["stopped", "failure", "failed"].includes(reason))
+      add(t.endReason, texts.endReason[reason] ?? reason);
   }
   if (recording.source !== "track") add(t.resolution, recording.resolution);
   if (recording.source === "room_composite")
