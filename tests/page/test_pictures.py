@@ -130,6 +130,7 @@ def show_failed(visitor: Visitor, made: dict[str, Recording]) -> None:
 def show_parts(visitor: Visitor, made: dict[str, Recording]) -> None:
     visitor.go(f"/console/recordings/{made['parts'].id}")
     visitor.page.get_by_role("heading", name="In parts").wait_for()
+    visitor.until("document.querySelector('video')?.readyState >= 2")
 
 
 def show_start(visitor: Visitor, _: dict[str, Recording]) -> None:
