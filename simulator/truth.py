@@ -232,6 +232,9 @@ class Truth:
         for row in self._rows.values():
             calm = now >= self._calm_since + timedelta(minutes=2)
             over = row.status is Status.ACTIVE and _too_long(row, now - timedelta(seconds=3))
+            if over and _too_long(row, row.updated_at):
+                # A lost take that came back has told its seconds: the next sweep hears of it.
+                over = now >= row.updated_at + timedelta(minutes=2)
             require(holds=not (calm and over), otherwise=f"2: {row.id} records for too long")
             limit = self._limit(row)
             if limit is not None:

@@ -146,6 +146,22 @@ class TestVerdicts:
         assert not early.final
         assert judge(early.recording, evidence, T0 + POLICY.unseen_grace, POLICY).final
 
+    @pytest.mark.parametrize("listed", RECORDS)
+    def test_a_stop_ends_at_its_deadline_where_only_the_room_shows_it(
+        self, listed: EgressStatus | None
+    ) -> None:
+        shown = Evidence(listed=listed, presence=Presence.SHOWN, named=True)
+        silent = replace(shown, handler=Handler.SILENT)
+        early, late = T0 + POLICY.stopping_timeout - MINUTE, T0 + POLICY.stopping_timeout
+        assert not asks_handler(self.stopping, shown, early, POLICY)
+        assert not judge(self.stopping, silent, early, POLICY).final
+        assert asks_handler(self.stopping, shown, late, POLICY)
+        given_up = judge(self.stopping, silent, late, POLICY)
+        assert (given_up.step, given_up.final, given_up.code) == (Step.LOOK, True, FailureCode.STOP_TIMEOUT)
+        for handler in (Handler.ANSWERS, Handler.UNKNOWN):
+            again = judge(self.stopping, replace(shown, handler=handler), late, POLICY)
+            assert (again.step, again.final) == (Step.STOP, False)
+
     @given(evidences)
     def test_no_handler_is_asked_without_a_doubt(self, evidence: Evidence) -> None:
         doubtful = evidence.presence in DENIALS and evidence.listed not in ENDING

@@ -92,8 +92,11 @@ def asks_handler(recording: Recording, evidence: Evidence, now: datetime, policy
     """Tell whether the handler has to be called: only it can settle what the room raises doubts about.
 
     A room that never shows its recorders raises them for ever, so an answer holds for a while, unless somebody
-    waits for the end. Of a web page nobody else knows anything, so its handler is always called.
+    waits for the end. Of a web page nobody else knows anything, so its handler is always called. And a LiveKit that was
+    restarted shows for ever who did not come back: a stop that comes to nothing is such a doubt.
     """
+    if evidence.presence is Presence.SHOWN:
+        return evidence.listed not in ENDING and _stop_is_overdue(recording, now, policy)
     roomless = evidence.presence is Presence.ROOMLESS
     return evidence.doubtful and (roomless or not _answered_lately(recording, now, policy))
 
@@ -224,13 +227,18 @@ def _judge_deadlines(recording: Recording, evidence: Evidence, now: datetime, po
         return Judgement(recording=recording, step=Step.STOP if pausing else Step.NONE)
     ending = evidence.listed in ENDING
     denied = evidence.doubtful and _denied_twice(recording, now, policy)
-    over = now >= recording.status_at + policy.stopping_timeout and (ending or denied)
+    dead = evidence.presence is Presence.SHOWN and evidence.handler is Handler.SILENT
+    over = _stop_is_overdue(recording, now, policy) and (ending or denied or dead)
     if over or (ending and evidence.listed is not EgressStatus.ENDING):
         late = recording.stop_reason is StopReason.START_TIMEOUT
         code = FailureCode.START_TIMEOUT if late else FailureCode.STOP_TIMEOUT
         return Judgement(recording=recording, step=Step.LOOK, code=code, final=over)
     running = not ending and recording.stop_requested_at is not None
     return Judgement(recording=recording, step=Step.STOP if running else Step.NONE)
+
+
+def _stop_is_overdue(recording: Recording, now: datetime, policy: Policy) -> bool:
+    return recording.status is Status.STOPPING and now >= recording.status_at + policy.stopping_timeout
 
 
 def _denied_twice(recording: Recording, now: datetime, policy: Policy) -> bool:
