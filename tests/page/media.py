@@ -14,6 +14,7 @@ TAKE_SECONDS = 40
 SEGMENT_SECONDS = 2
 POSTERS = 5
 SEGMENTS_OF_A_TAKE = TAKE_SECONDS // SEGMENT_SECONDS
+RATE = "1500k"
 SCENES = ("c0=0x24435c:c1=0x8fb0a9:c2=0xe3c9a0", "c0=0x3d3357:c1=0xb0788c:c2=0xe9c3a6")
 
 
@@ -25,6 +26,9 @@ def make(folder: Path) -> None:
         ffmpeg(
             *("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, "-pix_fmt", "yuv420p"),
             *("-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-c:a", "aac", "-ac", "2"),
+            # More than a browser reads ahead.
+            *("-b:v", RATE, "-minrate", RATE, "-maxrate", RATE, "-bufsize", RATE),
+            *("-x264-params", "nal-hrd=cbr"),
             *("-f", "hls", "-hls_time", str(SEGMENT_SECONDS), "-hls_list_size", "0"),
             *(
                 "-hls_segment_filename",

@@ -198,6 +198,8 @@ class Engine {
   #offered = "";
   #renewals = 0;
   #renewing = false;
+  /** Somebody wants it to play: a link that runs out pauses the element as well. */
+  #wanted = false;
   /** Somebody has chosen a position: the remembered one is not wanted. */
   #chosen = false;
   #remembered = 0;
@@ -226,7 +228,13 @@ class Engine {
     on("playing", () => this.#playing());
     on("durationchange", () => this.#mark());
     on("progress", () => this.#mark());
-    on("pause", () => this.#switchIfPossible());
+    on("play", () => {
+      this.#wanted = true;
+    });
+    on("pause", () => {
+      this.#wanted &&= video.error !== null;
+      this.#switchIfPossible();
+    });
     on("ended", () => this.#switchIfPossible());
     addEventListener("pagehide", () => this.#remember(), { signal: this.#listening.signal });
   }
@@ -268,7 +276,7 @@ class Engine {
   /** Plays the finished file from where the playlist is. */
   async playFile(): Promise<void> {
     if (isPlaylist(this.#offered)) return;
-    const playing = !this.#video.paused && !this.#video.ended;
+    const playing = this.#wanted && !this.#video.ended;
     const at = this.#video.ended ? 0 : this.time();
     await this.#load(this.#offered, () => at, playing);
   }
@@ -308,7 +316,6 @@ class Engine {
     }
     this.#renewing = true;
     this.#renewals += 1;
-    const playing = !this.#video.paused;
     const wasPlaylist = isPlaylist(this.#url);
     const at = this.time();
     const behind = this.#behind();
@@ -321,7 +328,7 @@ class Engine {
       }
       this.#offered = url;
       const stays = wasPlaylist && isPlaylist(url);
-      await this.#load(url, () => (stays ? this.#edge() - behind : at), playing);
+      await this.#load(url, () => (stays ? this.#edge() - behind : at), this.#wanted);
     } catch (problem) {
       this.#set({ broken: "failed", problem });
     } finally {

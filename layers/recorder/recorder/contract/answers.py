@@ -105,7 +105,7 @@ class RecordingJson(TypedDict):
     failureReason: str | None
     """Why it failed, for a person."""
     endReason: str | None
-    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `pause_timeout`, `take_limit` (of a hundred),
+    """Why it ended: `stopped`, `deleted`, `max_duration`, `start_timeout`, `pause_timeout`, `take_limit`,
     `nothing_published` (for too long), `source_closed`, `limit_reached`, `worker_lost`, `upload_failed` or `failed`.
 
     Or, where LiveKit's worker ended it: `cpu_exhausted`, `process_killed`, `streams_stopped`, `failure`, and
