@@ -268,10 +268,10 @@ class _Joiner:
         )
 
 
-def _opened(key: str, content: bytes) -> Content | None:
+def _opened(key: str, *contents: bytes) -> Content | None:
     """Return what is in one or several segments; None if there is nothing that can be read."""
     try:
-        with open_segment(key, content) as container:
+        with open_segment(key, *contents) as container:
             opened = segment_content(key, container)
     except UnreadableError:
         return None
@@ -282,7 +282,7 @@ def _opened_together(several: Sequence[tuple[Part, bytes]]) -> Content | None:
     """Return what is in several segments; None if anything may be missing in one of them, or between two."""
     if any(len(content) % TRANSPORT_PACKET for _, content in several):
         return None
-    opened = _opened(several[0][0].key, b"".join(content for _, content in several))
+    opened = _opened(several[0][0].key, *(content for _, content in several))
     if opened is None or not opened.is_continuous:
         return None
     ends = list(accumulate(len(content) for _, content in several))

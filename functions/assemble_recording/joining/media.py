@@ -6,7 +6,6 @@ headers, as in MP4. Times are ticks of a 90,000th of a second, as in MPEG-TS.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from av.rational import AVRational
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from .reading import ObjectFile
+from .reading import Contents, ObjectFile
 from .values import CannotJoinError, Kind, Reason, UnreadableError
 
 if TYPE_CHECKING:
@@ -44,7 +43,9 @@ type KindAndPacket = tuple[Kind, AnyPacket]
 type _Filter = Callable[[AnyPacket], list[AnyPacket]]
 
 _CODECS: Final = {Kind.VIDEO: frozenset({"h264"}), Kind.AUDIO: frozenset({"aac", "opus"})}
-_BUFFER: Final = 256 * 1024
+_SEGMENT_BUFFER: Final = 2 * 2**20
+"""As much as most segments have: what is read as a whole is not copied once more."""
+_FILE_BUFFER: Final = 256 * 1024
 # FFmpeg need not decode a picture to know a stream, which a segment of two seconds would otherwise mostly cost. It has
 # to see the beginning of each stream, wherever in the segment that is.
 _SEGMENT_OPTIONS: Final = {
@@ -153,10 +154,10 @@ def time(packet: AnyPacket) -> int:
 
 
 @contextmanager
-def open_segment(key: str, content: bytes) -> Iterator[InputContainer]:
-    """Open an MPEG-TS segment. Raises UnreadableError."""
+def open_segment(key: str, *contents: bytes) -> Iterator[InputContainer]:
+    """Open an MPEG-TS segment, or several that follow each other as one. Raises UnreadableError."""
     with _unreadable(key):
-        container = av.open(io.BytesIO(content), "r", "mpegts", _SEGMENT_OPTIONS, buffer_size=_BUFFER)
+        container = av.open(Contents(contents), "r", "mpegts", _SEGMENT_OPTIONS, buffer_size=_SEGMENT_BUFFER)
     with container:
         yield container
 
@@ -165,7 +166,9 @@ def open_segment(key: str, content: bytes) -> Iterator[InputContainer]:
 def open_file(objects: Objects, part: Part, pool: Executor) -> Iterator[InputContainer]:
     """Open a file of any container. Raises UnreadableError, and what `objects` raises."""
     with _unreadable(part.key):
-        container = av.open(ObjectFile(objects, part, pool), "r", None, _FILE_OPTIONS, buffer_size=_BUFFER)
+        container = av.open(
+            ObjectFile(objects, part, pool), "r", None, _FILE_OPTIONS, buffer_size=_FILE_BUFFER
+        )
     with container:
         yield container
 

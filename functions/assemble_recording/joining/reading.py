@@ -7,13 +7,15 @@ wrapper gives the interpreter's lock away for each packet and has to get it back
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections import deque
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from .values import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
 
     from .values import Objects, Part
@@ -52,6 +54,37 @@ def read_in_order(objects: Objects, parts: Iterable[Part], pool: Executor) -> It
     finally:
         for _, content in under_way:
             content.cancel()
+
+
+class Contents:
+    """Several contents, one behind the other, as a file to read and seek in; to put them together would cost a copy."""
+
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        """Take what they are, in their order."""
+        self._contents = contents
+        self._ends = list(accumulate(map(len, contents)))
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes from the position on; none at the end."""
+        index = bisect_right(self._ends, self._position)
+        if index == len(self._ends):
+            return b""
+        content = self._contents[index]
+        offset = self._position - self._ends[index] + len(content)
+        piece = content[offset : offset + size]
+        self._position += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position and return it."""
+        end = self._ends[-1] if self._ends else 0
+        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: end}[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
 
 
 class ObjectFile:
