@@ -311,10 +311,10 @@ class ContractApi:
     async def _delete_all(self, request: Request, _: str) -> Response:
         ids = (await request.json())["ids"]
         deleted = [each for each in ids if each in self.recordings and each not in self.undeletable]
+        kept = {"code": "storage_unavailable", "error": "the files could not be removed"}
+        gone = {"code": "recording_not_found", "error": "recording not found"}
         failed = [
-            {"id": each, "code": "storage_unavailable", "error": "the files could not be removed"}
-            for each in ids
-            if each not in deleted
+            {"id": each, **(kept if each in self.recordings else gone)} for each in ids if each not in deleted
         ]
         for each in deleted:
             del self.recordings[each]

@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import * as api from "../api/client.ts";
 import type { Detail, Recording } from "../api/contract.ts";
 import { ApiError } from "../api/errors.ts";
+import { sentence } from "../problems.ts";
 import { texts } from "../texts.ts";
 import { statusWord, titleOf } from "../words.ts";
 import { say, tell, tellProblem } from "./notices.ts";
@@ -19,6 +20,8 @@ const removed = signal<ReadonlySet<string>>(new Set());
 export const changes = signal(0);
 
 const MOST_DETAILS = 300;
+/** The code of a recording that is not there, or no more: whoever deletes it has what they want. */
+const GONE = "recording_not_found";
 /** The most recordings that the API deletes with one request. */
 const MOST_AT_ONCE = 100;
 
@@ -106,7 +109,7 @@ export async function remove(id: string): Promise<boolean> {
     try {
       await api.remove(id);
     } catch (error) {
-      if (!(error instanceof ApiError && error.code === "recording_not_found")) throw error;
+      if (!(error instanceof ApiError && error.code === GONE)) throw error;
     }
     forget(id);
     tell(texts.done.removed(titleOfId(id)));
@@ -128,9 +131,11 @@ export async function removeAll(ids: readonly string[]): Promise<Report[]> {
   try {
     for (let start = 0; start < ids.length; start += MOST_AT_ONCE) {
       const answer = await api.removeAll(ids.slice(start, start + MOST_AT_ONCE));
-      removed.value = new Set([...removed.value, ...answer.deleted]);
-      deleted += answer.deleted.length;
-      report.push(...answer.failed.map(({ id, error }) => ({ id, error, title: titleOfId(id) })));
+      const failed = answer.failed.filter(({ code }) => code !== GONE);
+      const gone = answer.failed.filter(({ code }) => code === GONE).map(({ id }) => id);
+      removed.value = new Set([...removed.value, ...answer.deleted, ...gone]);
+      deleted += answer.deleted.length + gone.length;
+      report.push(...failed.map(({ id, error }) => ({ id, error: sentence(error), title: titleOfId(id) })));
     }
     return report;
   } finally {
