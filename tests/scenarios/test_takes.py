@@ -251,6 +251,32 @@ def test_t74_list_entry_of_a_lost_take_costs_a_sweep_nothing(deployment: Deploym
     assert media_objects(deployment) == set()
 
 
+def test_t74_list_entry_of_a_take_that_died_while_ending_costs_a_sweep_nothing(
+    deployment: Deployment, alice: User
+) -> None:
+    world = deployment.livekit.world
+    recording_id = alice.record(sweep=True)
+    [ending] = world.unended()
+    deployment.livekit.storage_away = True
+    pause(deployment, alice, recording_id)
+    world.kill_host(ending)
+    deployment.livekit.storage_away = False
+    resume(deployment, alice, recording_id)
+    [second] = world.unended().keys() - {ending}
+    world.suspend_host(second)
+    alice.stop(recording_id)
+    deployment.sweeps(4)
+    world.go_on(second)
+    deployment.sweeps(2)
+    deployment.sweeps(6, minutes=20)
+    assert status_of(alice, recording_id) == "completed"
+    deployment.sweeps(6, minutes=60)
+    assert world.unended().keys() == {ending}
+    for _ in range(10):
+        deployment.advance(60)
+        assert deployment.sweep() == {}
+
+
 # T75, T76, T77: workers that die again and again, that end by themselves, and a LiveKit that is away.
 
 

@@ -40,13 +40,14 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
                 log.warning(Code.STILL_RUNNING, recording_id=recording.id, egress_id=egress_id)
                 wanted[egress_id] = recording.id
     stopped = context.stop(wanted)
+    gone = _gone_while_ending(context, recordings)
     for recording in recordings:
         if context.over:
             return
         with context.each(recording):
             answers = {each: stopped[each] for each in running[recording.id] if each in stopped}
             asked = not any(isinstance(answer, EgressNotAskedError) for answer in answers.values())
-            lingers = len(answers) < len(running[recording.id])
+            lingers = len(answers) < len(running[recording.id]) or recording.id in gone
             outcome = _settle(context, recording, answers, lingers=lingers) if asked else Outcome.POSTPONED
             context.outcomes[outcome] += 1
 
@@ -81,6 +82,22 @@ def _dead(context: Context, rooms: Mapping[str, str]) -> frozenset[str]:
     denied = [egress_id for egress_id, shown in context.shown(rooms).items() if not shown]
     handlers = context.ask_handlers(denied)
     return frozenset(egress_id for egress_id in denied if handlers[egress_id] is Handler.SILENT)
+
+
+def _gone_while_ending(context: Context, recordings: Sequence[Recording]) -> frozenset[UUID]:
+    """Return the recordings of which an egress is listed as ending, and will be for ever: its host died meanwhile."""
+    listed = context.listing.by_recording if context.listing is not None else {}
+    ending = {
+        each.egress_id: recording.id
+        for recording in recordings
+        if context.now >= recording.status_at + context.adapters.policy.stopping_timeout
+        for each in listed.get(recording.id, ())
+        if each.status is EgressStatus.ENDING
+    }
+    handlers = context.ask_handlers(ending)
+    return frozenset(
+        recording_id for egress_id, recording_id in ending.items() if handlers[egress_id] is Handler.SILENT
+    )
 
 
 def _settle(
