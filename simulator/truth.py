@@ -392,10 +392,11 @@ def _unknowable(found: Egress, row: Recording | None) -> bool:
     """Whether LiveKit has forgotten it, and the product cannot know that it runs.
 
     Nobody can stop an egress whose id nobody was told, or whose take is over. One that was listed when it was found
-    dead is looked at ever more seldom, and none any more once the grace of its upload is over.
+    dead is looked at ever more seldom, and none any more once the grace of its upload is over, or its file is there.
     """
     told = row is not None and row.egress_id == found.id and not (row.live and row.between_takes)
-    over = row is not None and not row.live and (row.attempts > 0 or row.late_upload_until is None)
+    looked_for = row is not None and row.late_upload_until is not None and row.status is not Status.COMPLETED
+    over = row is not None and not row.live and (row.attempts > 0 or not looked_for)
     return found.record is None and (not told or over)
 
 
