@@ -10,6 +10,9 @@ export interface Events {
   joints: (joints: readonly Joint[]) => void;
 }
 
+/** Media that a decoder refuses this often is taken for broken. */
+const MOST_RECOVERIES = 3;
+
 /** Puts a file or a playlist into a video element, and takes it out again. */
 export class Source {
   readonly #video: HTMLVideoElement;
@@ -53,11 +56,14 @@ export class Source {
       maxBufferLength: 30,
     });
     this.#hls = hls;
+    let recoveries = 0;
     hls.on(Player.Events.ERROR, (_, data) => {
       const status = data.response?.code ?? 0;
       const refused = status === 403 || status === 404 || status === 410;
-      if (data.fatal && data.type === Player.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
-      else if (data.fatal || refused) this.#failed();
+      if (data.fatal && data.type === Player.ErrorTypes.MEDIA_ERROR && recoveries < MOST_RECOVERIES) {
+        recoveries += 1;
+        hls.recoverMediaError();
+      } else if (data.fatal || refused) this.#failed();
     });
     hls.on(Player.Events.LEVEL_UPDATED, (_, { details }) => {
       this.#video.dispatchEvent(new Event("progress"));
