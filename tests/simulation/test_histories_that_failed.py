@@ -318,6 +318,26 @@ HISTORIES = {
         calm_sweeps=15,
         policy=3,
     ),
+    "a report whose row has gone ends no sweep": history(
+        Trouble(at=0.0, fault="list.request_lost", seconds=90.0, probability=0.1),
+        Trouble(at=0.0, fault="webhook_slow", seconds=400.0, probability=0.8),
+        Trouble(at=0.0, fault="host_suspended", seconds=90.0, probability=1.0),
+        Trouble(at=0.0, fault="row_unreadable", seconds=400.0, probability=0.5),
+        Sweep(at=28.28866243747707),
+        Start(
+            at=60.38514458394193,
+            pace=6000.0,
+            user="alice",
+            room="demo",
+            max_duration=30,
+            worker_lost="continue",
+        ),
+        Sweep(at=88.28866243747707, kill_at=5),
+        Sweep(at=88.29405711129729, pace=2000.0),
+        Sweep(at=148.28866243747706),
+        seed=944004440,
+        policy=1,
+    ),
 }
 
 

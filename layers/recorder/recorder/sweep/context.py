@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot, OpenRoom
-    from recorder.domain.recording import Recording
     from recorder.usecases.ports import Adapters, Answer
 
 BATCH: Final = 1000
@@ -154,7 +153,7 @@ class Context:
         return self.seconds <= 0
 
     @contextmanager
-    def each(self, recording: Recording) -> Iterator[None]:
+    def each(self, recording_id: UUID) -> Iterator[None]:
         """Handle one recording: the others come next, also where this one cannot be handled."""
         try:
             yield
@@ -170,7 +169,7 @@ class Context:
         except Exception as error:  # noqa: BLE001 - it would end every sweep from now on
             log.error(
                 Code.SWEEP_FAILED,
-                recording_id=recording.id,
+                recording_id=recording_id,
                 reason=type(error).__name__,
                 where=place_of(error),
             )

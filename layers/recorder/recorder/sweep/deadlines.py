@@ -64,7 +64,7 @@ def _seconds_until_end(context: Context, recording: Recording) -> float:
 def _stop(context: Context, recordings: list[Recording]) -> None:
     stopping: list[Recording] = []
     for recording in recordings:
-        with context.each(recording):
+        with context.each(recording.id):
             wished = request_stop(recording, StopReason.MAX_DURATION, context.now)
             saved = context.ledger.save(recording, wished) if wished is not None else None
             if saved is not None:

@@ -44,7 +44,7 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
     for recording in recordings:
         if context.over:
             return
-        with context.each(recording):
+        with context.each(recording.id):
             answers = {each: stopped[each] for each in running[recording.id] if each in stopped}
             asked = not any(isinstance(answer, EgressNotAskedError) for answer in answers.values())
             lingers = len(answers) < len(running[recording.id]) or recording.id in gone

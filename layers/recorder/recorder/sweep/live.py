@@ -42,7 +42,7 @@ def settle(context: Context, recordings: Sequence[Recording], listing: ActiveLis
     stops: list[Recording] = []
     unheard: list[tuple[Recording, Judgement]] = []
     for recording, _ in standing:
-        with context.each(recording):
+        with context.each(recording.id):
             said = evidence[recording.id]
             judgement = verdict.judge(recording, said, context.now, context.adapters.policy)
             if judgement.final and said.doubtful and said.handler is not Handler.SILENT:
@@ -61,7 +61,7 @@ def _apply_reports(
     reports = _reports(context, recordings, listing)
     standing: list[_Standing] = []
     for recording in recordings:
-        with context.each(recording):
+        with context.each(recording.id):
             report = reports[recording.id]
             if isinstance(report, EgressSnapshot):
                 applied = context.ledger.apply(recording, report)
@@ -265,7 +265,7 @@ def stop(context: Context, recordings: Sequence[Recording]) -> None:
     answers = context.stop({each.egress_id: each.id for each in stopping if each.egress_id is not None})
     ended: list[Recording] = []
     for recording in stopping:
-        with context.each(recording):
+        with context.each(recording.id):
             answer = answers[recording.egress_id or ""]
             if isinstance(answer, EgressSnapshot):
                 context.ledger.apply(recording, answer)
@@ -281,7 +281,7 @@ def _stop_and_conclude(context: Context, verdicts: Sequence[tuple[Recording, Jud
     answers = context.stop(wanted)
     ended: list[Recording] = []
     for recording, judgement in verdicts:
-        with context.each(recording):
+        with context.each(recording.id):
             answer = answers[recording.egress_id or ""]
             if isinstance(answer, EgressSnapshot):
                 context.ledger.apply(recording, answer)
@@ -300,7 +300,7 @@ def look_up(context: Context, recordings: Sequence[Recording]) -> None:
         return
     found = context.adapters.egress.find_many(wanted, seconds=context.seconds_left / 2)
     for recording in recordings:
-        with context.each(recording):
+        with context.each(recording.id):
             report = found.get(recording.egress_id or "")
             if isinstance(report, EgressSnapshot):
                 context.ledger.apply(recording, report)

@@ -44,7 +44,7 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
         owner = owners.get(snapshot.recording_id)
         if owner is None:
             row = _deleted_row(snapshot, snapshot.recording_id, context.now)
-            with context.each(row):
+            with context.each(row.id):
                 repository.insert(row)
                 log.warning(Code.ORPHAN, recording_id=row.id, egress_id=row.egress_id)
                 context.outcomes[Outcome.ORPHAN] += 1
@@ -53,8 +53,9 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
         elif not owner.live:
             ended.append(snapshot)
         elif _is_of_current_take(snapshot, owner):
-            context.ledger.receive(snapshot)
-            context.outcomes[Outcome.ADOPTED] += 1
+            with context.each(snapshot.recording_id):
+                context.ledger.receive(snapshot)
+                context.outcomes[Outcome.ADOPTED] += 1
         elif snapshot.egress_id in owner.lost:
             ended.append(snapshot)
         elif owner.egress_id != snapshot.egress_id or owner.between_takes:
@@ -88,9 +89,10 @@ def _settle_ended(context: Context, snapshots: Sequence[EgressSnapshot]) -> None
         if egress_id in alive and snapshot.recording_id is not None:
             log.warning(Code.STILL_RUNNING, recording_id=snapshot.recording_id, egress_id=egress_id)
             running[egress_id] = snapshot.recording_id
-            # So that its file is looked for.
-            context.ledger.receive(snapshot)
-            context.outcomes[Outcome.STOPPING] += 1
+            with context.each(snapshot.recording_id):
+                # So that its file is looked for.
+                context.ledger.receive(snapshot)
+                context.outcomes[Outcome.STOPPING] += 1
     context.stop(running)
 
 

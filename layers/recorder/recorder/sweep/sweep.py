@@ -75,7 +75,7 @@ def _expire(context: Context, leased: Sequence[Recording]) -> list[Recording]:
     """Delete the recordings whose time is over, and with that stop those that are live; leave out what has moved on."""
     kept: list[Recording] = []
     for recording in leased:
-        with context.each(recording):
+        with context.each(recording.id):
             deleted = (
                 lifecycle.mark_deleted(recording, context.now) if recording.expired(context.now) else None
             )

@@ -21,7 +21,7 @@ def settle(context: Context, recordings: Sequence[Recording]) -> None:
     """Take in late reports, end what has waited for too long, and call the functions that do the rest."""
     reports = _reports(context, recordings, context.listing) if context.listing is not None else {}
     for recording in recordings:
-        with context.each(recording):
+        with context.each(recording.id):
             current = recording
             for take in recording.takes:
                 report = reports.get(take.egress_id or "")
