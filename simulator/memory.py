@@ -353,9 +353,9 @@ class MemoryJoiner:
 
 
 def _is_whole(take: TakeParts) -> bool:
-    """Tell whether no segment is missing between the first and the last."""
+    """Tell whether no segment is missing, as far as is known."""
     numbers = [_number(each.key) for each in take.segments]
-    return bool(numbers) and numbers == list(range(len(numbers)))
+    return bool(numbers) and numbers == list(range(len(numbers))) and not take.ends_early
 
 
 def _number(key: str) -> int:

@@ -69,6 +69,7 @@ def _take(parts: TakeParts) -> Take:
         number=parts.take,
         segments=tuple(_part(each) for each in parts.segments),
         file=_part(parts.file) if parts.file is not None else None,
+        ends_early=parts.ends_early,
         most_seconds=parts.most_seconds,
     )
 

@@ -133,6 +133,16 @@ def test_t86_run_that_is_repeated_changes_nothing(deployment: Deployment, alice:
     assert_whole(deployment, alice.get(recording_id))
 
 
+def test_t86_take_whose_last_segments_are_missing_gives_its_file(deployment: Deployment, alice: User) -> None:
+    recording_id = wait_to_be_assembled(deployment, alice, file=True)
+    *_, second_to_last, last = sorted(key for key in media_objects(deployment) if key.endswith(".ts"))
+    for key in (second_to_last, last):
+        deployment.site.aws.s3.delete_object(Bucket=deployment.site.name, Key=key)
+    deployment.sweeps(2)
+    answer = alice.get(recording_id)
+    assert answer.recording["duration"] == pytest.approx(2 * SECONDS, abs=0.5)
+
+
 def test_t86_bucket_that_fails_is_tried_again(deployment: Deployment, alice: User, logs: Logs) -> None:
     recording_id = wait_to_be_assembled(deployment, alice)
     working = deployment.settings["AWS_ENDPOINT_URL"]

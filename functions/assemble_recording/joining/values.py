@@ -59,14 +59,16 @@ class Take:
     segments: tuple[Part, ...] = ()
     """In the order of their numbers, as `segments_in` gives them."""
     file: Part | None = None
+    ends_early: bool = False
+    """Its last segments are known to be missing."""
     most_seconds: float | None = None
     """Seconds after its beginning, from which on its media is left out; None leaves out nothing."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether no segment is missing between the first one and the last, and none is empty."""
+        """Whether no segment is missing, as far as is known, and none is empty."""
         numbers = [segment_number(each.key) for each in self.segments if each.size]
-        return bool(numbers) and numbers == list(range(len(numbers)))
+        return bool(numbers) and numbers == list(range(len(numbers))) and not self.ends_early
 
 
 def segment_number(key: str) -> int | None:

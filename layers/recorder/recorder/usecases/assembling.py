@@ -190,6 +190,7 @@ class Assembling:
         return [
             replace(
                 each,
+                ends_early=_ends_early(recording, each),
                 most_seconds=takes.most_seconds(recording, each.take, partial(self._began, recording, each)),
             )
             for each in found
@@ -224,6 +225,13 @@ class Assembling:
     @property
     def _now(self) -> datetime:
         return self.adapters.clock.now()
+
+
+def _ends_early(recording: Recording, part: TakeParts) -> bool:
+    """Tell whether the last segments of a take are missing, as after an outage of the bucket that its file survived."""
+    told = next((each.duration for each in recording.takes if each.take == part.take and each.has_file), None)
+    length = segments_of(recording, part.take).seconds
+    return part.file is not None and told is not None and len(part.segments) * length < told - length
 
 
 def _missing(recording: Recording, parts: Sequence[TakeParts]) -> list[int]:
