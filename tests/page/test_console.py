@@ -243,7 +243,7 @@ def test_a_share_link_opens_elsewhere_and_ends_when_revoked(
     play(guest)
     visitor.page.get_by_role("button", name="Revoke").click()
     expect(visitor.page.get_by_text("No link works now.")).to_be_visible()
-    # What lies behind a dialog is not read aloud.
+    # Nothing behind a dialog is read aloud.
     expect(visitor.page.get_by_role("dialog").get_by_role("status")).to_contain_text(["", "Link revoked", ""])
     visitor.page.keyboard.press("Escape")
     expect(visitor.page.get_by_role("status").get_by_text("Link revoked")).to_be_visible()
