@@ -311,6 +311,10 @@ def _nothing_is_left_out(_: Recording, _take: int, _began_at: object) -> float |
     return None
 
 
+def _a_take_stays_in_the_row(recording: Recording, now: datetime) -> Recording:
+    return replace(recording, take_ended_at=now)
+
+
 def _a_wish_is_a_pause(recording: Recording, now: datetime) -> Recording | None:
     if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
         return None
@@ -383,6 +387,9 @@ SABOTEURS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "the seconds that are lost are not told": partial(_instead, takes, "with_seconds", _nothing_is_told),
     "what a lost worker records later is joined": partial(
         _instead, takes, "most_seconds", _nothing_is_left_out
+    ),
+    "a take that is left behind stays in the row": partial(
+        _instead, takes, "leave_take", _a_take_stays_in_the_row
     ),
     "a wish to pause is a pause": partial(_instead, lifecycle, "request_pause", _a_wish_is_a_pause),
     "everybody owns everything": partial(_instead, RecordingService, "_own", _everybody_owns_everything),
