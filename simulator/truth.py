@@ -290,8 +290,9 @@ class Truth:
         row = self._rows.get(own.recording_id)
         if row is not None and _records(row, found.id):
             return row.stop_requested_at is None and not _too_long(row, now)
-        if row is not None and row.live and row.egress_id is None and row.take == own.take:
-            return not row.between_takes and now < asked_at(row) + self._policy.start_grace
+        unanswered = row is not None and row.live and row.egress_id is None and row.take == own.take
+        if row is not None and unanswered and not row.between_takes and found.record is not None:
+            return now < asked_at(row) + self._policy.start_grace
         return _unknowable(found, row)
 
     # When all is over.
