@@ -307,7 +307,7 @@ def _nothing_is_told(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> t
     return tuple(replace(take, lost_seconds=None) for take in _with_seconds(ended, seconds))
 
 
-def _nothing_is_left_out(_: Recording, _take: int, _began_at: object) -> float | None:
+def _nothing_is_left_out(_: Recording, _take: int, _unheard: object) -> float | None:
     return None
 
 

@@ -30,7 +30,7 @@ from recorder.domain.recording import (
 from recorder.domain.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from recorder.domain.egress import EgressSnapshot
@@ -552,22 +552,22 @@ def expect_lost(recording: Recording, until: datetime) -> Recording:
     )
 
 
-def most_seconds(recording: Recording, take: int, began_at: Callable[[], datetime | None]) -> float | None:
+def most_seconds(recording: Recording, take: int, unheard: Mapping[int, datetime]) -> float | None:
     """Return how many seconds an ended take may give to the recording; None where that is all that it recorded.
 
     A worker that was given up may have lived on, cut off from LiveKit: what it recorded after the next take began is
-    recorded twice, and what it recorded after a pause began is not to be recorded. Of a take of which nothing was heard
-    `began_at` tells from what it uploaded when it began.
+    recorded twice, and what it recorded after a pause began is not to be recorded. `unheard` says when the takes began
+    of which only their uploads tell.
     """
     ended = next((each for each in recording.takes if each.take == take), None)
-    later = [each.started_at for each in recording.takes if each.take > take and each.started_at is not None]
-    ends = later[:1]
+    told = {each.take: each.started_at for each in recording.takes if each.started_at is not None}
+    begun = {**told, **unheard}
+    ends = [at for number, at in begun.items() if number > take]
     if ended is not None and ended.end_reason is TakeEnd.PAUSED:
         ends.append(ended.stopped_at)
-    if not ends or (ended is not None and not ended.lost):
+    if not ends or take not in begun or (ended is not None and not ended.lost):
         return None
-    began = ended.started_at if ended is not None else began_at()
-    return max(0.0, (min(ends) - began).total_seconds()) if began is not None else None
+    return max(0.0, (min(ends) - begun[take]).total_seconds())
 
 
 def wants_segments(recording: Recording, *, safety: bool) -> bool:

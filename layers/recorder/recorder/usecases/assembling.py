@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -187,11 +186,14 @@ class Assembling:
             )
             for take in sorted({*segments, *files})
         ]
+        heard = {take.take for take in recording.takes}
+        begun = {each.take: self._began(recording, each) for each in found if each.take not in heard}
+        unheard = {take: at for take, at in begun.items() if at is not None}
         return [
             replace(
                 each,
                 ends_early=_ends_early(recording, each),
-                most_seconds=takes.most_seconds(recording, each.take, partial(self._began, recording, each)),
+                most_seconds=takes.most_seconds(recording, each.take, unheard),
             )
             for each in found
         ]
