@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REGION = "eu-west-1"
 
+# Files are all that its processes have in common, so one that waits for another looks again and again.
 PROBE = """
 import json, os, pathlib, signal, time
 
