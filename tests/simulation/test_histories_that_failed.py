@@ -338,6 +338,29 @@ HISTORIES = {
         seed=944004440,
         policy=1,
     ),
+    "a take whose very last segment is missing gives its file": history(
+        Sweep(at=13.229770648638553, pace=30.0, kill_at=7),
+        List(at=35.513197124956115, user="alice", room=None, limit=1, oldest_first=True, pause=5.0),
+        List(at=54.27568476820111, user="alice", room="demo", limit=2, oldest_first=False, pause=5.0),
+        Sweep(at=73.22977064863855),
+        Sweep(at=133.22977064863855),
+        Start(at=134.7716131574148, user="bob", room="o'brien / ☃", choice=5, worker_lost="continue"),
+        Start(
+            at=150.97026071132174, user="bob", room="demo", max_duration=30, choice=6, worker_lost="continue"
+        ),
+        Trouble(at=150.97460769541405, fault="bucket_away", seconds=90.0, probability=0.5),
+        Hint(at=150.9756295180759, kill_at=5, what="join", which=7),
+        Strike(at=151.09415102754446, what="end_by_itself", which=8),
+        Start(
+            at=151.12444409779297, pace=30.0, user="bob", room="demo", key="key", retries=3, max_duration=30
+        ),
+        Sweep(at=151.16348519225807, pace=300.0, kill_at=27),
+        Sweep(at=151.2800680801892),
+        Sweep(at=193.22977064863855),
+        seed=948004527,
+        webhooks="none",
+        calm_sweeps=15,
+    ),
 }
 
 

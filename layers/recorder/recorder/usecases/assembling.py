@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 RUNS: Final = 3
 """After so many runs that came to nothing a recording is completed in parts."""
 _SEGMENT: Final = re.compile(r"_(\d+)\.ts$")
+_SLIVER: Final = 0.3
+"""Seconds: a worker ends a segment with a whole frame, and makes none of a remainder that is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Assembling:
     def _join(self, recording: Recording, parts: Sequence[TakeParts]) -> None:
         key = f"{recording.prefix}{uuid4()}.mp4"
         try:
-            joined = self.joiner.join(parts, key)
+            joined = self.joiner.join([self._compared(recording, each) for each in parts], key)
         except CannotJoinError as error:
             self._complete_in_parts(recording, parts, str(error))
             return
@@ -172,10 +174,10 @@ class Assembling:
             owner = owner_of(path)
             if owner is None or not each.size:
                 continue
-            number = _SEGMENT.search(path)
+            number = _number(path)
             written = segments_of(recording, owner.take)
             if recording.with_file and path.startswith(written.prefix) and number is not None:
-                segments[owner.take].append((int(number[1]), each))
+                segments[owner.take].append((number, each))
             elif _is_primary(each.key, recording, owner.take):
                 files[owner.take] = each
         found = [
@@ -190,33 +192,40 @@ class Assembling:
         begun = {each.take: self._began(recording, each) for each in found if each.take not in heard}
         unheard = {take: at for take, at in begun.items() if at is not None}
         return [
-            replace(
-                each,
-                ends_early=_ends_early(recording, each),
-                most_seconds=takes.most_seconds(recording, each.take, unheard),
-            )
-            for each in found
+            replace(each, most_seconds=takes.most_seconds(recording, each.take, unheard)) for each in found
         ]
 
     def _began(self, recording: Recording, part: TakeParts) -> datetime | None:
-        """Return when a take began, as far as the times tell at which its media was uploaded."""
-        if part.segments:
-            first, seconds = part.segments[0], segments_of(recording, part.take).seconds
-            # It may not be the first that was recorded.
-            number = _SEGMENT.search(first.key)
-            return first.modified_at - timedelta(seconds=seconds * (int(number[1] if number else 0) + 1))
-        media = self.adapters.storage.inspect(part.file.key) if part.file is not None else None
-        if part.file is None or media is None or media.duration is None:
-            return None
-        return part.file.modified_at - timedelta(seconds=media.duration)
+        """Return when a take began, as far as the times tell at which its media was uploaded.
+
+        Each object tells of a time by which it had begun, so the earliest counts: an upload may have been late.
+        """
+        seconds = segments_of(recording, part.take).seconds
+        begun = [
+            each.modified_at - timedelta(seconds=seconds * ((_number(each.key) or 0) + 1))
+            for each in part.segments
+        ]
+        if part.file is not None and (length := self._seconds_of(part.file)) is not None:
+            begun.append(part.file.modified_at - timedelta(seconds=length))
+        return min(begun, default=None)
+
+    def _compared(self, recording: Recording, part: TakeParts) -> TakeParts:
+        """Tell whether the last segments of a take are missing, as after an outage that its file survived."""
+        if part.file is None or not part.segments:
+            return part
+        seconds = len(part.segments) * segments_of(recording, part.take).seconds
+        return replace(part, ends_early=(self._seconds_of(part.file) or 0.0) > seconds + _SLIVER)
+
+    def _seconds_of(self, file: StoredFile) -> float | None:
+        media = self.adapters.storage.inspect(file.key)
+        return media.duration if media is not None else None
 
     def _measured(self, recording: Recording, take: int, file: StoredFile) -> StoredFile:
         """Return a file with its own seconds, and a playlist with the seconds and the size of what it names."""
-        media = self.adapters.storage.inspect(file.key)
         size = next((each.hls_size for each in recording.takes if each.take == take), None)
         return replace(
             file,
-            duration=media.duration if media is not None else None,
+            duration=self._seconds_of(file),
             size=file.size if recording.with_file else size or file.size,
         )
 
@@ -229,11 +238,10 @@ class Assembling:
         return self.adapters.clock.now()
 
 
-def _ends_early(recording: Recording, part: TakeParts) -> bool:
-    """Tell whether the last segments of a take are missing, as after an outage of the bucket that its file survived."""
-    told = next((each.duration for each in recording.takes if each.take == part.take and each.has_file), None)
-    length = segments_of(recording, part.take).seconds
-    return part.file is not None and told is not None and len(part.segments) * length < told - length
+def _number(path: str) -> int | None:
+    """Return the number of a segment; None for any other object."""
+    found = _SEGMENT.search(path)
+    return int(found[1]) if found is not None else None
 
 
 def _missing(recording: Recording, parts: Sequence[TakeParts]) -> list[int]:

@@ -323,7 +323,7 @@ class TakeParts:
     segments: tuple[StoredFile, ...] = ()
     file: StoredFile | None = None
     ends_early: bool = False
-    """Its last segments are missing: its file lasts longer, as LiveKit reports."""
+    """Its last segments are missing: its file lasts longer."""
     most_seconds: float | None = None
     """Seconds after its beginning, from which on its media is left out: another take has it, or nobody."""
 
