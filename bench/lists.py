@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Final, cast
@@ -55,7 +55,7 @@ def lists(laboratory: Laboratory, rows: int, report: Callable[[str], None]) -> I
         for name, first in FILTERS.items():
             report(f"list {name}")
             depth, position = _deep(laboratory, large, first)
-            pages = ((small, first), (large, first), (large, replace(first, after=position)))
+            pages = ((small, first), (large, first), (large, first._replace(after=position)))
             reference, *others = _milliseconds(pages)
             for label, value in zip(("first page", f"page {depth:,}"), others, strict=True):
                 yield Figure(

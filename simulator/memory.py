@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -99,7 +99,7 @@ class MemoryRepository:
     def refreshed(self, recording_id: UUID, now: datetime) -> None:
         row = self.rows.get(recording_id)
         if row is not None:
-            self.rows[row.id] = replace(row, refreshed_at=now)
+            self.rows[row.id] = row._replace(refreshed_at=now)
 
     def get(self, recording_id: UUID) -> Recording | None:
         return None if recording_id in self.unreadable else self.rows.get(recording_id)
@@ -127,7 +127,7 @@ class MemoryRepository:
         ]
         due.sort(key=lambda each: each[0])
         leased = [
-            replace(row, due_at=until, refreshed_at=refreshed_at or row.refreshed_at)
+            row._replace(due_at=until, refreshed_at=refreshed_at or row.refreshed_at)
             for _, row in due[:limit]
         ]
         self.rows.update((row.id, row) for row in leased)
@@ -166,7 +166,7 @@ class MemoryRepository:
         for recording_id in recording_ids:
             row = self.rows.get(recording_id)
             if row is not None and row.attempts == 0 and not row.live:
-                self.rows[row.id] = replace(row, due_at=now)
+                self.rows[row.id] = row._replace(due_at=now)
 
     def remove(self, recording: Recording, *, last: Recording | None = None) -> bool:
         stored = self.rows.get(recording.id)

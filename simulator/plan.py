@@ -36,9 +36,9 @@ CLOCK_SKEWS: Final = (0.0, 0.0, 0.0, -900.0, 3600.0, -1_790_000_000.0)
 """The last shows the year 1970."""
 POLICIES: Final = (
     _QUICK,
-    replace(_QUICK, retention=timedelta(minutes=4), max_duration=timedelta(minutes=2)),
+    _QUICK._replace(retention=timedelta(minutes=4), max_duration=timedelta(minutes=2)),
     Policy(),
-    replace(_QUICK, safety_segments=False),
+    _QUICK._replace(safety_segments=False),
 )
 _POLICY_WEIGHTS: Final = (8, 4, 1, 3)
 

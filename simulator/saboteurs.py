@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
@@ -76,7 +75,7 @@ def _final_is_not_final(
     *,
     people: bool | None = None,
 ) -> Recording | None:
-    seen = recording if recording.live else replace(recording, status=Status.ACTIVE)
+    seen = recording if recording.live else recording._replace(status=Status.ACTIVE)
     return _apply_snapshot(seen, snapshot, now, policy, people=people)
 
 
@@ -134,7 +133,7 @@ def _the_listing_is_enough(
 
 def _the_room_is_enough(recording: Recording, evidence: Evidence, now: datetime, policy: Policy) -> Judgement:
     handler = Handler.SILENT if evidence.doubtful else evidence.handler
-    return _judge(recording, replace(evidence, handler=handler), now, policy)
+    return _judge(recording, evidence._replace(handler=handler), now, policy)
 
 
 def _handlers_are_never_asked(_context: Context, egress_ids: Iterable[str]) -> Mapping[str, Handler]:
@@ -166,14 +165,14 @@ def _a_stop_is_tried_once(
 ) -> Judgement:
     judgement = _judge_deadlines(recording, evidence, now, policy)
     tried = recording.stop_requested_at is not None and judgement.step is Step.STOP
-    return replace(judgement, step=Step.NONE) if tried else judgement
+    return judgement._replace(step=Step.NONE) if tried else judgement
 
 
 def _everything_is_ours(info: protocol.EgressInfo, storage: StorageSettings) -> TakeId | None:
     theirs = info.room_composite.file_outputs
     return _owner(info, storage) or next(
         (
-            _owner(info, replace(storage, bucket=each.s3.bucket, deployment=each.s3.metadata["deployment"]))
+            _owner(info, storage._replace(bucket=each.s3.bucket, deployment=each.s3.metadata["deployment"]))
             for each in theirs
             if "deployment" in each.s3.metadata
         ),
@@ -192,7 +191,7 @@ def _events_are_forgotten_first(context: Context) -> None:
 
 def _writes_do_not_compare(self: MemoryRepository, before: Recording, after: Recording) -> bool:
     stored = self.rows.get(after.id)
-    return stored is not None and _save(self, replace(before, version=stored.version), after)
+    return stored is not None and _save(self, before._replace(version=stored.version), after)
 
 
 def _everybody_owns_everything(self: RecordingService, recording_id: UUID, user_id: str) -> Recording:
@@ -213,7 +212,7 @@ def _the_key_is_what_was_asked_for(
 
 
 def _the_bucket_is_not_asked(_: Ledger, _recording: Recording, snapshot: EgressSnapshot) -> EgressSnapshot:
-    return replace(snapshot, files=tuple(replace(each, checked=True) for each in snapshot.files))
+    return snapshot._replace(files=tuple(each._replace(checked=True) for each in snapshot.files))
 
 
 def _locations_open_files(location: str) -> str:
@@ -251,7 +250,7 @@ def _a_conflict_counts_as_written(self: Ledger, before: Recording, after: Record
 
 def _takes_begin_beside_each_other(self: Takes, recording: Recording, begun_by: BegunBy) -> Recording | None:
     def rule(row: Recording) -> Recording | None:
-        free = replace(row, take_ended_at=row.take_ended_at or self._now)
+        free = row._replace(take_ended_at=row.take_ended_at or self._now)
         return takes.begin_take(free, begun_by, self._now, segments=takes.wants_segments(row, safety=True))
 
     return self._ledger.change(recording, rule)
@@ -265,7 +264,7 @@ def _a_number_is_used_again(
     recording: Recording, begun_by: BegunBy, now: datetime, *, segments: bool
 ) -> Recording | None:
     begun = _begin_take(recording, begun_by, now, segments=segments)
-    return replace(begun, take=recording.take) if begun is not None else None
+    return begun._replace(take=recording.take) if begun is not None else None
 
 
 def _parts_go_first(self: Assembling, recording: Recording, parts: Sequence[TakeParts]) -> None:
@@ -300,11 +299,11 @@ def _the_dead_of_live_recordings_are_left(context: Context, snapshots: Sequence[
 
 def _the_last_file_is_the_recording(recording: Recording, now: datetime) -> Recording:
     with_files = tuple(take for take in recording.takes if take.has_file)
-    return replace(_finish(replace(recording, takes=with_files[-1:]), now), takes=recording.takes)
+    return _finish(recording._replace(takes=with_files[-1:]), now)._replace(takes=recording.takes)
 
 
 def _nothing_is_told(ended: tuple[Take, ...], seconds: Mapping[int, float]) -> tuple[Take, ...]:
-    return tuple(replace(take, lost_seconds=None) for take in _with_seconds(ended, seconds))
+    return tuple(take._replace(lost_seconds=None) for take in _with_seconds(ended, seconds))
 
 
 def _nothing_is_left_out(_: Recording, _take: int, _unheard: object) -> float | None:
@@ -312,13 +311,13 @@ def _nothing_is_left_out(_: Recording, _take: int, _unheard: object) -> float | 
 
 
 def _a_take_stays_in_the_row(recording: Recording, now: datetime) -> Recording:
-    return replace(recording, take_ended_at=now)
+    return recording._replace(take_ended_at=now)
 
 
 def _a_wish_is_a_pause(recording: Recording, now: datetime) -> Recording | None:
     if recording.status is not Status.ACTIVE or recording.stop_requested_at is not None:
         return None
-    paused = replace(takes.end_take(recording, TakeEnd.PAUSED, now), status=Status.PAUSED)
+    paused = takes.end_take(recording, TakeEnd.PAUSED, now)._replace(status=Status.PAUSED)
     return next_version(recording, paused, now)
 
 

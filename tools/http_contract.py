@@ -5,7 +5,7 @@ Limits, models and errors are those of the request path; examples are answers of
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Final, Literal, NamedTuple, TypedDict
@@ -122,8 +122,7 @@ _STOPPING: Final = Recording(
     started_at=_BEGAN,
     max_duration=7200,
 )
-_COMPLETED: Final = replace(
-    _STOPPING,
+_COMPLETED: Final = _STOPPING._replace(
     status=Status.COMPLETED,
     updated_at=_ENDED,
     stopped_at=_ENDED,

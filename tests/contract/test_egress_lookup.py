@@ -201,8 +201,8 @@ def test_results_of_every_output_are_read() -> None:
     assert file.location == "https://127.0.0.1:5555/captures/all/file.mp4"
     # The capture's bucket is none of ours: where the file lies, only a bucket can say.
     assert file.keys == ("all/file.mp4",)
-    assert (segments.playlist, segments.size, segments.count) == ("all/hls/index.m3u8", 3115724, 8)
-    assert (images.path, images.count) == ("all/img/i", 7)
+    assert (segments.playlist, segments.size, segments.segment_count) == ("all/hls/index.m3u8", 3115724, 8)
+    assert (images.path, images.image_count) == ("all/img/i", 7)
     assert {(stream.url, stream.status) for stream in report.streams} == {
         ("rtmp://127.0.0.1:19351/…", "FAILED"),
         ("rtmp://127.0.0.1:19352/…", "FINISHED"),
@@ -216,7 +216,7 @@ def test_numbers_of_an_egress_that_ended_in_mid_upload_are_not_believed() -> Non
     assert "127.0.0.1" not in report.failure_reason
     [file], [segments] = report.files, report.segments
     assert (file.size, file.duration, file.location, file.stored) == (None, None, None, False)
-    assert (segments.duration, segments.count > 0) == (None, True)
+    assert (segments.duration, segments.segment_count > 0) == (None, True)
 
 
 def test_recorded_options_of_workers_say_where_the_file_lies() -> None:

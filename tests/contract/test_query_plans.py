@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from uuid import UUID, uuid4
@@ -174,7 +173,7 @@ def test_a_page_is_read_in_order_from_its_index(
         after=after,
     )
     if window:
-        page = replace(page, created_from=MIDDLE - timedelta(hours=9), created_to=MIDDLE + timedelta(hours=9))
+        page = page._replace(created_from=MIDDLE - timedelta(hours=9), created_to=MIDDLE + timedelta(hours=9))
 
     assert len(explained.repository.page(page, NOW)) == LIMIT
 
@@ -314,13 +313,13 @@ def test_unpublished_events_are_leased_in_order_of_their_key(explained: Explaine
 def save(recordings: Repository) -> None:
     before = recordings.get(AN_ID)
     assert before is not None
-    assert recordings.save(before, replace(before, status=Status.FAILED, updated_at=NOW, version=1))
+    assert recordings.save(before, before._replace(status=Status.FAILED, updated_at=NOW, version=1))
 
 
 def save_all(recordings: Repository) -> None:
     found = recordings.get_all(THOUSAND[:100]).values()
     changes = [
-        (before, replace(before, status=Status.FAILED, updated_at=NOW, version=before.version + 1))
+        (before, before._replace(status=Status.FAILED, updated_at=NOW, version=before.version + 1))
         for before in found
     ]
     assert len(recordings.save_all(changes)) == 100

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -152,7 +151,7 @@ def test_t90_release_before_takes_shows_and_leaves_what_waits_for_a_take(
     )
     started = recording(target="room:demo", due_at=T0)
     assert repository.insert(started) is None
-    waiting = replace(started, status=status, take_ended_at=T0, takes=(take,), egress_id="EG_1", version=1)
+    waiting = started._replace(status=status, take_ended_at=T0, takes=(take,), egress_id="EG_1", version=1)
     assert repository.save(started, waiting)
     other = recording(target="room:other", due_at=T0, user_id="bob")
     assert repository.insert(other) is None

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID, uuid4
@@ -86,7 +85,7 @@ def inserted(recordings: Recordings, new: Recording) -> Recording:
 
 
 def saved(recordings: Recordings, before: Recording, after: Recording) -> Recording:
-    written = replace(after, version=before.version + 1)
+    written = after._replace(version=before.version + 1)
     assert recordings.save(before, written)
     return written
 
@@ -163,13 +162,14 @@ def full() -> Recording:
 
 
 def test_every_column_has_a_value_to_be_tried_with() -> None:
-    assert [each.name for each in fields(Recording) if getattr(full(), each.name) is None] == []
+    assert [name for name in Recording._fields if getattr(full(), name) is None] == []
 
 
 def test_field_of_a_type_that_nobody_decodes_fails_at_the_import() -> None:
     program = """
+from typing import ForwardRef
 from recorder.domain.recording import Recording
-Recording.__dataclass_fields__["attempts"].type = "complex"
+Recording.__annotations__["attempts"] = ForwardRef("complex")
 import recorder.postgres.repository
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -199,16 +199,16 @@ def taken(number: int, **changes: object) -> Take:
         failure_code="500",
         failure_reason='o\'brien "x" \\ ☃',
     )
-    return replace(told, **changes)  # type: ignore[arg-type]
+    return told._replace(**changes)  # type: ignore[arg-type]
 
 
 class TestTakes:
     def test_come_back_with_every_field_and_in_their_order(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording(take=3))
         first, second = taken(1), taken(2)
-        assert [each.name for each in fields(Take) if getattr(first, each.name) is None] == []
+        assert [name for name in Take._fields if getattr(first, name) is None] == []
 
-        after = saved(recordings, row, replace(row, takes=(first, second)))
+        after = saved(recordings, row, row._replace(takes=(first, second)))
 
         assert recordings.get(row.id) == after
         assert recordings.lease(T0, T0, 9, refreshed_at=None) == []
@@ -216,10 +216,10 @@ class TestTakes:
     def test_report_changes_the_take_that_it_is_about(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording(take=3))
         first, second = taken(1, reported=False, duration=None), taken(2)
-        before = saved(recordings, row, replace(row, takes=(first, second)))
+        before = saved(recordings, row, row._replace(takes=(first, second)))
 
-        told = replace(first, reported=True, duration=9.5)
-        after = saved(recordings, before, replace(before, takes=(told, second)))
+        told = first._replace(reported=True, duration=9.5)
+        after = saved(recordings, before, before._replace(takes=(told, second)))
 
         found = recordings.get(row.id)
         assert found == after
@@ -228,9 +228,9 @@ class TestTakes:
 
     def test_lost_compare_and_set_writes_no_take(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording(take=2))
-        current = saved(recordings, row, replace(row, room_sid="RM_2"))
+        current = saved(recordings, row, row._replace(room_sid="RM_2"))
 
-        late = replace(row, takes=(taken(1),), version=row.version + 1)
+        late = row._replace(takes=(taken(1),), version=row.version + 1)
 
         assert not recordings.save(row, late)
         assert recordings.get(row.id) == current
@@ -283,8 +283,7 @@ class TestInsert:
 class TestSave:
     def test_writes_what_a_recording_may_change(self, recordings: Recordings) -> None:
         before, other = inserted(recordings, recording()), full()
-        after = replace(
-            other,
+        after = other._replace(
             id=before.id,
             user_id=before.user_id,
             room_name=before.room_name,
@@ -303,8 +302,8 @@ class TestSave:
 
     def test_of_a_recording_that_somebody_changed_does_nothing(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording())
-        theirs = saved(recordings, before, replace(before, status=Status.ACTIVE))
-        assert not recordings.save(before, replace(before, status=Status.FAILED, version=1))
+        theirs = saved(recordings, before, before._replace(status=Status.ACTIVE))
+        assert not recordings.save(before, before._replace(status=Status.FAILED, version=1))
         assert recordings.get(before.id) == theirs
         events = [*recordings.lease_events(T0, T0 + MINUTE, 10)]
         recordings.delete_events([each.position for each in events])
@@ -313,16 +312,16 @@ class TestSave:
 
     def test_of_a_recording_that_is_gone_does_nothing(self, recordings: Recordings) -> None:
         gone = recording()
-        assert not recordings.save(gone, replace(gone, version=1))
+        assert not recordings.save(gone, gone._replace(version=1))
 
     def test_of_a_final_status_frees_the_target(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording(target="room:demo"))
-        saved(recordings, before, replace(before, status=Status.FAILED))
+        saved(recordings, before, before._replace(status=Status.FAILED))
         inserted(recordings, recording(target="room:demo"))
 
     def test_without_the_idempotency_key_frees_it(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording(idempotency_key="k"))
-        saved(recordings, before, replace(before, idempotency_key=None))
+        saved(recordings, before, before._replace(idempotency_key=None))
         inserted(recordings, recording(idempotency_key="k"))
 
 
@@ -330,14 +329,14 @@ class TestSaveAll:
     def test_writes_what_is_still_as_before_and_its_events(self, recordings: Recordings) -> None:
         rows = [
             inserted(
-                recordings, replace(full(), id=uuid4(), idempotency_key=None, target=None, deleted_at=None)
+                recordings, full()._replace(id=uuid4(), idempotency_key=None, target=None, deleted_at=None)
             )
             for _ in range(3)
         ]
         rows.append(inserted(recordings, recording()))
-        overtaken = saved(recordings, rows[1], replace(rows[1], attempts=9))
+        overtaken = saved(recordings, rows[1], rows[1]._replace(attempts=9))
         changes = [
-            (row, replace(row, deleted_at=T0 + MINUTE, duration=0.1 + 0.2, version=row.version + 1))
+            (row, row._replace(deleted_at=T0 + MINUTE, duration=0.1 + 0.2, version=row.version + 1))
             for row in rows
         ]
 
@@ -355,7 +354,7 @@ class TestSaveAll:
 
     def test_twice_is_written_once(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording())
-        change = (row, replace(row, deleted_at=T0, version=1))
+        change = (row, row._replace(deleted_at=T0, version=1))
         assert recordings.save_all([change]) == {row.id}
         assert recordings.save_all([change]) == frozenset()
 
@@ -411,7 +410,7 @@ class TestPage:
         page = Page(user_id="alice", limit=1, oldest_first=oldest_first)
         while rest := recordings.page(page, T0):
             found += [each.id for each in rest]
-            page = replace(page, after=(rest[-1].created_at, rest[-1].id))
+            page = page._replace(after=(rest[-1].created_at, rest[-1].id))
         assert found == [number for _, number in sorted(rows, reverse=not oldest_first)]
 
     def test_leaves_out_what_is_deleted_or_expired(self, recordings: Recordings) -> None:
@@ -433,14 +432,14 @@ class TestPage:
         )
         demo = inserted(recordings, recording())
         wanted = Page(user_id="alice", limit=9)
-        assert self.listed(recordings, replace(wanted, room_name="demo")) == [demo.id]
-        assert self.listed(recordings, replace(wanted, status=Status.FAILED)) == [other.id]
-        assert self.listed(recordings, replace(wanted, source=Source.TRACK)) == [other.id]
-        assert self.listed(recordings, replace(wanted, source=Source.WEB)) == []
-        assert self.listed(recordings, replace(wanted, reference="a")) == [other.id]
-        assert self.listed(recordings, replace(wanted, reference="A")) == []
-        assert self.listed(recordings, replace(wanted, created_from=T0 + MINUTE)) == [other.id]
-        assert self.listed(recordings, replace(wanted, created_to=T0 + MINUTE)) == [demo.id]
+        assert self.listed(recordings, wanted._replace(room_name="demo")) == [demo.id]
+        assert self.listed(recordings, wanted._replace(status=Status.FAILED)) == [other.id]
+        assert self.listed(recordings, wanted._replace(source=Source.TRACK)) == [other.id]
+        assert self.listed(recordings, wanted._replace(source=Source.WEB)) == []
+        assert self.listed(recordings, wanted._replace(reference="a")) == [other.id]
+        assert self.listed(recordings, wanted._replace(reference="A")) == []
+        assert self.listed(recordings, wanted._replace(created_from=T0 + MINUTE)) == [other.id]
+        assert self.listed(recordings, wanted._replace(created_to=T0 + MINUTE)) == [demo.id]
 
 
 class TestLease:
@@ -449,7 +448,7 @@ class TestLease:
         inserted(recordings, recording(due_at=T0 + MINUTE))
         due = inserted(recordings, recording(due_at=T0))
         [leased] = recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0)
-        assert leased == replace(due, due_at=T0 + MINUTE, refreshed_at=T0)
+        assert leased == due._replace(due_at=T0 + MINUTE, refreshed_at=T0)
         assert recordings.get(due.id) == leased
         assert recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0) == []
 
@@ -481,7 +480,7 @@ class TestLease:
     def test_does_not_stand_in_the_way_of_a_save(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording(due_at=T0))
         recordings.lease(T0, T0 + MINUTE, 9, refreshed_at=T0)
-        saved(recordings, before, replace(before, status=Status.ACTIVE))
+        saved(recordings, before, before._replace(status=Status.ACTIVE))
 
     def test_is_left_alone_by_who_only_looked(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording(due_at=T0))
@@ -545,7 +544,7 @@ class TestUnreadable:
         seen: list[Recording] = []
         while found := recordings.page(page, T0):
             seen += found
-            page = replace(page, after=(found[-1].created_at, found[-1].id))
+            page = page._replace(after=(found[-1].created_at, found[-1].id))
             assert len(found) == limit or len(seen) == 5
         readable = rows[:2] + rows[6:]
         assert seen == (readable if oldest_first else readable[::-1])
@@ -590,7 +589,7 @@ class TestUnreadable:
             recordings,
             recording(status=Unknown("paused"), source=Unknown("hologram"), stop_reason=Unknown("x")),
         )
-        deleted = saved(recordings, row, replace(row, deleted_at=T0))
+        deleted = saved(recordings, row, row._replace(deleted_at=T0))
         assert recordings.get(row.id) == deleted
 
 
@@ -598,14 +597,14 @@ class TestLimited:
     def test_gives_what_reaches_its_longest_duration_by_then(self, recordings: Recordings) -> None:
         limited = recording(status=Status.ACTIVE, due_at=T0, started_at=T0, max_duration=60)
         active, starting = (
-            inserted(recordings, replace(limited, id=uuid4(), status=status))
+            inserted(recordings, limited._replace(id=uuid4(), status=status))
             for status in (Status.ACTIVE, Status.STARTING)
         )
         for status in (Status.STOPPING, Status.COMPLETED, Status.FAILED):
-            inserted(recordings, replace(limited, id=uuid4(), status=status))
+            inserted(recordings, limited._replace(id=uuid4(), status=status))
         for max_duration in (61, None):
-            inserted(recordings, replace(limited, id=uuid4(), max_duration=max_duration))
-        inserted(recordings, replace(limited, id=uuid4(), started_at=None))
+            inserted(recordings, limited._replace(id=uuid4(), max_duration=max_duration))
+        inserted(recordings, limited._replace(id=uuid4(), started_at=None))
         found = recordings.limited(T0 + MINUTE, 9)
         assert {each.id for each in found} == {active.id, starting.id}
         assert len(recordings.limited(T0 + MINUTE, 1)) == 1
@@ -621,7 +620,7 @@ class TestRemove:
 
     def test_of_a_row_that_somebody_changed_does_nothing(self, recordings: Recordings) -> None:
         before = inserted(recordings, recording())
-        after = saved(recordings, before, replace(before, status=Status.ACTIVE))
+        after = saved(recordings, before, before._replace(status=Status.ACTIVE))
         assert not recordings.remove(before)
         assert recordings.get(before.id) == after
 
@@ -629,10 +628,10 @@ class TestRemove:
 class TestOutbox:
     def test_a_change_of_status_is_an_event_and_nothing_else_is(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording())
-        row = saved(recordings, row, replace(row, room_sid="RM_1"))
-        row = saved(recordings, row, replace(row, status=Status.COMPLETED, updated_at=T0 + MINUTE))
-        row = saved(recordings, row, replace(row, deleted_at=T0))
-        saved(recordings, row, replace(row, file_size=1))
+        row = saved(recordings, row, row._replace(room_sid="RM_1"))
+        row = saved(recordings, row, row._replace(status=Status.COMPLETED, updated_at=T0 + MINUTE))
+        row = saved(recordings, row, row._replace(deleted_at=T0))
+        saved(recordings, row, row._replace(file_size=1))
         bodies = [json.loads(body) for body in self.drained(recordings)]
         assert [(each["type"], each["sequence"]) for each in bodies] == [
             ("RecordingStarted", 0),
@@ -656,7 +655,7 @@ class TestOutbox:
 
     def test_gives_the_first_of_each_recording_to_one_only(self, recordings: Recordings) -> None:
         one, other = inserted(recordings, recording()), inserted(recordings, recording())
-        saved(recordings, one, replace(one, status=Status.ACTIVE))
+        saved(recordings, one, one._replace(status=Status.ACTIVE))
         leased = recordings.lease_events(T0, T0 + MINUTE, 9)
         assert [each.type for each in leased] == ["RecordingStarted"] * 2
         assert [json.loads(each.body)["recordingId"] for each in leased] == [str(one.id), str(other.id)]
@@ -664,7 +663,7 @@ class TestOutbox:
 
     def test_waits_with_the_next_until_the_first_is_published(self, recordings: Recordings) -> None:
         row = inserted(recordings, recording())
-        saved(recordings, row, replace(row, status=Status.ACTIVE))
+        saved(recordings, row, row._replace(status=Status.ACTIVE))
         [first] = recordings.lease_events(T0, T0 + MINUTE, 9)
         assert recordings.lease_events(T0 + MINUTE, T0 + 2 * MINUTE, 9) == [first]
         recordings.delete_events([first.position])
@@ -689,7 +688,7 @@ class TestTwoAtOnce:
             second = Repository(Database(lambda: other), event_json=event_json)
             rows = [inserted(second, recording()) for _ in range(3)]
             for row in rows:
-                saved(second, row, replace(row, status=Status.ACTIVE))
+                saved(second, row, row._replace(status=Status.ACTIVE))
             held.execute("begin", ())
             leased = first.lease_events(T0, T0 + MINUTE, 2)
 

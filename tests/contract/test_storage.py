@@ -6,7 +6,7 @@ import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.request import urlopen
 
@@ -137,7 +137,7 @@ def test_finds_the_media_file_beside_a_manifest(bucket: Bucket) -> None:
 
 def test_finds_the_file_that_livekit_named_before_the_one_that_was_asked_for(bucket: Bucket) -> None:
     wanted = recording()
-    named = replace(wanted, storage_key=f"pre/{wanted.prefix}recording.mp4")
+    named = wanted._replace(storage_key=f"pre/{wanted.prefix}recording.mp4")
     bucket.put(f"{wanted.prefix}recording.mp4", 3)
     bucket.put(f"pre/{wanted.prefix}recording.mp4", 5)
     for known, size in ((wanted, 3), (named, 5)):
@@ -262,7 +262,7 @@ def test_finds_an_object_of_a_strange_name(bucket: Bucket) -> None:
     wanted = recording()
     key = f"{wanted.prefix}a b+c%20☃.mp4"
     bucket.put(key, 1)
-    file = bucket.storage.find(replace(wanted, storage_key=key))
+    file = bucket.storage.find(wanted._replace(storage_key=key))
     assert file is not None
     assert file.key == key
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -37,14 +36,12 @@ MINUTE = timedelta(minutes=1)
 
 # One life of an egress, as far as it may get, with what its reports say.
 STARTING = EgressSnapshot(egress_id="EG_1", status=EgressStatus.STARTING, room_sid="RM_1")
-ACTIVE = replace(
-    STARTING,
+ACTIVE = STARTING._replace(
     status=EgressStatus.ACTIVE,
     files=(FileResult(name="r/recording.mp4", keys=("r/recording.mp4",), started_at=T0 + MINUTE),),
 )
-ENDING = replace(ACTIVE, status=EgressStatus.ENDING, details="End reason: StopEgress API")
-COMPLETE = replace(
-    ENDING,
+ENDING = ACTIVE._replace(status=EgressStatus.ENDING, details="End reason: StopEgress API")
+COMPLETE = ENDING._replace(
     status=EgressStatus.COMPLETE,
     ended_at=T0 + 2 * MINUTE,
     files=(
@@ -58,9 +55,9 @@ COMPLETE = replace(
         ),
     ),
 )
-LIMIT_REACHED = replace(COMPLETE, status=EgressStatus.LIMIT_REACHED, error="limit", error_code=413)
-FAILED = replace(ENDING, status=EgressStatus.FAILED, error="exit status 1", error_code=500, ended_at=T0)
-ABORTED = replace(STARTING, status=EgressStatus.ABORTED, error="stopped", error_code=412, ended_at=T0)
+LIMIT_REACHED = COMPLETE._replace(status=EgressStatus.LIMIT_REACHED, error="limit", error_code=413)
+FAILED = ENDING._replace(status=EgressStatus.FAILED, error="exit status 1", error_code=500, ended_at=T0)
+ABORTED = STARTING._replace(status=EgressStatus.ABORTED, error="stopped", error_code=412, ended_at=T0)
 LIVES = [
     (STARTING, ACTIVE, ENDING, COMPLETE),
     (STARTING, ACTIVE, LIMIT_REACHED),
@@ -109,8 +106,8 @@ def lived(start: Recording, said: Iterable[EgressSnapshot], *, at: datetime = T0
 
 def essence(row: Recording) -> Recording:
     """Return a recording without what tells how often and when it was written."""
-    return replace(
-        row, version=0, updated_at=T0, status_at=T0, refreshed_at=None, due_at=None, late_upload_until=None
+    return row._replace(
+        version=0, updated_at=T0, status_at=T0, refreshed_at=None, due_at=None, late_upload_until=None
     )
 
 
@@ -149,7 +146,7 @@ class TestSnapshots:
 
     @given(snapshots, st.sampled_from(Status))
     def test_an_unknown_status_changes_nothing(self, snapshot: EgressSnapshot, status: Status) -> None:
-        unknown = replace(snapshot, status=EgressStatus.UNKNOWN)
+        unknown = snapshot._replace(status=EgressStatus.UNKNOWN)
         assert apply_snapshot(recording(status=status), unknown, T0, POLICY) is None
 
     @given(snapshots, st.sampled_from(Status))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -51,7 +50,7 @@ def test_a_service_is_called_where_botocore_calls_it(service: str, region: str) 
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_links_lead_where_botocore_leads(region: str) -> None:
-    storage = S3Storage("bucket", replace(SETTINGS, region=region))
+    storage = S3Storage("bucket", SETTINGS._replace(region=region))
     url, _ = storage.link("key", file_name="a.mp4", mime_type=None, seconds=60)
     s3 = urlsplit(boto3.client("s3", region).meta.endpoint_url)
 

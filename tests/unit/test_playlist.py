@@ -137,7 +137,7 @@ def test_takes_are_joined_by_a_discontinuity() -> None:
 def test_what_a_take_gives(numbers: list[int], count: int | None, shown: list[int]) -> None:
     part = part_of(1, written(numbers), count)
     assert [each.number for each in part.segments] == shown
-    assert part.count == (count if count is not None else numbers[-1] + 1)
+    assert part.segment_count == (count if count is not None else numbers[-1] + 1)
 
 
 def test_nothing_is_shown_beyond_a_take_whose_segments_are_gone() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,7 +26,7 @@ def ended(end: TakeEnd, *, segments: bool = True, duration: float | None = None)
         segments=segments,
         duration=duration,
     )
-    return replace(recording(), takes=(take,))
+    return recording()._replace(takes=(take,))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -30,8 +29,8 @@ MINUTE = timedelta(minutes=1)
 LISTED = [None, *OBSERVED]
 RECORDS = [EgressStatus.STARTING, EgressStatus.ACTIVE, None]
 DENIED = Evidence(listed=EgressStatus.ACTIVE, presence=Presence.ABSENT)
-SILENT = replace(DENIED, handler=Handler.SILENT)
-ANSWERED = replace(DENIED, handler=Handler.ANSWERS)
+SILENT = DENIED._replace(handler=Handler.SILENT)
+ANSWERED = DENIED._replace(handler=Handler.ANSWERS)
 evidences = st.builds(
     Evidence,
     listed=st.sampled_from(LISTED),
@@ -44,8 +43,8 @@ class TestVerdicts:
     """`seen` is a recording whose room has shown its recorder, `unseen` one of which no sweep saw anything."""
 
     seen = recording(status=Status.ACTIVE, egress_id="EG_1", recorder_seen_at=T0)
-    unseen = replace(seen, recorder_seen_at=None)
-    stopping = replace(seen, status=Status.STOPPING, stop_requested_at=T0, stop_reason=StopReason.USER)
+    unseen = seen._replace(recorder_seen_at=None)
+    stopping = seen._replace(status=Status.STOPPING, stop_requested_at=T0, stop_reason=StopReason.USER)
 
     @given(st.lists(evidences, min_size=1, max_size=12), st.integers(1, 3600))
     def test_a_loss_needs_the_room_and_two_silences_or_an_hour_without_an_answer(
@@ -86,29 +85,29 @@ class TestVerdicts:
         assert (second.step, second.final, second.code) == (Step.LOOK, True, code)
 
     @pytest.mark.parametrize("listed", RECORDS)
-    @pytest.mark.parametrize("between", [ANSWERED, replace(DENIED, presence=Presence.SHOWN)])
+    @pytest.mark.parametrize("between", [ANSWERED, DENIED._replace(presence=Presence.SHOWN)])
     def test_a_sign_of_life_between_two_silences_makes_the_second_the_first(
         self, between: Evidence, listed: EgressStatus | None
     ) -> None:
-        silent = replace(SILENT, listed=listed)
+        silent = SILENT._replace(listed=listed)
         first = judge(self.seen, silent, T0, POLICY)
-        alive = judge(first.recording, replace(between, listed=listed), T0 + MINUTE, POLICY)
+        alive = judge(first.recording, between._replace(listed=listed), T0 + MINUTE, POLICY)
         again = judge(alive.recording, silent, T0 + 2 * MINUTE, POLICY)
         assert not again.final
 
     def test_silence_of_a_handler_whose_room_shows_it_is_none(self) -> None:
         row = self.seen
         for minutes in range(90):
-            shown = replace(SILENT, presence=Presence.SHOWN)
+            shown = SILENT._replace(presence=Presence.SHOWN)
             judgement = judge(row, shown, T0 + minutes * MINUTE, POLICY)
             assert not judgement.final
             row = judgement.recording
 
     @pytest.mark.parametrize("listed", RECORDS)
     def test_a_room_that_cannot_be_asked_confirms_nothing(self, listed: EgressStatus | None) -> None:
-        silent = replace(SILENT, listed=listed)
+        silent = SILENT._replace(listed=listed)
         first = judge(self.seen, silent, T0, POLICY)
-        unknown = replace(silent, presence=Presence.UNKNOWN)
+        unknown = silent._replace(presence=Presence.UNKNOWN)
         assert not judge(first.recording, unknown, T0 + MINUTE, POLICY).final
 
     def test_a_room_that_hides_its_recorders_costs_no_recording_where_handlers_answer(self) -> None:
@@ -134,8 +133,8 @@ class TestVerdicts:
         ("row", "evidence"),
         [
             (seen, DENIED),
-            (unseen, replace(DENIED, presence=Presence.CLOSED)),
-            (unseen, replace(DENIED, listed=None)),
+            (unseen, DENIED._replace(presence=Presence.CLOSED)),
+            (unseen, DENIED._replace(listed=None)),
         ],
     )
     def test_a_denial_that_no_handler_contradicts_counts_in_the_end(
@@ -151,7 +150,7 @@ class TestVerdicts:
         self, listed: EgressStatus | None
     ) -> None:
         shown = Evidence(listed=listed, presence=Presence.SHOWN, named=True)
-        silent = replace(shown, handler=Handler.SILENT)
+        silent = shown._replace(handler=Handler.SILENT)
         early, late = T0 + POLICY.stopping_timeout - MINUTE, T0 + POLICY.stopping_timeout
         assert not asks_handler(self.stopping, shown, early, POLICY)
         assert not judge(self.stopping, silent, early, POLICY).final
@@ -159,7 +158,7 @@ class TestVerdicts:
         given_up = judge(self.stopping, silent, late, POLICY)
         assert (given_up.step, given_up.final, given_up.code) == (Step.LOOK, True, FailureCode.STOP_TIMEOUT)
         for handler in (Handler.ANSWERS, Handler.UNKNOWN):
-            again = judge(self.stopping, replace(shown, handler=handler), late, POLICY)
+            again = judge(self.stopping, shown._replace(handler=handler), late, POLICY)
             assert (again.step, again.final) == (Step.STOP, False)
 
     @given(evidences)
@@ -168,13 +167,13 @@ class TestVerdicts:
         assert asks_handler(self.unseen, evidence, T0, POLICY) == doubtful
 
     def test_a_handler_is_asked_each_time_where_somebody_waits_for_the_end(self) -> None:
-        answered = replace(self.stopping, handler_answered_at=T0)
+        answered = self.stopping._replace(handler_answered_at=T0)
         assert asks_handler(answered, DENIED, T0 + MINUTE, POLICY)
 
     def test_a_new_denial_is_asked_about_at_once(self) -> None:
         answered = judge(self.seen, ANSWERED, T0, POLICY).recording
         assert not asks_handler(answered, DENIED, T0 + MINUTE, POLICY)
-        shown = judge(answered, replace(DENIED, presence=Presence.SHOWN), T0 + MINUTE, POLICY).recording
+        shown = judge(answered, DENIED._replace(presence=Presence.SHOWN), T0 + MINUTE, POLICY).recording
         assert asks_handler(shown, DENIED, T0 + 2 * MINUTE, POLICY)
 
     @pytest.mark.parametrize("listed", RECORDS)
@@ -196,8 +195,8 @@ class TestVerdicts:
     @pytest.mark.parametrize("presence", sorted(DENIALS))
     def test_a_stop_ends_at_its_deadline_where_the_room_denies(self, presence: Presence) -> None:
         late = T0 + POLICY.stopping_timeout
-        said = replace(DENIED, presence=presence)
-        once = judge(replace(self.stopping, recorder_seen_at=None), said, late, POLICY)
+        said = DENIED._replace(presence=presence)
+        once = judge(self.stopping._replace(recorder_seen_at=None), said, late, POLICY)
         assert (once.step, once.final) == (Step.STOP, False)
         again = judge(once.recording, said, late + POLICY.witness_gap, POLICY)
         assert (again.final, again.code) == (True, FailureCode.STOP_TIMEOUT)
@@ -216,5 +215,5 @@ class TestVerdicts:
         late = T0 + POLICY.handler_interval
         assert needs_name(seen, late, POLICY)
         assert judge(seen, shown, late, POLICY).recording is seen
-        named = judge(seen, replace(shown, named=True), late, POLICY).recording
+        named = judge(seen, shown._replace(named=True), late, POLICY).recording
         assert (named.recorder_seen_at, needs_name(named, late + MINUTE, POLICY)) == (late, False)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from recorder.domain.schedule import Policy
 
@@ -56,8 +55,7 @@ def _choice(environ: Mapping[str, str], name: str, *choices: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class AwsSettings:
+class AwsSettings(NamedTuple):
     """The Lambda role's credentials and the region, as the Lambda runtime sets them.
 
     The endpoints are empty where AWS's own are called.
@@ -94,8 +92,7 @@ class AwsSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeSettings:
+class RuntimeSettings(NamedTuple):
     """Why Lambda started this environment: `on_demand` says that a request waits for it."""
 
     on_demand: bool
@@ -106,8 +103,7 @@ class RuntimeSettings:
         return cls(on_demand=_text(environ, "AWS_LAMBDA_INITIALIZATION_TYPE", "") == "on-demand")
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
+class DatabaseSettings(NamedTuple):
     """Where Postgres is and how to log in."""
 
     host: str
@@ -135,8 +131,7 @@ class DatabaseSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LiveKitSettings:
+class LiveKitSettings(NamedTuple):
     """Where LiveKit is, and the secret that holds `api_key` and `api_secret`."""
 
     url: str
@@ -148,8 +143,7 @@ class LiveKitSettings:
         return cls(url=_text(environ, "LIVEKIT_URL", ""), secret_arn=_text(environ, "LIVEKIT_SECRET_ARN"))
 
 
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
+class StorageSettings(NamedTuple):
     """The bucket that holds the recordings, and the name of this stack among those that share a LiveKit."""
 
     bucket: str
@@ -161,8 +155,7 @@ class StorageSettings:
         return cls(bucket=_text(environ, "RECORDINGS_BUCKET"), deployment=_text(environ, "DEPLOYMENT"))
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSettings:
+class UploadSettings(NamedTuple):
     """How LiveKit's egress workers write to the bucket, and the page that they record."""
 
     endpoint: str
@@ -185,8 +178,7 @@ class UploadSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ApiSettings:
+class ApiSettings(NamedTuple):
     """The rights of callers, and the address under which LiveKit reaches the webhook."""
 
     public_url: str
@@ -209,8 +201,7 @@ class ApiSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PageSettings:
+class PageSettings(NamedTuple):
     """The web pages that callers may record: those of these origins, in lower case and without a default port."""
 
     origins: frozenset[str]
@@ -240,8 +231,7 @@ def _origin(address: str) -> str:
     return f"{scheme}://{place.removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
-@dataclass(frozen=True, slots=True)
-class DoctorSettings:
+class DoctorSettings(NamedTuple):
     """Settings of the doctor beside those of the functions: the issuer that API Gateway trusts."""
 
     jwt_issuer: str
@@ -252,8 +242,7 @@ class DoctorSettings:
         return cls(jwt_issuer=_text(environ, "JWT_ISSUER"))
 
 
-@dataclass(frozen=True, slots=True)
-class HintSettings:
+class HintSettings(NamedTuple):
     """The functions that other functions call; an empty name leaves it to the schedule's sweep."""
 
     begin_take: str
@@ -270,8 +259,7 @@ class HintSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EventSettings:
+class EventSettings(NamedTuple):
     """The EventBridge bus that hears of every state change; an empty name switches events off."""
 
     bus_name: str

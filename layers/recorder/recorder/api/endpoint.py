@@ -11,7 +11,6 @@ import base64
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
@@ -77,11 +76,12 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
 class Request:
     """One HTTP request. Each property raises InvalidRequestError, which names the field, or UnauthorizedError."""
 
-    event: Event
+    def __init__(self, event: Event) -> None:
+        """Take API Gateway's event."""
+        self.event: Final = event
 
     @cached_property
     def user_id(self) -> str:

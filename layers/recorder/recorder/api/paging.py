@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -51,7 +50,7 @@ def page_of(query: Mapping[str, str], user_id: str) -> Page:
         created_to=_time("to", query.get("to")),
     )
     cursor = query.get("cursor")
-    return page if cursor is None else replace(page, after=_position(cursor, page))
+    return page if cursor is None else page._replace(after=_position(cursor, page))
 
 
 def cursor_after(page: Page, last: Recording) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
@@ -57,7 +56,7 @@ def secret(settings: AwsSettings, arn: str, *fields: str) -> Mapping[str, str]:
     AwsError where the secret cannot be read.
     """
     region = arn.split(":")[3] if arn.startswith("arn:") and arn.count(":") > 3 else settings.region  # noqa: PLR2004
-    there = replace(settings, region=region or settings.region)
+    there = settings._replace(region=region or settings.region)
     endpoint = settings.secrets_endpoint_url
     answer = _json_answer(
         there, "secretsmanager", endpoint, "secretsmanager.GetSecretValue", {"SecretId": arn}
@@ -184,8 +183,7 @@ def _keys(settings: AwsSettings, now: datetime, wanted: timedelta) -> tuple[AwsS
         answer = _object(_answer(lambda: get(settings.credentials_url, headers, seconds=_SECONDS)), "keys")
         try:
             until = datetime.fromisoformat(str(answer["Expiration"]))
-            known = replace(
-                settings,
+            known = settings._replace(
                 access_key=str(answer["AccessKeyId"]),
                 secret_key=str(answer["SecretAccessKey"]),
                 session_token=str(answer["Token"]),
@@ -193,7 +191,7 @@ def _keys(settings: AwsSettings, now: datetime, wanted: timedelta) -> tuple[AwsS
         except (KeyError, ValueError) as error:
             raise AwsError("keys: the answer holds none", "MalformedAnswer") from error
         _restored[settings.credentials_url] = until, known
-    return replace(known, region=settings.region), until - now
+    return known._replace(region=settings.region), until - now
 
 
 def _json_answer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -108,7 +107,7 @@ class S3Storage:
                 # It is there, and that is what counts: trouble with one object is none with the bucket.
                 log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
                 return file
-            return None if media is None else replace(file, duration=media.duration)
+            return None if media is None else file._replace(duration=media.duration)
 
     def delete(self, recording: Recording) -> None:
         with _errors():

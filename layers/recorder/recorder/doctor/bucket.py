@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -46,8 +45,7 @@ def upload(
     """Check the life of an object in each folder: `keys` are those that egress gets, or empty where it has others."""
     found = [f"{folder}{uuid4()}/doctor.txt" for folder in (PREFIX, SEGMENTS_PREFIX)]
     if keys:
-        theirs = replace(
-            aws,
+        theirs = aws._replace(
             access_key=keys["access_key"],
             secret_key=keys["secret"],
             session_token="",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Verdict(StrEnum):
@@ -15,8 +15,7 @@ class Verdict(StrEnum):
     """It cannot be told from where the doctor is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The result of one check, in plain words without secrets, and the remedy."""
 
     check: str

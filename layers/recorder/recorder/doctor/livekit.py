@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import jwt
 
@@ -30,8 +29,7 @@ _ENDED: Final = ("EGRESS_COMPLETE", "EGRESS_FAILED", "EGRESS_ABORTED", "EGRESS_L
 _PAGE: Final = "https://example.com/"
 
 
-@dataclass(frozen=True, slots=True)
-class LiveKit:
+class LiveKit(NamedTuple):
     """A LiveKit server, called as its API is called in JSON."""
 
     url: str

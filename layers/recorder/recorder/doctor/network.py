@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recorder.outbound import tls_context
 from recorder.telemetry import cause_of
@@ -38,13 +37,16 @@ class UnreachableError(Exception):
     """There is no answer; the text says why, and is fit for an operator's eyes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer, whatever its status."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        """Return its status only: nothing else of an answer is to be in a log."""
+        return f"Reply({self.status})"
 
     def json(self) -> object:
         """Return what the body holds, or None where it is no JSON."""

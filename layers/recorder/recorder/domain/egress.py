@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recorder.domain.outputs import FileResult
 
@@ -82,8 +81,7 @@ _FAILURES_BY_CODE: Final[Mapping[int, str]] = MappingProxyType(
 _FAILURE: Final = "the recorder failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressSnapshot:
+class EgressSnapshot(NamedTuple):
     """LiveKit's report of one egress at one moment."""
 
     egress_id: str
@@ -147,7 +145,7 @@ class EgressSnapshot:
     @property
     def thumbnail_count(self) -> int | None:
         """How many thumbnails there are; it lags behind until the egress ends. None where none were asked for."""
-        counts = [each.count for each in self.thumbnails if each.kept]
+        counts = [each.image_count for each in self.thumbnails if each.kept]
         return counts[0] if counts else None
 
     @property
@@ -156,8 +154,7 @@ class EgressSnapshot:
         return self.file.stored
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRoom:
+class OpenRoom(NamedTuple):
     """A room that exists, as LiveKit reports it; a room that is opened anew gets another `sid`."""
 
     sid: str

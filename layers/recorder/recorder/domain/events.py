@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recorder.domain.recording import Recording, Status, Unknown
 
@@ -42,8 +41,7 @@ EVENTS: Final[Mapping[Status, EventType]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One state change to tell the world: `sequence` orders the events of a recording, `id` never changes."""
 
     id: str

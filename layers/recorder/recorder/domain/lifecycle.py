@@ -8,7 +8,6 @@ to change.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -130,7 +129,7 @@ def apply_snapshot(
     if observed not in RUNNING and recording.live:
         changed = _end_take(recording, snapshot, now, people=people)
     changed = changed or _with_report(recording, snapshot, observed, now, policy)
-    return None if changed == recording else next_version(recording, replace(changed, refreshed_at=now), now)
+    return None if changed == recording else next_version(recording, changed._replace(refreshed_at=now), now)
 
 
 def _with_report(
@@ -144,23 +143,23 @@ def _with_report(
     if may_become(recording, observed):
         changed = _with_status(changed, snapshot, observed, now)
         if observed in FINAL and _needs_look(changed, snapshot):
-            changed = replace(changed, late_upload_until=now + policy.upload_grace)
+            changed = changed._replace(late_upload_until=now + policy.upload_grace)
     elif changed.downloadable and not recording.downloadable:
         if _needs_look(changed, snapshot):
-            changed = replace(changed, late_upload_until=now + policy.upload_grace)
+            changed = changed._replace(late_upload_until=now + policy.upload_grace)
     elif (
         observed in RUNNING
         and recording.failure_code in OWN_VERDICTS
         and not recording.reported_after_failure
     ):
         # LiveKit may have it on no record, so it is remembered here.
-        changed = replace(
-            changed, stop_reason=StopReason.STILL_RUNNING, late_upload_until=now + policy.upload_grace
+        changed = changed._replace(
+            stop_reason=StopReason.STILL_RUNNING, late_upload_until=now + policy.upload_grace
         )
     room_sid = recording.room_sid or snapshot.room_sid
     # A sweep applies thousands of snapshots that change nothing, and a copy is what costs.
     if (changed.egress_id, changed.room_sid) != (snapshot.egress_id, room_sid):
-        changed = replace(changed, egress_id=snapshot.egress_id, room_sid=room_sid)
+        changed = changed._replace(egress_id=snapshot.egress_id, room_sid=room_sid)
     return changed
 
 
@@ -202,7 +201,7 @@ def _end_take(
     if reason and Status.RESUMING in following and takes.may_go_on(recording, now):
         return takes.wait(ended, Status.RESUMING, now)
     if people is None and asks_for_people(recording, snapshot, now):
-        return replace(ended, status=Status.STOPPING)
+        return ended._replace(status=Status.STOPPING)
     # A playlist may be all that is left of an egress that failed: it holds everything that was uploaded before.
     no_file = not snapshot.has_file or (not recording.with_file and snapshot.status is EgressStatus.FAILED)
     parts = recording.takes or (recording.take_segments and no_file and ended.takes)
@@ -212,10 +211,10 @@ def _end_take(
 def _with_take(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
     """Note that the current take has recorded, where its end is the first that is heard of it."""
     told = snapshot.file.started_at
-    known = replace(recording, egress_id=snapshot.egress_id)
+    known = recording._replace(egress_id=snapshot.egress_id)
     if recording.take_started_at is not None or not (told or snapshot.has_file):
         return known
-    return replace(known, take_started_at=_believed(told, takes.asked_at(recording), now))
+    return known._replace(take_started_at=_believed(told, takes.asked_at(recording), now))
 
 
 def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording:
@@ -227,7 +226,7 @@ def _with_start(recording: Recording, snapshot: EgressSnapshot, now: datetime) -
     }
     if told is None or begun or not recording.live:
         return recording
-    return replace(recording, started_at=_believed(told, recording.created_at, now))
+    return recording._replace(started_at=_believed(told, recording.created_at, now))
 
 
 def _believed(told: datetime | None, earliest: datetime, now: datetime) -> datetime:
@@ -249,21 +248,20 @@ def _with_file(recording: Recording, snapshot: EgressSnapshot, *, final: bool) -
     if recording.downloadable:
         # Completed from S3 alone: duration and URL are filled in once LiveKit reports them.
         if final and file.key == recording.storage_key and recording.file_url is None:
-            return replace(recording, duration=recording.duration or file.duration, file_url=file.location)
+            return recording._replace(duration=recording.duration or file.duration, file_url=file.location)
         return recording
     if recording.status is Status.COMPLETED:
         # Its file lies elsewhere, and the bucket has said so, or LiveKit.
         return recording
     if final and snapshot.has_file:
-        return replace(
-            recording,
+        return recording._replace(
             storage_key=file.key if file.name else recording.storage_key,
             file_size=file.size or 0,
             file_url=file.location,
             duration=file.duration,
         )
     if recording.live and file.key not in {None, recording.storage_key}:
-        return replace(recording, storage_key=file.key)
+        return recording._replace(storage_key=file.key)
     return recording
 
 
@@ -272,7 +270,7 @@ def _with_outputs(recording: Recording, snapshot: EgressSnapshot, now: datetime)
     if recording.stream_urls and snapshot.streams:
         states = tuple(each.state(now) for each in snapshot.streams[: len(recording.stream_urls)])
         if states != recording.stream_states:
-            recording = replace(recording, stream_states=states)
+            recording = recording._replace(stream_states=states)
     size = snapshot.hls.size if snapshot.hls is not None else None
     kept = takes.more_kept(recording, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count))
     return recording if kept is None else kept
@@ -287,9 +285,8 @@ def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status,
         told = told or snapshot.started_at
         return takes.take_started(recording, _believed(told, takes.asked_at(recording), now))
     if status not in FINAL:
-        return replace(recording, status=status)
-    ended = replace(
-        recording,
+        return recording._replace(status=status)
+    ended = recording._replace(
         status=status,
         take_started_at=began_at,
         stopped_at=_believed(snapshot.ended_at, recording.started_at or recording.created_at, now),
@@ -300,15 +297,14 @@ def _with_status(recording: Recording, snapshot: EgressSnapshot, status: Status,
     if status is Status.FAILED:
         reason = _before_start(recording, snapshot)
         if reason is not None:
-            return replace(ended, failure_code=FailureCode.STOPPED_BEFORE_START, failure_reason=reason)
+            return ended._replace(failure_code=FailureCode.STOPPED_BEFORE_START, failure_reason=reason)
         code = _failure_code(recording, snapshot)
-        return replace(ended, failure_code=code, failure_reason=snapshot.failure_reason)
+        return ended._replace(failure_code=code, failure_reason=snapshot.failure_reason)
     return ended if ended.storage_key is not None else _stored_elsewhere(ended)
 
 
 def _stored_elsewhere(recording: Recording) -> Recording:
-    return replace(
-        recording,
+    return recording._replace(
         storage_key=None,
         failure_code=FailureCode.STORED_ELSEWHERE,
         failure_reason=STORED_ELSEWHERE,
@@ -346,15 +342,14 @@ def request_stop(recording: Recording, reason: StopReason, now: datetime) -> Rec
     pausing = recording.stop_reason is StopReason.PAUSE
     if not recording.live or (recording.stop_requested_at is not None and not pausing):
         return None
-    stopping = replace(
-        recording,
+    stopping = recording._replace(
         status=Status.STOPPING if may_become(recording, Status.STOPPING) else recording.status,
         stop_reason=reason,
         stop_requested_at=now,
         pause_requested_at=None,
     )
     if stopping.between_takes:
-        stopping = takes.finish(replace(stopping, attempts=0), now)
+        stopping = takes.finish(stopping._replace(attempts=0), now)
     return next_version(recording, stopping, now)
 
 
@@ -367,7 +362,7 @@ def request_pause(recording: Recording, now: datetime) -> Recording | None:
         return None
     return next_version(
         recording,
-        replace(recording, stop_reason=StopReason.PAUSE, stop_requested_at=now, pause_requested_at=now),
+        recording._replace(stop_reason=StopReason.PAUSE, stop_requested_at=now, pause_requested_at=now),
         now,
     )
 
@@ -377,12 +372,12 @@ def mark_deleted(recording: Recording, now: datetime) -> Recording | None:
     if recording.deleted_at is not None:
         return None
     stopping = request_stop(recording, StopReason.DELETED, now) or recording
-    return next_version(recording, replace(stopping, deleted_at=now, idempotency_key=None), now)
+    return next_version(recording, stopping._replace(deleted_at=now, idempotency_key=None), now)
 
 
 def describe(recording: Recording, given: Mapping[str, object], now: datetime) -> Recording | None:
     """Change the description of a recording in any status; `given` names the fields to change, None clears one."""
-    described = replace(recording, **{name: given[name] for name in DESCRIPTION if name in given})  # type: ignore[arg-type]
+    described = recording._replace(**{name: given[name] for name in DESCRIPTION if name in given})  # type: ignore[arg-type]
     return None if described == recording else next_version(recording, described, now)
 
 
@@ -395,8 +390,7 @@ def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) 
     if recording.egress_id is not None or not may_become(recording, Status.FAILED):
         return None
     retriable = code is not FailureCode.EGRESS_REFUSED
-    failed = replace(
-        recording,
+    failed = recording._replace(
         status=Status.FAILED,
         failure_code=code,
         failure_reason=reason[:FAILURE_REASON_LENGTH],
@@ -417,8 +411,7 @@ def give_up(recording: Recording, code: FailureCode, now: datetime, policy: Poli
     without = _without_take(recording, code, now)
     if without is not None:
         return next_version(recording, without, now)
-    failed = replace(
-        recording,
+    failed = recording._replace(
         status=Status.FAILED,
         failure_code=code,
         failure_reason=GIVEN_UP[code],
@@ -453,30 +446,29 @@ def complete_from_file(recording: Recording, file: StoredFile | None, now: datet
         unseen = recording.downloadable and recording.late_upload_until is not None
         if recording.status is not Status.COMPLETED or not unseen:
             return None
-        return next_version(recording, replace(_stored_elsewhere(recording), late_upload_until=None), now)
+        return next_version(recording, _stored_elsewhere(recording)._replace(late_upload_until=None), now)
     in_parts = recording.storage_key is None and bool(recording.parts)
     if in_parts or (recording.live and recording.between_takes):
         # The assembler completes it from its takes, also where they left one file; or it was completed in parts.
         return None
     if recording.live and recording.takes:
-        begun = replace(recording, take_started_at=recording.take_started_at or takes.asked_at(recording))
+        begun = recording._replace(take_started_at=recording.take_started_at or takes.asked_at(recording))
         last = takes.end_take(begun, TakeEnd.STOPPED, now)
         return next_version(recording, takes.finish(takes.with_file(last, file), now), now)
-    found = replace(
-        takes.more_kept(recording, file.beside or Kept()) or recording,
+    counted = takes.more_kept(recording, file.beside or Kept()) or recording
+    found = counted._replace(
         storage_key=file.key,
         file_size=file.size,
         duration=file.duration or recording.duration,
     )
     if may_become(recording, Status.COMPLETED):
-        found = replace(
-            found,
+        found = found._replace(
             status=Status.COMPLETED,
             stopped_at=_believed(file.modified_at, recording.created_at, now),
             end_reason=recording.stop_reason,
         )
     if found.status is Status.COMPLETED and not found.parts_kept:
-        found = replace(found, late_upload_until=None)
+        found = found._replace(late_upload_until=None)
     return None if found == recording else next_version(recording, found, now)
 
 
@@ -499,8 +491,7 @@ def clear_reminders(
     attempts = recording.attempts + 1
     return next_version(
         recording,
-        replace(
-            recording,
+        recording._replace(
             late_upload_until=None if settled and late is not None and late <= now else late,
             idempotency_key=None if key_over else recording.idempotency_key,
             attempts=0 if settled else min(attempts, URGENT_ATTEMPTS) if urgent else attempts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from recorder.domain.recording import MIME_TYPES
 
@@ -36,8 +36,7 @@ class MediaFile(Link):
         return self.mime_type == MIME_TYPES["m3u8"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
+class Media(NamedTuple):
     """Links to a recording's files in the bucket; None where there is none."""
 
     download: MediaFile | None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -31,8 +30,7 @@ _OWNED: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TakeId:
+class TakeId(NamedTuple):
     """The recording and the take that an egress records; the one take of the release before is take 1."""
 
     recording_id: UUID
@@ -62,8 +60,7 @@ class OutputColumns(TypedDict):
     stream_urls: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(NamedTuple):
     """One media file.
 
     `path` is its key. Where it has no extension, LiveKit appends that of the codec in which a track was published.
@@ -77,8 +74,7 @@ class File:
         return key == self.path or (stem == self.path and bool(dot) and extension in MIME_TYPES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segments:
+class Segments(NamedTuple):
     """HLS: segments of `seconds` and their playlists in `folder`, uploaded while it records."""
 
     folder: str
@@ -104,8 +100,7 @@ class Segments:
         return key == self.playlist
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thumbnails:
+class Thumbnails(NamedTuple):
     """JPEG images of the picture, one each `every_seconds`, in pixels; without sizes, as large as the picture.
 
     With `only_latest` there is one image, which is overwritten.
@@ -124,11 +119,14 @@ class Thumbnails:
         return f"{self.path}.jpeg"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
+class Streams(NamedTuple):
     """RTMP streams to these addresses, which carry keys."""
 
-    urls: tuple[str, ...] = field(repr=False)
+    urls: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Return how many there are: no key is to be in a log."""
+        return f"Streams({len(self.urls)})"
 
 
 type Output = File | Segments | Thumbnails | Streams
@@ -222,9 +220,9 @@ def kept_in(objects: Iterable[StoredFile], recording: Recording) -> Mapping[int,
             continue
         kept, hls = found[owner.take], segments_of(recording, owner.take)
         if f"/{owner.take}/{_THUMBNAILS}" in path:
-            found[owner.take] = replace(kept, thumbnails=(kept.thumbnails or 0) + 1)
+            found[owner.take] = kept._replace(thumbnails=(kept.thumbnails or 0) + 1)
         elif recording.hls_seconds is not None and path.startswith(hls.prefix):
-            found[owner.take] = replace(kept, hls_size=(kept.hls_size or 0) + each.size)
+            found[owner.take] = kept._replace(hls_size=(kept.hls_size or 0) + each.size)
     return found
 
 
@@ -272,14 +270,13 @@ def _with_beside(file: StoredFile, objects: Iterable[StoredFile], recording: Rec
     """Return a file with what lies beside it; a playlist is as large as its segments."""
     kept = kept_in(objects, recording).get(recording.take, Kept())
     size = file.size if recording.with_file or kept.hls_size is None else kept.hls_size
-    return replace(file, size=size, beside=kept)
+    return file._replace(size=size, beside=kept)
 
 
 # Results.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileResult:
+class FileResult(NamedTuple):
     """A file as LiveKit reports it; size and location are real only on a final status."""
 
     name: str | None = None
@@ -306,14 +303,13 @@ class FileResult:
         return self.size is not None or self.location is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentsResult:
+class SegmentsResult(NamedTuple):
     """Segments as LiveKit reports them: count and size lag, and duration is real only on a final status."""
 
     playlist: str | None = None
     keys: tuple[str, ...] = ()
     """The keys under which the playlist may lie in our bucket, the likeliest first."""
-    count: int = 0
+    segment_count: int = 0
     size: int | None = None
     duration: float | None = None
     location: str | None = None
@@ -337,12 +333,11 @@ class SegmentsResult:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThumbnailsResult:
+class ThumbnailsResult(NamedTuple):
     """Thumbnails as LiveKit reports them: no keys, and a count that lags."""
 
     path: str
-    count: int = 0
+    image_count: int = 0
 
     @property
     def kept(self) -> bool:
@@ -350,8 +345,7 @@ class ThumbnailsResult:
         return f"/{_THUMBNAILS}" in self.path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamResult:
+class StreamResult(NamedTuple):
     """A stream as LiveKit reports it."""
 
     url: str

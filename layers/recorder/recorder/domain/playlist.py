@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,7 @@ _BEGAN: Final = "#EXT-X-PROGRAM-DATE-TIME:"
 _NUMBER: Final = re.compile(r"_([0-9]{5,9})\.ts")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One segment as a playlist of LiveKit names it."""
 
     number: int
@@ -81,12 +79,11 @@ def _time(text: str) -> datetime | None:
     return time.astimezone(UTC) if time.tzinfo is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """The segments of a take in the live playlist."""
 
     take: int
-    count: int
+    segment_count: int
     """How many segments it has in all. It must not change once a later take has one."""
     segments: Sequence[Segment] = ()
     """Its last ones without a gap, up to the last of all; none where they are not needed, or not there any more."""
@@ -106,8 +103,7 @@ def part_of(take: int, playlist: str, count: int | None) -> Part:
     return Part(take, count, segments[gaps[-1] :] if gaps else segments)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A segment in the window of the live playlist."""
 
     number: int
@@ -125,7 +121,7 @@ def window_of(parts: Sequence[Part], seconds: float) -> list[Shown]:
                 return shown[::-1]
             seconds -= segment.seconds
             shown.append(Shown(base + segment.number, part.take, segment))
-        if part.count and not (part.segments and part.segments[0].number == 0):
+        if part.segment_count and not (part.segments and part.segments[0].number == 0):
             break
     return shown[::-1]
 
@@ -146,8 +142,8 @@ def live_playlist(
     the end.
     """
     # The first segment of all begins without a discontinuity; one counts as passed once it leaves the window.
-    seams = [base for part, base in zip(parts, _bases(parts), strict=True) if part.count][1:]
-    first = shown[0].number if shown else sum(part.count for part in parts)
+    seams = [base for part, base in zip(parts, _bases(parts), strict=True) if part.segment_count][1:]
+    first = shown[0].number if shown else sum(part.segment_count for part in parts)
     longest = max((int(each.segment.seconds + 0.5) for each in shown), default=0)
     lines = [
         "#EXTM3U",
@@ -170,4 +166,4 @@ def live_playlist(
 
 
 def _bases(parts: Sequence[Part]) -> list[int]:
-    return list(accumulate((part.count for part in parts[:-1]), initial=0)) if parts else []
+    return list(accumulate((part.segment_count for part in parts[:-1]), initial=0)) if parts else []

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recorder.domain.sources import Media, Source
 
@@ -173,10 +172,10 @@ FILE_NAME_BYTES: Final = 200
 
 DESCRIPTION: Final = ("title", "reference", "metadata")
 """The fields of a recording that hold its owner's words about it: its owner may change them at any time."""
+_SECRET: Final = frozenset({"stream_urls", "playback_key"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
+class Take(NamedTuple):
     """An ended take: one egress that recorded for a recording. Times and units as in `Recording`."""
 
     take: int
@@ -220,8 +219,7 @@ class Take:
         return self.end_reason is TakeEnd.WORKER_LOST or self.failure_code in lost
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recording:
+class Recording(NamedTuple):
     """One row of the table `recordings`.
 
     Times are aware datetimes in UTC, durations seconds, sizes bytes, bitrates kbit/s.
@@ -261,7 +259,7 @@ class Recording:
     """One thumbnail each; None where there are none."""
     thumbnail_width: int | None = None
     thumbnail_height: int | None = None
-    stream_urls: tuple[str, ...] = field(default=(), repr=False)
+    stream_urls: tuple[str, ...] = ()
     """Where each take is streamed to. They carry keys, and are shortened to what may be shown once it is final."""
     stream_states: tuple[str, ...] = ()
     """Statuses of the current take's streams as LiveKit reports them, in the same order; empty until it does."""
@@ -325,14 +323,19 @@ class Recording:
     pause_requested_at: datetime | None = None
     parts_kept: bool = False
     """The parts of an assembled recording wait to be removed."""
-    playback_key: str | None = field(default=None, repr=False)
+    playback_key: str | None = None
     """32 random bytes in hexadecimal, with which tokens of its live playlist are made; None in rows of before."""
-    takes: tuple[Take, ...] = ()
-    """The ended takes, oldest first; they are rows of a table of their own."""
     attempts: int = 0
     """How often in a row the sweep has failed to do what this row needs."""
     version: int = 0
     """Counts the writes: compare-and-set compares it, and it numbers the events."""
+    takes: tuple[Take, ...] = ()
+    """The ended takes, oldest first; they are rows of a table of their own."""
+
+    def __repr__(self) -> str:
+        """Return all fields but those that open something: no key is to be in a log."""
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in _SECRET)
+        return f"Recording({', '.join(shown)})"
 
     @property
     def live(self) -> bool:
@@ -494,8 +497,7 @@ class Recording:
         return self.expires_at is not None and self.expires_at <= now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """The outputs of a take that are kept beside its file, as the bucket holds them; None: nothing of the kind."""
 
     hls_size: int | None = None
@@ -503,8 +505,7 @@ class Kept:
     thumbnails: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A file that is in the bucket."""
 
     key: str
@@ -516,8 +517,7 @@ class StoredFile:
     """The outputs beside it, where the folder was listed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPart:
+class StoredPart(NamedTuple):
     """A file of a recording that is in the bucket; `take` is set where it holds one take only."""
 
     key: str
@@ -557,8 +557,7 @@ def as_file_name(text: str) -> str:
     return _NO_FILE_NAME.sub(" ", text).replace("/", "-").replace("\\", "-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssembledFile:
+class AssembledFile(NamedTuple):
     """The one file that the takes of a recording were joined into."""
 
     key: str
@@ -575,4 +574,4 @@ def object_prefix(recording_id: UUID) -> str:
 def next_version(before: Recording, after: Recording, now: datetime) -> Recording:
     """Return `after` as the next version of `before`, written at `now`."""
     status_at = now if before.status is not after.status else before.status_at
-    return replace(after, updated_at=now, status_at=status_at, version=before.version + 1)
+    return after._replace(updated_at=now, status_at=status_at, version=before.version + 1)

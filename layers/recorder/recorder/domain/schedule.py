@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from recorder.domain import takes
 from recorder.domain.outputs import shown_address
@@ -15,8 +14,7 @@ UNSCHEDULED: Final = timedelta(minutes=2)
 as a sweep or a start takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(NamedTuple):
     """The time limits by which a deployment judges, each with the reason for its default."""
 
     start_grace: timedelta = timedelta(seconds=45)
@@ -67,22 +65,22 @@ def reschedule(before: Recording | None, after: Recording, policy: Policy, now: 
         # Else a caller who goes on changing it would put off the sweep for ever.
         return after
     if not after.live and after.expires_at is None and policy.retention is not None:
-        after = replace(after, expires_at=now + policy.retention)
+        after = after._replace(expires_at=now + policy.retention)
     if not after.live and after.stream_urls:
         # No take is to come: keys are kept no longer than they are needed.
-        after = replace(after, stream_urls=tuple(map(shown_address, after.stream_urls)))
+        after = after._replace(stream_urls=tuple(map(shown_address, after.stream_urls)))
     if before is not None and before.live and not after.live:
         after = takes.expect_lost(after, now + policy.upload_grace)
     if not after.live and after.deleted_at is not None and after.egress_id is not None:
         after = _keep_deleted_row(after, policy, now)
-    return replace(after, due_at=_due_at(before, after, policy, now))
+    return after._replace(due_at=_due_at(before, after, policy, now))
 
 
 def _describes(before: Recording, after: Recording) -> bool:
     """Tell whether a change leaves everything alone but the description."""
     words = {name: getattr(before, name) for name in (*DESCRIPTION, "updated_at", "version")}
     described = any(getattr(after, name) != getattr(before, name) for name in DESCRIPTION)
-    return described and replace(after, **words) == before
+    return described and after._replace(**words) == before
 
 
 def _keep_deleted_row(recording: Recording, policy: Policy, now: datetime) -> Recording:
@@ -91,7 +89,7 @@ def _keep_deleted_row(recording: Recording, policy: Policy, now: datetime) -> Re
     late = recording.late_upload_until
     if until <= now or (late is not None and late >= until):
         return recording
-    return replace(recording, late_upload_until=until)
+    return recording._replace(late_upload_until=until)
 
 
 def _due_at(before: Recording | None, after: Recording, policy: Policy, now: datetime) -> datetime | None:
@@ -153,7 +151,7 @@ def max_duration_ends_at(recording: Recording) -> datetime | None:
     began = recording.take_started_at or recording.started_at
     if recording.max_duration is None or began is None:
         return None
-    before = takes.recorded_seconds(replace(recording, take_started_at=None), began)
+    before = takes.recorded_seconds(recording._replace(take_started_at=None), began)
     return began + timedelta(seconds=max(0.0, recording.max_duration - before))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from recorder.domain.recording import Recording
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShareLink:
+class ShareLink(NamedTuple):
     """A link to one recording until `expires_at`; whoever has its token may watch."""
 
     id: UUID
@@ -22,8 +20,7 @@ class ShareLink:
     may_download: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Shared(NamedTuple):
     """A recording as its link shows it; presigned links are None where there is no file."""
 
     recording: Recording

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 
 class Source(StrEnum):
@@ -50,8 +49,7 @@ class KindColumns(TypedDict, total=False):
     page_url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoding:
+class Encoding(NamedTuple):
     """How LiveKit encodes what it composes. A bitrate (kbit/s) of None is the default of the resolution."""
 
     resolution: str = "1080p"
@@ -79,16 +77,18 @@ class Encoding:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomComposite:
+class RoomComposite(NamedTuple):
     """A room as a page with a layout shows it; without a picture, the sound of everybody in it."""
-
-    source: ClassVar[Source] = Source.ROOM_COMPOSITE
 
     room_name: str
     layout: str = "grid"
     media: Media = Media.AUDIO_VIDEO
     encoding: Encoding = Encoding()
+
+    @property
+    def source(self) -> Source:
+        """Which kind it is."""
+        return Source.ROOM_COMPOSITE
 
     @property
     def target(self) -> str:
@@ -102,16 +102,18 @@ class RoomComposite:
         return layout | self.encoding.columns(self.media)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Participant:
+class Participant(NamedTuple):
     """Camera and microphone of a participant, or with `screen_share` the screen that they share."""
-
-    source: ClassVar[Source] = Source.PARTICIPANT
 
     room_name: str
     identity: str
     screen_share: bool = False
     encoding: Encoding = Encoding()
+
+    @property
+    def source(self) -> Source:
+        """Which kind it is."""
+        return Source.PARTICIPANT
 
     @property
     def target(self) -> str:
@@ -129,16 +131,18 @@ class Participant:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackComposite:
+class TrackComposite(NamedTuple):
     """An audio track and a video track of a room, or one of the two, encoded into one file."""
-
-    source: ClassVar[Source] = Source.TRACK_COMPOSITE
 
     room_name: str
     audio_track_sid: str | None = None
     video_track_sid: str | None = None
     encoding: Encoding = Encoding()
+
+    @property
+    def source(self) -> Source:
+        """Which kind it is."""
+        return Source.TRACK_COMPOSITE
 
     @property
     def target(self) -> str:
@@ -155,16 +159,18 @@ class TrackComposite:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class Track(NamedTuple):
     """One track of a room as it was published, without encoding."""
-
-    source: ClassVar[Source] = Source.TRACK
 
     room_name: str
     track_sid: str
     codec: str | None = None
     """The video codec that the caller expects; LiveKit stores what was published."""
+
+    @property
+    def source(self) -> Source:
+        """Which kind it is."""
+        return Source.TRACK
 
     @property
     def target(self) -> str:
@@ -177,16 +183,18 @@ class Track:
         return {"track_sid": self.track_sid, "codec": self.codec}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
+class Web(NamedTuple):
     """A web page. It joins no room; `room_name` is a label."""
-
-    source: ClassVar[Source] = Source.WEB
 
     page_url: str
     room_name: str
     media: Media = Media.AUDIO_VIDEO
     encoding: Encoding = Encoding()
+
+    @property
+    def source(self) -> Source:
+        """Which kind it is."""
+        return Source.WEB
 
     @property
     def target(self) -> str:

@@ -6,7 +6,6 @@ leads here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -136,8 +135,7 @@ def end_take(
     if snapshot is not None:
         take = with_report(take, snapshot, now)
     paused = recording.stop_reason is StopReason.PAUSE
-    return replace(
-        leave_take(recording, now),
+    return leave_take(recording, now)._replace(
         takes=(*recording.takes, take) if recorded else recording.takes,
         stop_reason=None if paused else recording.stop_reason,
         stop_requested_at=None if paused else recording.stop_requested_at,
@@ -147,8 +145,7 @@ def end_take(
 
 def leave_take(recording: Recording, now: datetime) -> Recording:
     """Leave the current take behind: nothing of what the row tells of its egress is true of the recording."""
-    return replace(
-        recording,
+    return recording._replace(
         take_ended_at=now,
         recorder_seen_at=None,
         absent_since=None,
@@ -173,7 +170,7 @@ def more_kept[Counted: (Recording, Take)](counted: Counted, kept: Kept) -> Count
     count = max(counted.thumbnail_count or 0, kept.thumbnails or 0) or None
     if (size, count) == (counted.hls_size, counted.thumbnail_count):
         return None
-    return replace(counted, hls_size=size, thumbnail_count=count)
+    return counted._replace(hls_size=size, thumbnail_count=count)
 
 
 def with_kept(ended: tuple[Take, ...], kept: Mapping[int, Kept]) -> tuple[Take, ...]:
@@ -186,7 +183,7 @@ def note_kept(recording: Recording, kept: Mapping[int, Kept], now: datetime) -> 
     told = with_kept(recording.takes, kept)
     if told == recording.takes:
         return None
-    return next_version(recording, replace(recording, takes=told), now)
+    return next_version(recording, recording._replace(takes=told), now)
 
 
 def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
@@ -205,8 +202,8 @@ def with_report(take: Take, snapshot: EgressSnapshot, now: datetime) -> Take:
     # A limit that is reached is told before there is a file, and again with it.
     early = snapshot.status is EgressStatus.LIMIT_REACHED and not snapshot.has_file
     size = snapshot.hls.size if snapshot.hls is not None else None
-    return replace(
-        more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take,
+    counted = more_kept(take, Kept(hls_size=size, thumbnails=snapshot.thumbnail_count)) or take
+    return counted._replace(
         reported=not early,
         stopped_at=stopped_at if believable and stopped_at is not None else take.stopped_at,
         storage_key=file.key if snapshot.has_file else take.storage_key,
@@ -224,8 +221,8 @@ def with_file(recording: Recording, file: StoredFile) -> Recording:
     if not recording.takes:
         return recording
     *before, last = recording.takes
-    found = replace(last, storage_key=file.key, file_size=file.size, duration=file.duration or last.duration)
-    return replace(recording, takes=(*before, found))
+    found = last._replace(storage_key=file.key, file_size=file.size, duration=file.duration or last.duration)
+    return recording._replace(takes=(*before, found))
 
 
 def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetime) -> Recording | None:
@@ -235,7 +232,7 @@ def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetim
     complete = recording.status is Status.COMPLETED and recording.storage_key is not None
     changed = tuple(
         (
-            replace(take, reported=take.reported or snapshot.ended)
+            take._replace(reported=take.reported or snapshot.ended)
             if complete
             else with_report(take, snapshot, now)
         )
@@ -245,7 +242,7 @@ def report_on_ended(recording: Recording, snapshot: EgressSnapshot, now: datetim
     )
     if changed == recording.takes:
         return None
-    filled = replace(recording, takes=changed)
+    filled = recording._replace(takes=changed)
     if filled.status is Status.STOPPING and filled.between_takes:
         filled = finish(filled, now)
     return next_version(recording, filled, now)
@@ -260,8 +257,8 @@ def wait(recording: Recording, status: Status, now: datetime) -> Recording:
     Where no number is left for another take, the recording ends.
     """
     if recording.take < MAXIMUM_TAKES:
-        return replace(recording, status=status)
-    return finish(replace(recording, stop_reason=StopReason.TAKE_LIMIT, stop_requested_at=now), now)
+        return recording._replace(status=status)
+    return finish(recording._replace(stop_reason=StopReason.TAKE_LIMIT, stop_requested_at=now), now)
 
 
 def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segments: bool) -> Recording | None:
@@ -271,8 +268,7 @@ def begin_take(recording: Recording, begun_by: BegunBy, now: datetime, *, segmen
         return None
     return next_version(
         recording,
-        replace(
-            recording,
+        recording._replace(
             status=Status.RESUMING,
             take=recording.take + 1,
             take_begun_by=begun_by,
@@ -292,15 +288,15 @@ def take_started(recording: Recording, started_at: datetime) -> Recording:
     """Make a recording active whose current take has begun to record."""
     if recording.takes:
         recording = lost_seconds(recording, started_at)
-    return replace(recording, status=Status.ACTIVE, take_started_at=started_at, attempts=0)
+    return recording._replace(status=Status.ACTIVE, take_started_at=started_at, attempts=0)
 
 
 def retry_take(recording: Recording, now: datetime) -> Recording:
     """Take back a take whose egress ended before it recorded: a pause goes on, a rescue is tried again."""
     ended = leave_take(recording, now)
     if recording.take_begun_by is BegunBy.RESUME:
-        return wait(replace(ended, attempts=0), Status.PAUSED, now)
-    return wait(replace(ended, attempts=recording.attempts + 1), Status.RESUMING, now)
+        return wait(ended._replace(attempts=0), Status.PAUSED, now)
+    return wait(ended._replace(attempts=recording.attempts + 1), Status.RESUMING, now)
 
 
 def refuse_take(recording: Recording, take: int, now: datetime) -> Recording | None:
@@ -331,7 +327,7 @@ def with_segments_counted(recording: Recording, count: int, seconds: float) -> R
     """
     *before, last = recording.takes
     known = seconds if last.duration is None and last.end_reason in _LOST else last.duration
-    return replace(recording, takes=(*before, replace(last, segment_count=count, duration=known)))
+    return recording._replace(takes=(*before, last._replace(segment_count=count, duration=known)))
 
 
 def lost_seconds(recording: Recording, started_at: datetime) -> Recording:
@@ -345,7 +341,7 @@ def lost_seconds(recording: Recording, started_at: datetime) -> Recording:
     unknown = (last.stopped_at - last.started_at).total_seconds() if last.segments else 0.0
     kept = last.duration if last.duration is not None else unknown
     missing = max(0.0, (started_at - last.started_at).total_seconds() - kept)
-    return replace(recording, takes=(*before, replace(last, lost_seconds=round(missing, 3))))
+    return recording._replace(takes=(*before, last._replace(lost_seconds=round(missing, 3))))
 
 
 def recorded_seconds(recording: Recording, now: datetime) -> float:
@@ -373,15 +369,14 @@ def finish(recording: Recording, now: datetime) -> Recording:
     was lost may have left a file.
     """
     reason = _end_reason(recording)
-    stopping = replace(recording, status=Status.STOPPING, end_reason=reason)
+    stopping = recording._replace(status=Status.STOPPING, end_reason=reason)
     if awaits_reports(stopping):
         return stopping
     if not recording.takes:
         return _failed(stopping, now)
     [only, *others] = recording.takes
     if not others and only.take == recording.take and only.has_file:
-        return replace(
-            stopping,
+        return stopping._replace(
             status=Status.COMPLETED,
             storage_key=only.storage_key,
             file_size=only.file_size,
@@ -454,10 +449,10 @@ def give_up_reports(recording: Recording, now: datetime) -> Recording:
     given_up = tuple(
         take
         if take.reported
-        else replace(take, reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
+        else take._replace(reported=True, failure_code=code, failure_reason=GIVEN_UP[code])
         for take in recording.takes
     )
-    return next_version(recording, finish(replace(recording, takes=given_up), now), now)
+    return next_version(recording, finish(recording._replace(takes=given_up), now), now)
 
 
 def complete_assembled(
@@ -466,8 +461,7 @@ def complete_assembled(
     """Complete a recording by the file that its takes were assembled into; None where it is no longer waited for."""
     if not recording.live or not recording.between_takes:
         return None
-    completed = replace(
-        recording,
+    completed = recording._replace(
         status=Status.COMPLETED,
         storage_key=file.key,
         file_size=file.size,
@@ -486,9 +480,8 @@ def complete_in_parts(recording: Recording, takes: tuple[Take, ...], now: dateti
     if not recording.live or not recording.between_takes:
         return None
     if not any(take.has_file for take in takes):
-        return next_version(recording, _failed(replace(recording, takes=takes), now), now)
-    completed = replace(
-        recording,
+        return next_version(recording, _failed(recording._replace(takes=takes), now), now)
+    completed = recording._replace(
         status=Status.COMPLETED,
         takes=takes,
         stopped_at=takes[-1].stopped_at,
@@ -510,7 +503,7 @@ def _failed(recording: Recording, now: datetime) -> Recording:
     last = recording.takes[-1] if recording.takes else None
     code = (last.failure_code if last is not None else None) or FailureCode.WORKER_LOST
     reason = (last.failure_reason if last is not None else None) or "the worker was lost, and it left nothing"
-    return replace(recording, status=Status.FAILED, failure_code=code, failure_reason=reason, stopped_at=now)
+    return recording._replace(status=Status.FAILED, failure_code=code, failure_reason=reason, stopped_at=now)
 
 
 def _end_reason(recording: Recording) -> str | None:
@@ -521,7 +514,7 @@ def _end_reason(recording: Recording) -> str | None:
 
 def end_waiting(recording: Recording, now: datetime) -> Recording:
     """End a recording that waits for its next take: the takes so far are the recording."""
-    return next_version(recording, finish(replace(recording, attempts=0), now), now)
+    return next_version(recording, finish(recording._replace(attempts=0), now), now)
 
 
 def is_one_take(recording: Recording) -> bool:
@@ -538,15 +531,14 @@ def expect_lost(recording: Recording, until: datetime) -> Recording:
     """
     if recording.status is Status.COMPLETED and is_one_take(recording):
         # Its file is one take's: the bucket says how long it lasts, and that it is there.
-        recording = replace(recording, late_upload_until=recording.late_upload_until or until)
+        recording = recording._replace(late_upload_until=recording.late_upload_until or until)
     unheard = recording.take > max(1, len(recording.takes))
     if not unheard and not any(take.given_up for take in recording.takes):
         return recording
     if recording.status is Status.COMPLETED and recording.storage_key is None:
         # Each take is a part of its own, and its segments are all that some have.
         return recording
-    return replace(
-        recording,
+    return recording._replace(
         late_upload_until=recording.late_upload_until or until,
         parts_kept=recording.status is Status.COMPLETED,
     )
@@ -587,13 +579,13 @@ def with_seconds(ended: tuple[Take, ...], seconds: Mapping[int, float | None]) -
 
     A take that has none there has left nothing, whatever LiveKit reported of it.
     """
-    exact = [replace(take, duration=seconds.get(take.take, 0.0)) for take in ended]
+    exact = [take._replace(duration=seconds.get(take.take, 0.0)) for take in ended]
     for position, take in enumerate(exact[:-1]):
         following = exact[position + 1]
         if take.end_reason in _LOST and take.started_at is not None and following.started_at is not None:
             ended_at = take.started_at + timedelta(seconds=take.duration or 0.0)
             missing = max(0.0, (following.started_at - ended_at).total_seconds())
-            exact[position] = replace(take, lost_seconds=round(missing, 3))
+            exact[position] = take._replace(lost_seconds=round(missing, 3))
     return tuple(exact)
 
 
@@ -616,9 +608,9 @@ def unheard(recording: Recording, take: int, began_at: datetime | None, ended_at
 def with_files(ended: tuple[Take, ...], files: Mapping[int, StoredFile]) -> tuple[Take, ...]:
     """Return the takes with the files that lie in their folders: a take of which none lies there has none."""
     return tuple(
-        replace(take, storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
+        take._replace(storage_key=file.key, file_size=file.size, duration=file.duration or take.duration)
         if (file := files.get(take.take)) is not None
-        else replace(take, storage_key=None, file_size=None)
+        else take._replace(storage_key=None, file_size=None)
         for take in ended
     )
 
@@ -629,8 +621,7 @@ def complete_by_file(recording: Recording, take: int, file: StoredFile, now: dat
         return None
     told = with_kept(with_files(recording.takes, {take: file}), {take: file.beside or Kept()})
     seconds = file.duration or next((each.duration for each in told if each.take == take), None)
-    completed = replace(
-        recording,
+    completed = recording._replace(
         status=Status.COMPLETED,
         takes=with_seconds(told, {take: seconds}),
         storage_key=file.key,
@@ -646,4 +637,4 @@ def parts_removed(recording: Recording, now: datetime) -> Recording | None:
     """Note that nothing is left of an assembled recording but its file; not while more of it may be uploaded."""
     if not recording.parts_kept or recording.awaits_upload(now):
         return None
-    return next_version(recording, replace(recording, parts_kept=False, attempts=0), now)
+    return next_version(recording, recording._replace(parts_kept=False, attempts=0), now)

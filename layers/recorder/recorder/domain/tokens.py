@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 _TOKEN: Final = re.compile(r"(?P<said>(?P<end>[0-9a-f]{8,10})\.(?P<link>[0-9a-f]{32})?)\.[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
+class Permit(NamedTuple):
     """Permission to watch a recording until `expires_at`, which is a whole second."""
 
     expires_at: datetime

@@ -7,9 +7,8 @@ milliseconds while it lives, and nobody answers for it once its host is gone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recorder.domain import takes
 from recorder.domain.egress import ENDING, EgressStatus
@@ -57,8 +56,7 @@ class Step(StrEnum):
     """Look for the file: it completes the recording, and where the judgement is final, its absence fails it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The evidence about a recording's egress at one moment."""
 
     listed: EgressStatus | None
@@ -76,8 +74,7 @@ class Evidence:
         return self.presence in DENIALS and self.listed not in ENDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The conclusion from the evidence about a live recording."""
 
     recording: Recording
@@ -132,10 +129,10 @@ def judge(recording: Recording, evidence: Evidence, now: datetime, policy: Polic
     judgement = _judge_deadlines(recording, evidence, now, policy)
     if judgement.step is Step.STOP and evidence.handler is Handler.SILENT:
         # Nobody would hear it.
-        judgement = replace(judgement, step=Step.NONE)
+        judgement = judgement._replace(step=Step.NONE)
     if judgement.step is Step.NONE and evidence.listed is None and recording.absent_since is not None:
         # It may have ended and been forgotten: then the file is there.
-        return replace(judgement, step=Step.LOOK)
+        return judgement._replace(step=Step.LOOK)
     return judgement
 
 
@@ -157,8 +154,8 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
         renewed = recording.recorder_seen_at is None or (
             evidence.named and needs_name(recording, now, policy)
         )
-        noted = replace(
-            takes.take_started(recording, now) if begun else recording,
+        started = takes.take_started(recording, now) if begun else recording
+        noted = started._replace(
             started_at=now if begun and not recording.takes else recording.started_at,
             recorder_seen_at=now if renewed else recording.recorder_seen_at,
             absent_since=None,
@@ -167,15 +164,15 @@ def _with_evidence(recording: Recording, evidence: Evidence, now: datetime, poli
         )
     elif evidence.listed in ENDING or evidence.handler is Handler.ANSWERS:
         answered_at = now if evidence.handler is Handler.ANSWERS else recording.handler_answered_at
-        noted = replace(
-            recording, absent_since=None, handler_silent_since=None, handler_answered_at=answered_at
+        noted = recording._replace(
+            absent_since=None, handler_silent_since=None, handler_answered_at=answered_at
         )
     elif asks_handler(recording, evidence, now, policy):
         silent_since = recording.handler_silent_since
         if evidence.handler is Handler.SILENT:
             silent_since = silent_since or now
-        noted = replace(
-            recording, absent_since=recording.absent_since or now, handler_silent_since=silent_since
+        noted = recording._replace(
+            absent_since=recording.absent_since or now, handler_silent_since=silent_since
         )
     return recording if noted == recording else next_version(recording, noted, now)
 

@@ -63,7 +63,7 @@ def snapshot_of(info: protocol.EgressInfo, storage: StorageSettings) -> EgressSn
         files=files,
         segments=segments,
         thumbnails=tuple(
-            ThumbnailsResult(path=cleaned(each.filename_prefix), count=each.image_count)
+            ThumbnailsResult(path=cleaned(each.filename_prefix), image_count=each.image_count)
             for each in info.image_results
         ),
         streams=tuple(_stream(each) for each in info.stream_results),
@@ -112,7 +112,7 @@ def _segments(result: protocol.SegmentsInfo, bucket: str, *, backup: bool) -> Se
     return SegmentsResult(
         playlist=name or None,
         keys=_keys(name, location, bucket, backup=backup) if name else (),
-        count=result.segment_count,
+        segment_count=result.segment_count,
         size=_positive(result.size),
         duration=_seconds(result.duration),
         location=location or None,

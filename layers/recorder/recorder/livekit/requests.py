@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from livekit.protocol import egress as protocol
 from livekit.protocol import models
@@ -47,8 +46,7 @@ type StartRequest = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(NamedTuple):
     """Where workers upload, which page they record, and where LiveKit reports: the same for every kind."""
 
     s3: protocol.S3Upload
@@ -56,8 +54,7 @@ class Delivery:
     webhooks: Sequence[models.WebhookConfig]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outputs:
+class _Outputs(NamedTuple):
     """The outputs of an encoded egress, as LiveKit takes them."""
 
     files: Sequence[protocol.EncodedFileOutput]

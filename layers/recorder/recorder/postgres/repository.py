@@ -8,12 +8,11 @@ schema, and everything comes back as JSON.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from datetime import UTC, datetime
 from math import isfinite
 from operator import itemgetter
 from struct import Struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, ForwardRef, cast
 from uuid import UUID
 
 from recorder.domain.events import event_of
@@ -52,7 +51,7 @@ _PAGE_READS: Final = 10
 _DOUBLE: Final = Struct(">d")
 
 type _Decoder = Callable[[str], object]
-type _Decoded = tuple[int, str, _Decoder]
+type _Decoded = tuple[int, _Decoder]
 
 
 def _time(text: str) -> datetime:
@@ -103,15 +102,23 @@ _DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
 }
 _OPTIONAL: Final = " | None"
 _TAKES: Final = "takes"
-_FIELDS: Final = {each.name: str(each.type) for each in fields(Recording) if each.name != _TAKES}
-_TAKE_FIELDS: Final = {each.name: str(each.type) for each in fields(Take)}
+
+
+def _types(values: type[Recording | Take]) -> dict[str, str]:
+    """Return the fields of a value and their types, as its source has them."""
+    types: dict[str, ForwardRef] = values.__annotations__
+    return {name: kind.__forward_arg__ for name, kind in types.items() if name != _TAKES}
+
+
+_FIELDS: Final = _types(Recording)
+_TAKE_FIELDS: Final = _types(Take)
 
 
 def _decoded(kinds: Mapping[str, str]) -> tuple[_Decoded, ...]:
-    """Return which values have to be decoded, and how: by position and name."""
+    """Return which values have to be decoded, and how."""
     return tuple(
-        (position, name, decode)
-        for position, (name, kind) in enumerate(kinds.items())
+        (position, decode)
+        for position, kind in enumerate(kinds.values())
         # A type that is not in the table fails here, when the module is imported.
         if (decode := _DECODERS[kind.removesuffix(_OPTIONAL)]) is not None
     )
@@ -128,12 +135,13 @@ def _json_array(kinds: Mapping[str, str]) -> str:
 
 _DECODED: Final = _decoded(_FIELDS)
 _DECODED_TAKE: Final = _decoded(_TAKE_FIELDS)
-_REQUIRED: Final = tuple(name for name, kind in _FIELDS.items() if not kind.endswith(_OPTIONAL))
-
+_REQUIRED: Final = tuple(
+    position for position, kind in enumerate(_FIELDS.values()) if not kind.endswith(_OPTIONAL)
+)
 _LISTS: Final = tuple(name for name, kind in _FIELDS.items() if kind.startswith("tuple["))
 COLUMNS: Final = tuple(_FIELDS)
 """The columns of `recordings` are the fields of Recording."""
-_required = itemgetter(*map(COLUMNS.index, _REQUIRED))
+_required = itemgetter(*_REQUIRED)
 _ID, _STATUS, _EGRESS_ID, _CREATED_AT = map(COLUMNS.index, ("id", "status", "egress_id", "created_at"))
 
 # One JSON array a row: Python's parser of those is written in C, pg8000's of rows is not. A fraction comes as its bits,
@@ -483,31 +491,31 @@ def _readable(rows: list[Row], *, known: bool = False) -> list[Recording]:
 def _recording(row: object) -> Recording | None:
     """Return the recording that a row holds, or None, and the row's id in the log, where it cannot be read."""
     columns, takes = cast("tuple[list[str], list[list[str]] | None]", row)
-    values: dict[str, object] = dict(zip(COLUMNS, columns, strict=True))
-    unreadable = [name for name in _REQUIRED if values[name] is None] if None in _required(columns) else []
-    for position, name, decode in _DECODED:
+    values: list[object] = [*columns]
+    missing = _REQUIRED if None in _required(columns) else ()
+    unreadable = [COLUMNS[position] for position in missing if columns[position] is None]
+    for position, decode in _DECODED:
         value = columns[position]
         if value is not None:
             try:
-                values[name] = decode(value)
+                values[position] = decode(value)
             except (ValueError, OverflowError):
-                unreadable.append(name)
+                unreadable.append(COLUMNS[position])
+    ended: tuple[Take, ...] = ()
     try:
-        values[_TAKES] = tuple(map(_take, takes)) if takes else ()
+        ended = tuple(map(_take, takes or ()))
     except (ValueError, OverflowError):
         unreadable.append(_TAKES)
     if unreadable:
         log.error(Code.RECORDING_UNREADABLE, recording_id=columns[_ID], columns=", ".join(unreadable))
         return None
-    # As copy and pickle do it: an assignment to each field of a frozen object would cost more than all of the above.
-    recording = object.__new__(Recording)
-    object.__setattr__(recording, "__dict__", values)
-    return recording
+    # The takes are the last field.
+    return Recording._make((*values, ended))
 
 
 def _take(columns: list[str]) -> Take:
-    values: dict[str, object] = dict(zip(_TAKE_FIELDS, columns, strict=True))
-    for position, name, decode in _DECODED_TAKE:
+    values: list[object] = [*columns]
+    for position, decode in _DECODED_TAKE:
         if columns[position] is not None:
-            values[name] = decode(columns[position])
-    return Take(**values)  # type: ignore[arg-type]
+            values[position] = decode(columns[position])
+    return Take._make(values)

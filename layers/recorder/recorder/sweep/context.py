@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from recorder.domain.verdict import Handler
 from recorder.errors import (
@@ -71,8 +71,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveListing:
+class ActiveListing(NamedTuple):
     """LiveKit's listing of every egress that has not ended."""
 
     by_id: Mapping[str, EgressSnapshot]

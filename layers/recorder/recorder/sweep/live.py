@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, verdict
@@ -142,7 +141,7 @@ def _evidence(
     }
     handlers = context.ask_handlers(doubted.values())
     for recording_id, egress_id in doubted.items():
-        evidence[recording_id] = replace(evidence[recording_id], handler=handlers[egress_id])
+        evidence[recording_id] = evidence[recording_id]._replace(handler=handlers[egress_id])
     return evidence
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -66,7 +66,7 @@ class Assembling:
 
     def _claimed(self, recording: Recording) -> Recording:
         """Count the run: the sweep calls no other one while this one may take its time."""
-        return next_version(recording, replace(recording, attempts=recording.attempts + 1), self._now)
+        return next_version(recording, recording._replace(attempts=recording.attempts + 1), self._now)
 
     def _assemble(self, recording: Recording) -> None:
         # Of a deleted recording the folders are being emptied.
@@ -148,7 +148,7 @@ class Assembling:
         else:
             try:
                 joined = self.joiner.join([part], key)
-                return replace(part, file=StoredFile(key=key, size=joined.size, modified_at=self._now))
+                return part._replace(file=StoredFile(key=key, size=joined.size, modified_at=self._now))
             except CannotJoinError as error:
                 reason = str(error)
         log.warning(Code.TAKE_LEFT_IN_SEGMENTS, recording_id=recording.id, take=part.take, reason=reason)
@@ -192,7 +192,7 @@ class Assembling:
         begun = {each.take: self._began(recording, each) for each in found if each.take not in heard}
         unheard = {take: at for take, at in begun.items() if at is not None}
         return [
-            replace(each, most_seconds=takes.most_seconds(recording, each.take, unheard)) for each in found
+            each._replace(most_seconds=takes.most_seconds(recording, each.take, unheard)) for each in found
         ]
 
     def _began(self, recording: Recording, part: TakeParts) -> datetime | None:
@@ -214,7 +214,7 @@ class Assembling:
         if part.file is None or not part.segments:
             return part
         seconds = len(part.segments) * segments_of(recording, part.take).seconds
-        return replace(part, ends_early=(self._seconds_of(part.file) or 0.0) > seconds + _SLIVER)
+        return part._replace(ends_early=(self._seconds_of(part.file) or 0.0) > seconds + _SLIVER)
 
     def _seconds_of(self, file: StoredFile) -> float | None:
         media = self.adapters.storage.inspect(file.key)
@@ -223,8 +223,7 @@ class Assembling:
     def _measured(self, recording: Recording, take: int, file: StoredFile) -> StoredFile:
         """Return a file with its own seconds, and a playlist with the seconds and the size of what it names."""
         size = next((each.hls_size for each in recording.takes if each.take == take), None)
-        return replace(
-            file,
+        return file._replace(
             duration=self._seconds_of(file),
             size=file.size if recording.with_file else size or file.size,
         )

@@ -6,7 +6,6 @@ applied again to what that writer stored.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, schedule, takes
@@ -112,7 +111,7 @@ class Ledger:
         deleted = lifecycle.mark_deleted(recording, now) or recording
         deleted = schedule.reschedule(recording, deleted, self._adapters.policy, now)
         # Nobody but the sweep asks its egress to end.
-        return deleted if deleted.egress_id is None else replace(deleted, due_at=now)
+        return deleted if deleted.egress_id is None else deleted._replace(due_at=now)
 
     def _tell(self, before: Recording, after: Recording) -> None:
         _log_change(before, after)
@@ -196,17 +195,17 @@ class Ledger:
         file = snapshot.file
         if not file.stored:
             return snapshot
-        seen = replace(file, keys=(), checked=True)
+        seen = file._replace(keys=(), checked=True)
         try:
             for key in file.keys:
                 media = self._adapters.storage.inspect(key)
                 if media is not None:
-                    seen = replace(seen, keys=(key,), duration=media.duration or file.duration)
+                    seen = seen._replace(keys=(key,), duration=media.duration or file.duration)
                     break
         except StorageUnavailableError as error:
             log.warning(Code.FILE_NOT_INSPECTED, recording_id=recording.id, **cause_of(error))
             return snapshot
-        return replace(snapshot, files=(seen, *snapshot.files[1:]))
+        return snapshot._replace(files=(seen, *snapshot.files[1:]))
 
 
 def _belongs(snapshot: EgressSnapshot, recording: Recording, recording_id: UUID | None) -> bool:

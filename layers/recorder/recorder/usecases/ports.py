@@ -7,9 +7,8 @@ The adapters in `recorder.postgres`, `recorder.livekit` and `recorder.aws` imple
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,8 +28,7 @@ type Answer = EgressSnapshot | RecorderError
 """One answer of several that LiveKit was asked for together: a snapshot, or the error that a single call raises."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(NamedTuple):
     """A page of a user's recordings; `after` is the last one of the page before."""
 
     user_id: str
@@ -45,8 +43,7 @@ class Page:
     after: tuple[datetime, UUID] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(NamedTuple):
     """The recording in whose folder an egress writes, as far as the sweep has to know it."""
 
     id: UUID
@@ -60,8 +57,7 @@ class Owner:
     """Whether this release can read the recording; it leaves one that it cannot read alone, and its egress too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """An event that waits to be published: `body` is the JSON of `contract.event.EventJson`."""
 
     position: int
@@ -70,16 +66,14 @@ class StoredEvent:
     body: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
+class Backlog(NamedTuple):
     """How far the sweep is behind: `events` counts up to 10,000."""
 
     oldest_due_at: datetime | None
     events: int
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """An object's own account of its media: `duration` in seconds, None where its format does not tell."""
 
     duration: float | None
@@ -315,8 +309,7 @@ class Events(Protocol):
         """Publish events; returns the positions of those that the bus has taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeParts:
+class TakeParts(NamedTuple):
     """The objects of one take that hold media: its safety segments in order, its file, or both."""
 
     take: int
@@ -328,8 +321,7 @@ class TakeParts:
     """Seconds after its beginning, from which on its media is left out: another take has it, or nobody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
+class Joined(NamedTuple):
     """One file made of several takes, verified: it has the streams and the seconds of what went in."""
 
     size: int
@@ -411,8 +403,7 @@ class Adapters(Protocol):
         """The time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """The time, and waiting for it."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

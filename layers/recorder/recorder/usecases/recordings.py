@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from recorder.domain import lifecycle, schedule, takes
@@ -71,16 +70,14 @@ _REFUSALS: Final[Mapping[type[StartRefusedError], FailureCode]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(NamedTuple):
     """The answer of Start; `egress_id` is None where LiveKit's answer was lost and the sweep will settle it."""
 
     recording_id: UUID
     egress_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(NamedTuple):
     """One page of recordings."""
 
     recordings: Sequence[Recording]
@@ -189,12 +186,12 @@ class RecordingService:
             return recording
         current = kept.get(recording.take, Kept()) if not recording.between_takes else Kept()
         told = takes.with_kept(recording.takes, kept)
-        return replace(takes.more_kept(recording, current) or recording, takes=told)
+        return (takes.more_kept(recording, current) or recording)._replace(takes=told)
 
     def list(self, page: Page) -> Listing:
         """Return a page of a user's recordings, and whether there are more."""
         found = self._adapters.repository.page(
-            replace(page, limit=page.limit + 1), self._adapters.clock.now()
+            page._replace(limit=page.limit + 1), self._adapters.clock.now()
         )
         return Listing(recordings=found[: page.limit], more=len(found) > page.limit)
 
@@ -337,7 +334,7 @@ class RecordingService:
             **request.outputs.columns,
         )
         segments = takes.wants_segments(recording, safety=self._adapters.policy.safety_segments)
-        recording = replace(recording, take_segments=segments)
+        recording = recording._replace(take_segments=segments)
         return schedule.reschedule(None, recording, self._adapters.policy, now)
 
     def _own(self, recording_id: UUID, user_id: str) -> Recording:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from recorder.errors import DatabaseUnavailableError
@@ -28,8 +27,7 @@ _MARGIN: Final = timedelta(seconds=10)
 """How long after its end a wait that nobody ended, since its function was killed, is counted still."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waited:
+class Waited(NamedTuple):
     """A recording after a wait; `granted` is False where so many wait already that it was answered at once."""
 
     recording: Recording
