@@ -137,10 +137,15 @@ class Assembling:
         count("RecordingsInParts")
 
     def _with_file(self, recording: Recording, part: TakeParts) -> TakeParts:
-        """Give a take the file that its worker did not upload, made of its segments, which are not kept for long."""
+        """Give a take the file that its worker did not upload, made of its segments, which are not kept for long.
+
+        It lies where the worker would put its own, which replaces it if it comes after all.
+        """
         if part.file is not None or part.most_seconds == 0:
             return part
-        key = file_of(recording, take=part.take).path
+        segment = part.segments[0].key
+        place = segment.removesuffix(recording.path_of(segment))
+        key = place + file_of(recording, take=part.take).path
         if recording.attempts > 2 * RUNS:
             reason = f"{2 * RUNS} runs failed"
         elif _size([part]) > self.maximum_bytes:
