@@ -159,6 +159,27 @@ def test_t51_row_that_is_busy_does_not_keep_a_sweep_from_the_others(
     assert set(alice.statuses()) == {"completed"}
 
 
+@pytest.mark.parametrize(("state", "outcome"), [("55P03", "database_busy"), ("23514", "error")])
+def test_t51_row_that_is_busy_or_refused_does_not_keep_a_sweep_from_noting_who_records_the_others(
+    deployment: Deployment, alice: User, refusing: Refusing, state: str, outcome: str
+) -> None:
+    deployment.livekit.world.open_room("other")
+    ids = [alice.record(room, seconds=10) for room in ("demo", "other")]
+    deployment.advance(61)
+    refusing(state, ALWAYS, ids[0])
+    deployment.execute(
+        f"""drop trigger refuse on recordings;
+        create trigger refuse before update of recorder_seen_at on recordings for each row
+        when (new.id = '{ids[0]}' and new.recorder_seen_at is not null) execute function refuse()"""
+    )
+
+    report = deployment.sweep()
+
+    assert (report["unchanged"], report[outcome]) == (1, 1)
+    seen = deployment.rows("select id::text from recordings where recorder_seen_at is not null")
+    assert [row["id"] for row in seen] == [ids[1]]
+
+
 def test_t51_old_primary_of_a_failover_is_left(deployment: Deployment, alice: User, logs: Logs) -> None:
     recording_id = alice.record()
     # The warm connection is one to the old primary, which only reads now; a new one reaches the new primary.

@@ -10,10 +10,12 @@ from recorder.domain.egress import ENDING, EgressSnapshot, EgressStatus
 from recorder.domain.recording import Status
 from recorder.domain.verdict import Evidence, Handler, Judgement, Presence, Step
 from recorder.errors import (
+    DatabaseBusyError,
     EgressEndedError,
     EgressNotAskedError,
     EgressNotFoundError,
     EgressUnansweredError,
+    StatementRefusedError,
     StorageUnavailableError,
 )
 from recorder.sweep.context import Outcome
@@ -39,6 +41,7 @@ def settle(context: Context, recordings: Sequence[Recording], listing: ActiveLis
     standing = _apply_reports(context, recordings, listing)
     evidence = _evidence(context, standing, listing)
     stops: list[Recording] = []
+    noted: list[tuple[Recording, Recording]] = []
     unheard: list[tuple[Recording, Judgement]] = []
     for recording, _ in standing:
         with context.each(recording.id):
@@ -47,9 +50,13 @@ def settle(context: Context, recordings: Sequence[Recording], listing: ActiveLis
             if judgement.final and said.doubtful and said.handler is not Handler.SILENT:
                 unheard.append((recording, judgement))
                 continue
+            if _only_notes(recording, judgement):
+                noted.append((recording, judgement.recording))
+                continue
             saved = _carry_out(context, recording, judgement)
             if judgement.step is Step.STOP and saved is not None:
                 stops.append(saved)
+    _save_notes(context, noted)
     stop(context, stops)
     _stop_and_conclude(context, unheard)
 
@@ -186,14 +193,16 @@ def _needing_names(
     """
     now, policy = context.now, context.adapters.policy
     unlisted = {each.egress_id: each.room_name for each, _ in asked if each.egress_id not in listing.by_id}
-    known = listing.rooms + Counter(unlisted.values())
+    more = Counter(unlisted.values())
     return frozenset(
         each.id
         for each, _ in asked
         if (room := _room_of(each, rooms)) is not None
         and room.recorded
         and (
-            known[each.room_name] != 1 or each.egress_id in unlisted or verdict.needs_name(each, now, policy)
+            listing.rooms[each.room_name] + more[each.room_name] != 1
+            or each.egress_id in unlisted
+            or verdict.needs_name(each, now, policy)
         )
     )
 
@@ -233,8 +242,31 @@ def _carry_out(context: Context, before: Recording, judgement: Judgement) -> Rec
     elif judgement.step is Step.STOP:
         outcome = Outcome.STOPPING
     saved = before if after is before else context.ledger.save(before, after)
-    context.outcomes[outcome if saved is not None else Outcome.OVERTAKEN] += 1
+    _count(context, outcome, saved)
     return saved
+
+
+def _only_notes(before: Recording, judgement: Judgement) -> bool:
+    """Tell whether a judgement asks for nothing but that the row has another time in it."""
+    after = judgement.recording
+    return judgement.step is Step.NONE and after is not before and after.takes == before.takes
+
+
+def _save_notes(context: Context, noted: Sequence[tuple[Recording, Recording]]) -> None:
+    """Write changes of which each minute has many, in one statement; where that is refused, one by one."""
+    try:
+        saved = context.ledger.save_all(noted)
+    except (DatabaseBusyError, StatementRefusedError):
+        for before, after in noted:
+            with context.each(before.id):
+                _count(context, Outcome.UNCHANGED, context.ledger.save(before, after))
+        return
+    for before, _ in noted:
+        _count(context, Outcome.UNCHANGED, saved.get(before.id))
+
+
+def _count(context: Context, outcome: Outcome, saved: Recording | None) -> None:
+    context.outcomes[outcome if saved is not None else Outcome.OVERTAKEN] += 1
 
 
 def _look(context: Context, judgement: Judgement) -> tuple[Recording, Outcome]:

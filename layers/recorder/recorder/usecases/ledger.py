@@ -84,6 +84,23 @@ class Ledger:
         self._tell(before, after)
         return after
 
+    def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> dict[UUID, Recording]:
+        """Write several changes once, in one statement; none may change takes, or make its row obsolete.
+
+        Returns by its id each row that was written: the others are no longer as before.
+        """
+        policy, now = self._adapters.policy, self._adapters.clock.now()
+        return self._write_all(
+            [(before, schedule.reschedule(before, after, policy, now)) for before, after in changes]
+        )
+
+    def _write_all(self, changes: Sequence[tuple[Recording, Recording]]) -> dict[UUID, Recording]:
+        written = self._adapters.repository.save_all(changes) if changes else frozenset()
+        for before, after in changes:
+            if after.id in written:
+                self._tell(before, after)
+        return {after.id: after for _, after in changes if after.id in written}
+
     def delete_all(self, recordings: Sequence[Recording]) -> Collection[UUID]:
         """Make several recordings invisible at once, in one statement; the sweep does the rest.
 
@@ -91,12 +108,9 @@ class Ledger:
         """
         remaining = {each.id: each for each in recordings}
         for _ in range(TRIES):
-            changes = [(each, self._deleted(each)) for each in remaining.values()]
-            written = self._adapters.repository.save_all(changes) if changes else frozenset()
-            for before, after in changes:
-                if after.id in written:
-                    self._tell(before, after)
-                    log.info(Code.DELETED, recording_id=after.id)
+            written = self._write_all([(each, self._deleted(each)) for each in remaining.values()])
+            for recording_id in written:
+                log.info(Code.DELETED, recording_id=recording_id)
             overtaken = [recording_id for recording_id in remaining if recording_id not in written]
             if not overtaken:
                 return ()

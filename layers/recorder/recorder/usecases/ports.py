@@ -103,7 +103,8 @@ class Recordings(Protocol):
     def save_all(self, changes: Sequence[tuple[Recording, Recording]]) -> frozenset[UUID]:
         """Write several changes, each given as before and after, and their events, in one statement.
 
-        Returns the ids of the rows that were still as before; the others are left to the writers that were faster.
+        None of them changes takes. Returns the ids of the rows that were still as before; the others are left to the
+        writers that were faster.
         """
 
     def get_all(self, recording_ids: Sequence[UUID]) -> dict[UUID, Recording]:
