@@ -179,9 +179,11 @@ class Truth:
         """Nothing runs of what the product by itself calls failed."""
         if failed.failure_code not in _VERDICTS:
             return
+        # Of one whose take has ended, its egress was judged then.
+        judged_at = failed.take_ended_at or failed.updated_at
         for found in self.running():
             own = self._livekit.ours[found.id]
-            if _went_on_since(found, _ns(failed.updated_at) - _ASKING_NS):
+            if _went_on_since(found, _ns(judged_at) - _ASKING_NS):
                 continue
             # An earlier take was judged when it ended.
             current = (own.recording_id, own.take) == (failed.id, failed.take)
