@@ -355,7 +355,9 @@ class Truth:
         folder, recording_id, *_ = key.removeprefix("pre/").split("/")
         row = self._rows.get(UUID(recording_id))
         if row is None or row.deleted_at is not None:
-            return False
+            # Of a Start that was refused and taken all the same nobody may hear: a rule of the bucket removes segments.
+            unheard = row is None and self._is_doubled(UUID(recording_id))
+            return unheard and f"{folder}/" == SEGMENTS_PREFIX
         if f"{folder}/" == SEGMENTS_PREFIX:
             # Where no assembling removes them, a rule of the bucket does.
             return True
@@ -365,14 +367,16 @@ class Truth:
         if key in self.litter or self._objects[key].modified_at > row.status_at + self._policy.upload_grace:
             # An upload after the grace is left in its folder: docs/decisions.md.
             return True
-        if self._forgets and any(
-            own.doubled for own in self._livekit.ours.values() if own.recording_id == row.id
-        ):
+        if self._forgets and self._is_doubled(row.id):
             # Of two egress of one start that LiveKit has forgotten, one may come back without anybody knowing its id.
             return True
         # Beside a file that went to the backup storage, that of a second egress lies in its recording's folder.
         kept = key == poster_of(row.id).key or (row.downloadable and row.storage_key == key)
         return kept or any(part.key == key for part in row.parts) or self._is_backed_up(row)
+
+    def _is_doubled(self, recording_id: UUID) -> bool:
+        """Whether LiveKit took a Start of this recording twice."""
+        return any(own.doubled for own in self._livekit.ours.values() if own.recording_id == recording_id)
 
     def _zombie(self, row: Recording) -> bool:
         """Whether LiveKit has a dead egress on record as running, for ever: a tombstone stays as long."""

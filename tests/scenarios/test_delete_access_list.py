@@ -93,6 +93,36 @@ def test_t21_one_failure_of_s3_is_made_up_for_by_the_next_sweep(
     assert deployment.objects() == []
 
 
+def test_t21_egress_that_ended_without_a_row_leaves_nothing_behind(
+    deployment: Deployment, alice: User
+) -> None:
+    # No sweep runs while it does, so its webhooks are all that is heard of it.
+    recording_id = alice.record(seconds=20)
+    deployment.execute("delete from recordings")
+    deployment.livekit.stop(recording_id)
+    deployment.advance(2)
+    assert deployment.objects() == [f"recordings/{recording_id}/1/recording.mp4"]
+
+    deployment.sweeps(1)
+
+    assert deployment.objects() == []
+    deployment.advance(2 * 3600)
+    deployment.sweeps(1)
+    assert deployment.row(recording_id) is None
+
+
+def test_t21_webhook_of_an_egress_that_never_recorded_makes_no_row(
+    deployment: Deployment, alice: User, logs: Logs
+) -> None:
+    recording_id = alice.start(roomName="demo")["recordingId"]
+    deployment.execute("delete from recordings")
+    deployment.livekit.world.close_room("demo")
+    deployment.advance(60)
+
+    assert logs.of("WEBHOOK_OF_NO_RECORDING")
+    assert deployment.row(recording_id) is None
+
+
 def test_t21_row_goes_last(deployment: Deployment, alice: User, storage: Forwarder) -> None:
     recording_id = _completed(deployment, alice)
     # No upload can follow any more: nothing but the objects keeps the row.

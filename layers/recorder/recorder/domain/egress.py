@@ -120,6 +120,11 @@ class EgressSnapshot(NamedTuple):
         return _END_REASONS.get(self.details, _UNKNOWN_END) if self.details else None
 
     @property
+    def has_recorded(self) -> bool:
+        """Whether it records, or has recorded."""
+        return self.file.started_at is not None or self.status in {EgressStatus.ACTIVE, EgressStatus.ENDING}
+
+    @property
     def ended_badly(self) -> bool:
         """Whether the egress ended otherwise than by a wish, a limit, or with what it recorded."""
         return self.ended and (bool(self.error) or self.end_reason not in _GOOD_ENDS)

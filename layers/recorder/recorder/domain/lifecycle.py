@@ -32,6 +32,7 @@ from recorder.domain.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from recorder.domain.schedule import Policy
 
@@ -379,6 +380,25 @@ def describe(recording: Recording, given: Mapping[str, object], now: datetime) -
     """Change the description of a recording in any status; `given` names the fields to change, None clears one."""
     described = recording._replace(**{name: given[name] for name in DESCRIPTION if name in given})  # type: ignore[arg-type]
     return None if described == recording else next_version(recording, described, now)
+
+
+def deleted_recording_of(snapshot: EgressSnapshot, recording_id: UUID, now: datetime) -> Recording:
+    """Return a deleted recording for an egress without a row: the sweep stops and removes those anyway."""
+    return Recording(
+        id=recording_id,
+        user_id="",
+        room_name=snapshot.room_name,
+        source=Source.ROOM_COMPOSITE if snapshot.room_name else Source.WEB,
+        status=Status.STOPPING,
+        created_at=now,
+        updated_at=now,
+        status_at=now,
+        egress_id=snapshot.egress_id,
+        stop_reason=StopReason.ORPHAN,
+        stop_requested_at=now,
+        deleted_at=now,
+        due_at=now,
+    )
 
 
 def refuse(recording: Recording, code: FailureCode, reason: str, now: datetime) -> Recording | None:

@@ -87,7 +87,7 @@ class RoomComposite(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """Which kind it is."""
+        """The kind as a row and a caller name it."""
         return Source.ROOM_COMPOSITE
 
     @property
@@ -112,7 +112,7 @@ class Participant(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """Which kind it is."""
+        """The kind as a row and a caller name it."""
         return Source.PARTICIPANT
 
     @property
@@ -141,7 +141,7 @@ class TrackComposite(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """Which kind it is."""
+        """The kind as a row and a caller name it."""
         return Source.TRACK_COMPOSITE
 
     @property
@@ -169,7 +169,7 @@ class Track(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """Which kind it is."""
+        """The kind as a row and a caller name it."""
         return Source.TRACK
 
     @property
@@ -193,7 +193,7 @@ class Web(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """Which kind it is."""
+        """The kind as a row and a caller name it."""
         return Source.WEB
 
     @property

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recorder.domain.recording import Recording, Status, StopReason
-from recorder.domain.sources import Source
 from recorder.sweep.context import BATCH, Outcome
 from recorder.telemetry import Code, log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from recorder.domain.egress import EgressSnapshot
@@ -43,10 +40,8 @@ def _settle(context: Context, snapshots: Sequence[EgressSnapshot]) -> None:
             continue
         owner = owners.get(snapshot.recording_id)
         if owner is None:
-            row = _deleted_row(snapshot, snapshot.recording_id, context.now)
-            with context.each(row.id):
-                repository.insert(row)
-                log.warning(Code.ORPHAN, recording_id=row.id, egress_id=row.egress_id)
+            with context.each(snapshot.recording_id):
+                context.ledger.insert_deleted(snapshot, snapshot.recording_id)
                 context.outcomes[Outcome.ORPHAN] += 1
         elif not owner.known:
             context.outcomes[Outcome.LEFT_ALONE] += 1
@@ -94,22 +89,3 @@ def _settle_ended(context: Context, snapshots: Sequence[EgressSnapshot]) -> None
                 context.ledger.receive(snapshot)
                 context.outcomes[Outcome.STOPPING] += 1
     context.stop(running)
-
-
-def _deleted_row(snapshot: EgressSnapshot, recording_id: UUID, now: datetime) -> Recording:
-    """Return a deleted recording for an egress without a row: the sweep stops and removes those anyway."""
-    return Recording(
-        id=recording_id,
-        user_id="",
-        room_name=snapshot.room_name,
-        source=Source.ROOM_COMPOSITE if snapshot.room_name else Source.WEB,
-        status=Status.STOPPING,
-        created_at=now,
-        updated_at=now,
-        status_at=now,
-        egress_id=snapshot.egress_id,
-        stop_reason=StopReason.ORPHAN,
-        stop_requested_at=now,
-        deleted_at=now,
-        due_at=now,
-    )

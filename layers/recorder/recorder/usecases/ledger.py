@@ -190,8 +190,26 @@ class Ledger:
         own = [each for each in found if _belongs(snapshot, each, recording_id)]
         if not own:
             log.info(Code.WEBHOOK_OF_NO_RECORDING, recording_id=named, egress_id=snapshot.egress_id)
+            self._receive_unowned(snapshot)
             return []
         return [self.take_in(each, snapshot) for each in own]
+
+    def _receive_unowned(self, snapshot: EgressSnapshot) -> None:
+        """See to what an egress of ours without a row has written: it may end before a sweep finds it."""
+        recording_id = snapshot.recording_id
+        if recording_id is None or not snapshot.has_recorded:
+            return
+        if not self._adapters.repository.owners([recording_id]):
+            self.insert_deleted(snapshot, recording_id)
+
+    def insert_deleted(self, snapshot: EgressSnapshot, recording_id: UUID) -> None:
+        """Give an egress of ours without a row a deleted one, so that the sweep stops it and removes what it writes.
+
+        Raises RowRefusedError.
+        """
+        now = self._adapters.clock.now()
+        self._adapters.repository.insert(lifecycle.deleted_recording_of(snapshot, recording_id, now))
+        log.warning(Code.ORPHAN, recording_id=recording_id, egress_id=snapshot.egress_id)
 
     def take_in(self, recording: Recording, snapshot: EgressSnapshot) -> Recording:
         """Do what `apply` does, once the bucket was asked about a file that LiveKit has just stored."""
