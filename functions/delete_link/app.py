@@ -1,12 +1,13 @@
 """DELETE /api/video/recordings/{id}/links/{linkId}: revoke a link."""
 
-from recorder.bootstrap import current, expect_database
+from recorder.ahead import expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.bootstrap import current
 
 
 @endpoint

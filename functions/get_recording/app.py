@@ -1,12 +1,13 @@
 """GET /api/video/recordings/{id}: one recording, with a link to its file."""
 
-from recorder.bootstrap import current, expect_database
+from recorder.ahead import expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
+from recorder.bootstrap import current
 from recorder.contract.answers import file_json, link_json, recording_json, takes_json, time_json
 
 

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "postgres": {"usecases", "domain", "settings", *LEAVES},
     "livekit": {"usecases", "domain", "settings", *LEAVES},
     "aws": {"usecases", "domain", "settings", *LEAVES},
-    "ahead": {"settings"},
+    "ahead": {"aws", "livekit", "postgres", "settings", *LEAVES},
     "bootstrap": {
         "ahead",
         "aws",
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"bootstrap", "contract", "domain", "usecases", *LEAVES},
     # It looks at what the adapters look at, with as little as possible between.
-    "doctor": {"aws", "bootstrap", "domain", "livekit", "postgres", "settings", *LEAVES},
+    "doctor": {"ahead", "aws", "bootstrap", "domain", "livekit", "postgres", "settings", *LEAVES},
     "__init__": {"bootstrap", "contract", "domain", "usecases", "errors"},
 }
 # Of the use cases the adapters see the ports only.

@@ -10,12 +10,11 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from recorder.ahead import Ahead
-from recorder.errors import AwsError, EgressNotAskedError, SecretIncompleteError
+from recorder.ahead import CONNECTION, LIVEKIT_SECRET, report_secret
+from recorder.errors import AwsError, EgressNotAskedError
 from recorder.settings import (
     ApiSettings,
     AwsSettings,
-    DatabaseSettings,
     EventSettings,
     HintSettings,
     LiveKitSettings,
@@ -24,7 +23,6 @@ from recorder.settings import (
     UploadSettings,
     policy_from_environment,
 )
-from recorder.telemetry import Code, cause_of, log
 from recorder.usecases.ports import Clock
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
     from recorder.domain.schedule import Policy
     from recorder.postgres.database import Database
-    from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
     from recorder.usecases.playback import LivePlaylists
@@ -79,7 +76,7 @@ class Environment:
         try:
             return LIVEKIT_SECRET.take()
         except AwsError as error:
-            _report_secret("LIVEKIT_SECRET_ARN", error)
+            report_secret("LIVEKIT_SECRET_ARN", error)
             raise EgressNotAskedError("LiveKit's key cannot be read") from error
 
     @cached_property
@@ -218,71 +215,11 @@ def recordings() -> RecordingService:
     return current().recordings
 
 
-def expect_database() -> None:
-    """Begin to connect to Postgres: each function that needs it calls this before its other imports."""
-    CONNECTION.begin()
-
-
-def expect_livekit_secret() -> None:
-    """Begin to read LiveKit's key, for a function that needs it for every request."""
-    LIVEKIT_SECRET.begin()
-
-
-def expect_livekit() -> None:
-    """Do the same, and import what calls LiveKit: Lambda lends more processor to loading than to requests."""
-    expect_livekit_secret()
-    import recorder.livekit.egress  # noqa: F401
-
-
-def _connection() -> Connection:
-    login = database_login()
-    from recorder.postgres.login import open_connection
-
-    return open_connection(*login)
-
-
-def database_login() -> tuple[DatabaseSettings, str]:
-    """Return where the database is, and the password: read anew each time, so that a rotated one is taken up.
-
-    Raises AwsError.
-    """
-    from recorder.aws.calls import database_token, secret
-
-    settings, aws = DatabaseSettings.from_environment(), AwsSettings.from_environment()
-    try:
-        if settings.iam:
-            return settings, database_token(aws, settings.host, settings.port, settings.user)
-        return settings, secret(aws, settings.secret_arn, "password")["password"]
-    except AwsError as error:
-        _report_secret("DATABASE_SECRET_ARN", error)
-        raise
-
-
-def _livekit_secret() -> Mapping[str, str]:
-    from recorder.aws.calls import secret
-
-    arn = LiveKitSettings.from_environment().secret_arn
-    return secret(AwsSettings.from_environment(), arn, "api_key", "api_secret")
-
-
 def _secret_of_egress(arn: str) -> Mapping[str, str]:
     from recorder.aws.calls import secret
 
     try:
         return secret(AwsSettings.from_environment(), arn, "access_key", "secret")
     except AwsError as error:
-        _report_secret("EGRESS_S3_SECRET_ARN", error)
+        report_secret("EGRESS_S3_SECRET_ARN", error)
         raise EgressNotAskedError("the egress workers' key cannot be read") from error
-
-
-def _report_secret(setting: str, error: AwsError) -> None:
-    if isinstance(error, SecretIncompleteError):
-        log.error(Code.CREDENTIALS_INCOMPLETE, setting=setting, **cause_of(error))
-    else:
-        log.error(Code.CREDENTIALS_UNREADABLE, setting=setting, **cause_of(error))
-
-
-CONNECTION: Final = Ahead(_connection)
-"""Connections to Postgres."""
-LIVEKIT_SECRET: Final = Ahead(_livekit_secret)
-"""LiveKit's key, read anew each time."""

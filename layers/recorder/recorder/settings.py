@@ -11,16 +11,13 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from recorder.domain.schedule import Policy
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recorder.domain.schedule import Policy
 
 WEBHOOK_PATH: Final = "/api/video/livekit/webhook"
-_ORIGIN: Final = re.compile(
-    r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", re.IGNORECASE
-)
+_ORIGIN: Final = r"(?i)https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
 _DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
 
 
@@ -212,13 +209,13 @@ class PageSettings(NamedTuple):
         given = [
             each.strip() for each in _text(environ, "WEB_RECORDING_ORIGINS", "").split(",") if each.strip()
         ]
-        if any(_ORIGIN.fullmatch(each) is None for each in given):
+        if any(re.fullmatch(_ORIGIN, each) is None for each in given):
             raise SettingsError("WEB_RECORDING_ORIGINS has an entry that is not https://host[:port]")
         return cls(origins=frozenset(map(_origin, given)))
 
     def allow(self, page_url: str) -> bool:
         """Tell whether a page's origin is one of these; its scheme and its port belong to it."""
-        found = _ORIGIN.match(page_url)
+        found = re.match(_ORIGIN, page_url)
         return (
             found is not None
             and page_url[found.end() :][:1] in {"", "/", "?", "#"}
@@ -272,6 +269,9 @@ class EventSettings(NamedTuple):
 
 def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
     """Read the limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means none, in WAIT_CONCURRENCY no waiting."""
+    # The connection to Postgres begins with settings, and must not wait for this.
+    from recorder.domain.schedule import Policy  # noqa: PLC0415
+
     default = Policy()
     retention = _number(environ, "RETENTION_DAYS", 0)
     max_duration = _number(environ, "MAX_DURATION_SECONDS", 0)
