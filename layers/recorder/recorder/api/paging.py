@@ -26,11 +26,9 @@ MAXIMUM_LIMIT: Final = 100
 CURSOR: Final = r"^-?[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9a-f]{16}$"
 """Where a page ended: when its last recording was asked for, in microseconds since 1970, that recording's id, and what
 binds both to the list that gave the cursor."""
-_CURSOR: Final = re.compile(CURSOR)
-_RFC3339: Final = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<minute>\d\d:\d\d):(?P<second>\d\d)(?P<fraction>\.\d+)?"
-    r"(?P<offset>[Zz]|[+\- ]\d\d:\d\d)",
-    re.ASCII,
+_RFC3339: Final = (
+    r"(?a)(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<minute>\d\d:\d\d):(?P<second>\d\d)(?P<fraction>\.\d+)?"
+    r"(?P<offset>[Zz]|[+\- ]\d\d:\d\d)"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -61,7 +59,7 @@ def cursor_after(page: Page, last: Recording) -> str:
 
 def _position(cursor: str, page: Page) -> tuple[datetime, UUID]:
     position, _, seal = cursor.rpartition("_")
-    if not _CURSOR.fullmatch(cursor) or seal != _seal(page, position):
+    if not re.fullmatch(CURSOR, cursor) or seal != _seal(page, position):
         raise InvalidRequestError(("cursor", "is not a cursor of this list"))
     microseconds, _, id_ = position.partition("_")
     return _EPOCH + int(microseconds) * _MICROSECOND, UUID(id_)
@@ -114,7 +112,7 @@ def _time(name: str, text: str | None) -> datetime | None:
 
 def _time_in(text: str) -> datetime:
     """Return a time of RFC 3339 in UTC. Raises ValueError or OverflowError where it is none, or none of ours."""
-    parts = _RFC3339.fullmatch(text)
+    parts = re.fullmatch(_RFC3339, text)
     if parts is None:
         raise ValueError
     # A plus sign that was not escaped arrives as a space.

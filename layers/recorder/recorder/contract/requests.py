@@ -74,9 +74,9 @@ def _whole(value: object) -> object:
 
 
 _WHOLE: Final = BeforeValidator(_whole)
-_PART_OF_A_REQUEST: Final = ConfigDict(
-    alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
-)
+_REQUEST: Final = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+"""A function pays for the models that it validates: pydantic builds each at its first use."""
+_PART_OF_A_REQUEST: Final = ConfigDict(**_REQUEST, alias_generator=to_camel, validate_by_name=True)
 
 _FIELDS_OF_1_0: Final = frozenset(
     {
@@ -250,7 +250,7 @@ _Words = Annotated[
 class Description(BaseModel):
     """The owner's words about a recording: null clears one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _REQUEST
 
     title: Annotated[_Words | None, Field(description="A title for people.")] = None
     reference: Annotated[
@@ -572,7 +572,7 @@ type Action = Literal["stop", "pause", "resume"]
 class ActionRequest(BaseModel):
     """An action on a recording."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _REQUEST
 
     action: Action = "stop"
 
@@ -589,7 +589,7 @@ class DescribeRequest(Description):
 class DeleteRequest(BaseModel):
     """Recordings that are to be deleted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _REQUEST
 
     ids: Annotated[
         list[Annotated[UUID, Strict(False)]],
@@ -604,9 +604,7 @@ class DeleteRequest(BaseModel):
 class LinkRequest(BaseModel):
     """A link by which somebody without an account may watch a recording."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, strict=True, validate_by_name=True
-    )
+    model_config = _PART_OF_A_REQUEST
 
     expires_in: Annotated[
         int,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recorder.domain.recording import Recording, StoredFile
 
-_OWNED: Final = re.compile(
+_OWNED: Final = (
     rf"(?:{PREFIX}|{SEGMENTS_PREFIX})"
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/"
     r"(?:([1-9][0-9]{0,5})/)?"
@@ -43,7 +43,7 @@ def owner_of(path: str) -> TakeId | None:
     A take has the folder `{id}/{take}/`; what lies in `{id}/` itself, or in a folder there that is no number, is of
     take 1.
     """
-    found = _OWNED.fullmatch(path)
+    found = re.fullmatch(_OWNED, path)
     if found is None or ".." in found[3].split("/"):
         return None
     return TakeId(UUID(found[1]), int(found[2] or 1))

@@ -17,7 +17,7 @@ ENDED: Final = "#EXT-X-ENDLIST"
 """The line of a playlist to which no segment is added any more."""
 _DURATION: Final = "#EXTINF:"
 _BEGAN: Final = "#EXT-X-PROGRAM-DATE-TIME:"
-_NUMBER: Final = re.compile(r"_([0-9]{5,9})\.ts")
+_NUMBER: Final = r"_([0-9]{5,9})\.ts"
 
 
 class Segment(NamedTuple):
@@ -46,7 +46,7 @@ def segments_in(playlist: str) -> list[Segment]:
             began_at = _time(line.removeprefix(_BEGAN))
         elif line and not line.startswith("#"):
             name = line.rpartition("/")[2]
-            numbered = _NUMBER.search(name)
+            numbered = re.search(_NUMBER, name)
             if seconds > 0 and numbered is not None and numbered.end() == len(name):
                 segments.append(Segment(int(numbered[1]), name, seconds, began_at))
             seconds, began_at = 0.0, None

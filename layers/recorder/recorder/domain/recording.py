@@ -163,7 +163,7 @@ SEGMENTS_PREFIX: Final = "segments/"
 
 
 # Control characters, marks that change the direction of the writing, and halves of surrogate pairs.
-_NO_FILE_NAME: Final = re.compile(
+_NO_FILE_NAME: Final = (
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 FILE_NAME_BYTES: Final = 200
@@ -554,7 +554,7 @@ def _extension_of(recording: Recording, key: str) -> str | None:
 
 def as_file_name(text: str) -> str:
     """Return a text that is one file's name everywhere, and reads as it is: no folders, no marks of direction."""
-    return _NO_FILE_NAME.sub(" ", text).replace("/", "-").replace("\\", "-")
+    return re.sub(_NO_FILE_NAME, " ", text).replace("/", "-").replace("\\", "-")
 
 
 class AssembledFile(NamedTuple):

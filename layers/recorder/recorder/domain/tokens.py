@@ -11,7 +11,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from recorder.domain.recording import Recording
 
-_TOKEN: Final = re.compile(r"(?P<said>(?P<end>[0-9a-f]{8,10})\.(?P<link>[0-9a-f]{32})?)\.[0-9a-f]{64}")
+_FORM: Final = r"(?P<said>(?P<end>[0-9a-f]{8,10})\.(?P<link>[0-9a-f]{32})?)\.[0-9a-f]{64}"
 
 
 class Permit(NamedTuple):
@@ -30,7 +30,7 @@ def token_of(recording: Recording, permit: Permit) -> str | None:
 
 def permit_of(recording: Recording, token: str) -> Permit | None:
     """Return the permit of a token; None where it was not made for this recording. Its end is not looked at."""
-    found = _TOKEN.fullmatch(token)
+    found = re.fullmatch(_FORM, token)
     made = _signed(recording, found["said"]) if found is not None else None
     # A time or an id that nobody has signed may be none.
     if found is None or made is None or not hmac.compare_digest(made, token):
