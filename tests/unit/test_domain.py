@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.doctor.network import Reply
 from recorder.domain.egress import EgressSnapshot, EgressStatus
 from recorder.domain.events import EVENTS, EventType, event_of
 from recorder.domain.lifecycle import (
@@ -20,7 +21,7 @@ from recorder.domain.lifecycle import (
     mark_deleted,
     request_stop,
 )
-from recorder.domain.outputs import FileResult
+from recorder.domain.outputs import FileResult, Streams
 from recorder.domain.recording import FINAL, Status, StopReason
 from recorder.domain.schedule import Policy, backoff, reschedule
 from tests.support.recordings import T0, recording
@@ -264,3 +265,10 @@ class TestSchedule:
     @given(st.sampled_from(sorted(FINAL)))
     def test_what_is_over_and_kept_for_ever_is_left_alone(self, status: Status) -> None:
         assert reschedule(None, recording(status=status), POLICY, T0).due_at is None
+
+
+def test_nothing_that_opens_something_is_in_a_representation() -> None:
+    url = "rtmp://live.example.com/app/canary"
+    row = recording(stream_urls=(url,), playback_key="canary" * 8, title="a title")
+    assert "canary" not in repr([row, Streams(urls=(url,)), Reply(200, {"token": "canary"}, b"canary")])
+    assert "title='a title'" in repr(row)

@@ -1,6 +1,6 @@
 """The environment, read in this module only: one settings class per concern.
 
-They are plain dataclasses and not pydantic models: pydantic alone would spend the read functions' cold start
+They are named tuples and not pydantic models: pydantic alone would spend the read functions' cold start
 (docs/decisions.md). Every `from_environment` raises SettingsError, which names the variable and never its value.
 """
 
