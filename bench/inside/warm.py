@@ -10,8 +10,7 @@ from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from recorder.ahead import CONNECTION
-from recorder.bootstrap import current
+from recorder.bootstrap import CONNECTION, current
 from recorder.contract.event import event_json
 from recorder.postgres.database import Database
 from recorder.postgres.repository import Repository

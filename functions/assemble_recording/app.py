@@ -1,6 +1,6 @@
 """Invoked by the product itself: join the takes of a recording into one file, or remove the parts of one that is."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from joiner import BucketJoiner
-from recorder.bootstrap import current
 from recorder.settings import AwsSettings
 from recorder.telemetry import log
 from recorder.usecases.assembling import Assembling

@@ -1,13 +1,12 @@
 """Invoked by the product itself: begin the next take of a recording whose worker was lost."""
 
-from recorder.ahead import expect_database, expect_livekit
+from recorder.bootstrap import current, expect_database, expect_livekit
 
 expect_database()
 expect_livekit()
 
 from typing import TYPE_CHECKING
 
-from recorder.bootstrap import current
 from recorder.telemetry import log
 from recorder.usecases.calls import recording_of
 

@@ -1,13 +1,12 @@
 """POST /api/video/recordings/{id}/links: share a recording by a link that needs no account."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import new_link_json
 from recorder.contract.requests import LinkRequest, parse
 

@@ -1,13 +1,12 @@
 """DELETE /api/video/recordings/{id}/links/{linkId}: revoke a link."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 
 
 @endpoint

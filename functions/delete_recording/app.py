@@ -1,13 +1,12 @@
 """DELETE /api/video/recordings/{id}: remove a recording, its files and whatever still runs for it."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import deleted_json
 
 

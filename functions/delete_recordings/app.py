@@ -1,13 +1,12 @@
 """POST /api/video/recordings/delete: remove several recordings at once."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, code_of, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import deleted_many_json
 from recorder.contract.requests import DeleteRequest, parse
 

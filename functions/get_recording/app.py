@@ -1,13 +1,12 @@
 """GET /api/video/recordings/{id}: one recording, with a link to its file."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import file_json, link_json, recording_json, takes_json, time_json
 
 

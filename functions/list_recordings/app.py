@@ -1,6 +1,6 @@
 """GET /api/video/recordings: list the caller's recordings."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
@@ -8,7 +8,6 @@ from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
 from recorder.api.paging import PARAMETERS, cursor_after, page_of
-from recorder.bootstrap import current
 from recorder.contract.answers import recording_json
 
 

@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from recorder.ahead import database_login
 from recorder.api.custom_resource import ANSWER_SECONDS, REASON_LENGTH, CustomResourceRequest, answer
+from recorder.bootstrap import database_login
 from recorder.errors import AwsError
 from recorder.postgres.inspection import FINDINGS
 from recorder.postgres.login import open_dbapi_connection

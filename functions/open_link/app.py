@@ -1,13 +1,12 @@
 """POST /api/video/shared: what a link shows to whoever has its token."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, public_endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import shared_json
 from recorder.errors import InvalidRequestError
 from recorder.untrusted import json_value

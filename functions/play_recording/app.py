@@ -1,11 +1,10 @@
 """GET /api/video/play/{id}/live.m3u8: the live playlist of a recording, for whoever has a token of it."""
 
-from recorder.ahead import expect_database
+from recorder.bootstrap import current, expect_database
 
 expect_database()
 
 from recorder.api.endpoint import Answer, Request, public_endpoint, text_answer
-from recorder.bootstrap import current
 
 
 @public_endpoint

@@ -1,6 +1,6 @@
 """POST /api/video/livekit/webhook[/{id}]: what LiveKit reports of its egress."""
 
-from recorder.ahead import expect_database, expect_livekit_secret
+from recorder.bootstrap import current, expect_database, expect_livekit_secret
 
 expect_livekit_secret()
 expect_database()
@@ -8,7 +8,6 @@ expect_database()
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, public_endpoint
-from recorder.bootstrap import current
 from recorder.errors import InvalidRequestError, UnauthorizedError
 from recorder.livekit.webhook import MAXIMUM_BYTES, snapshot_in, verify
 from recorder.telemetry import Code, count, log

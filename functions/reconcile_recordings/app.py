@@ -1,6 +1,6 @@
 """Every minute: make true what webhooks missed, and leave nothing unowned."""
 
-from recorder.ahead import expect_database, expect_livekit
+from recorder.bootstrap import current, expect_database, expect_livekit
 
 expect_database()
 expect_livekit()
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from recorder.bootstrap import current
 from recorder.errors import DatabaseBusyError
 from recorder.telemetry import Code, count, log
 

@@ -1,6 +1,6 @@
 """POST /api/video/recordings: start a recording."""
 
-from recorder.ahead import expect_database, expect_livekit
+from recorder.bootstrap import current, expect_database, expect_livekit
 
 expect_database()
 expect_livekit()
@@ -8,7 +8,6 @@ expect_livekit()
 from http import HTTPStatus
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import started_json
 from recorder.contract.requests import LAYOUTS, StartRequest, parse
 from recorder.errors import ForbiddenError, InvalidRequestError

@@ -1,6 +1,6 @@
 """PATCH /api/video/recordings/{id}: stop, pause or resume a recording, or change its description."""
 
-from recorder.ahead import expect_database, expect_livekit
+from recorder.bootstrap import current, expect_database, expect_livekit
 
 expect_database()
 expect_livekit()
@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from recorder.api.endpoint import Answer, Request, answer, endpoint
-from recorder.bootstrap import current
 from recorder.contract.answers import stopped_json
 from recorder.settings import WEBHOOK_PATH
 

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "postgres": {"usecases", "domain", "settings", *LEAVES},
     "livekit": {"usecases", "domain", "settings", *LEAVES},
     "aws": {"usecases", "domain", "settings", *LEAVES},
-    "ahead": {"aws", "livekit", "postgres", "settings", *LEAVES},
+    "ahead": {"settings"},
     "bootstrap": {
         "ahead",
         "aws",
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"bootstrap", "contract", "domain", "usecases", *LEAVES},
     # It looks at what the adapters look at, with as little as possible between.
-    "doctor": {"ahead", "aws", "bootstrap", "domain", "livekit", "postgres", "settings", *LEAVES},
+    "doctor": {"aws", "bootstrap", "domain", "livekit", "postgres", "settings", *LEAVES},
     "__init__": {"bootstrap", "contract", "domain", "usecases", "errors"},
 }
 # Of the use cases the adapters see the ports only.
@@ -97,6 +97,69 @@ def test_module_imports_inwards_only(module: str) -> None:
     assert packages <= MAY_IMPORT[package]
     if package in ADAPTERS:
         assert {name for name in imported if name.startswith("usecases.")} <= {"usecases.ports"}
+
+
+def _classes(module: str) -> dict[str, tuple[set[str], set[str]]]:
+    """Return the classes of a module, with the names of their bases and of their public methods and properties."""
+    return {
+        node.name: (
+            {ast.unparse(base) for base in node.bases},
+            {
+                each.name
+                for each in node.body
+                if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")
+            },
+        )
+        for node in ast.parse(MODULES[module].read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+PORTS = {
+    name: methods
+    for name, (bases, methods) in _classes("usecases.ports").items()
+    if "Protocol" in bases and name != "Adapters"
+}
+
+
+def _implementations() -> dict[str, set[str]]:
+    """Return by port the adapters: the classes of the adapters' packages that have all of its methods."""
+    return {
+        port: {
+            f"{module}.{name}"
+            for module in MODULES
+            if module.partition(".")[0] in ADAPTERS
+            for name, (bases, has) in _classes(module).items()
+            if "Protocol" not in bases and methods <= has
+        }
+        for port, methods in PORTS.items()
+    }
+
+
+def test_only_bootstrap_names_an_adapter() -> None:
+    implementations = _implementations()
+    # The joiner is the assembling function's own: nothing else has PyAV.
+    assert [port for port, adapters in implementations.items() if not adapters] == ["Joiner"]
+    named = {adapter.rpartition(".")[2] for adapters in implementations.values() for adapter in adapters}
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+        used = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        if path.parent.name not in ADAPTERS:
+            assert used & named == (named if path.name == "bootstrap.py" else set()), path
+
+
+def test_bootstrap_is_loaded_before_all_that_a_cold_start_imports() -> None:
+    tree = ast.parse(MODULES["bootstrap"].read_text())
+    loaded = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert {name for name in loaded if name and name.startswith("recorder.")} == {
+        "recorder.ahead",
+        "recorder.errors",
+        "recorder.settings",
+    }
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -14,7 +14,7 @@ import pytest
 from local.processes.children import LOOPBACK, free_port
 from local.services.authority import Authority
 from local.stack import Part, Stack
-from recorder import ahead, bootstrap
+from recorder import bootstrap
 from tests.support.events import http_event
 from tests.support.forwarder import Forwarder
 from tests.support.rds import Rds
@@ -332,7 +332,7 @@ def test_connection_that_was_begun_ahead_is_handed_out_once(
     for name, value in deployment.settings.items():
         monkeypatch.setenv(name, value)
     before = _sessions(deployment)
-    ahead.expect_database()
+    bootstrap.expect_database()
     first, second = deployment.cold(), deployment.cold()
 
     def get(environment: bootstrap.Environment) -> int:
@@ -361,6 +361,6 @@ def test_connection_that_could_not_be_made_ahead_is_made_when_it_is_needed(
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     for name, value in (deployment.settings | {"DATABASE_PORT": str(free_port())}).items():
         monkeypatch.setenv(name, value)
-    ahead.expect_database()
+    bootstrap.expect_database()
     answer = alice.send("list_recordings_first_page", environment=deployment.cold())
     assert answer.status == 200

@@ -362,7 +362,9 @@ class Deployment:
         return made
 
     def _environment(self) -> bootstrap.Environment:
-        return bootstrap.Environment(Clock(self.livekit.clock.now, self.livekit.server.advance))
+        made = bootstrap.Environment()
+        made.clock = Clock(self.livekit.clock.now, self.livekit.server.advance)
+        return made
 
     @contextmanager
     def _entered(self, chosen: bootstrap.Environment | None) -> Iterator[None]:

@@ -1,7 +1,9 @@
-"""The composition root: the only module that names concrete adapters.
+"""The composition root: the only module that names adapters.
 
 Everything is made at its first use and kept while the environment is warm. Adapters are imported where they are
-made: a function pays at cold start for those that it uses.
+made: a function pays at cold start for those that it uses. Importing this module takes little, since a function calls
+`expect_database` before its other imports; and what the thread behind it needs is imported by the caller, since two
+threads that import at once wait for each other.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from recorder.ahead import CONNECTION, LIVEKIT_SECRET, report_secret
-from recorder.errors import AwsError, EgressNotAskedError
+from recorder.ahead import Ahead
+from recorder.errors import AwsError, EgressNotAskedError, SecretIncompleteError
 from recorder.settings import (
     ApiSettings,
     AwsSettings,
+    DatabaseSettings,
     EventSettings,
     HintSettings,
     LiveKitSettings,
@@ -23,17 +26,27 @@ from recorder.settings import (
     UploadSettings,
     policy_from_environment,
 )
-from recorder.usecases.ports import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recorder.domain.schedule import Policy
     from recorder.postgres.database import Database
+    from recorder.postgres.login import Connection
     from recorder.sweep.sweep import Sweep
     from recorder.usecases.ledger import Ledger
     from recorder.usecases.playback import LivePlaylists
-    from recorder.usecases.ports import Egress, Events, Hints, Links, Listing, Recordings, Storage, Waits
+    from recorder.usecases.ports import (
+        Clock,
+        Egress,
+        Events,
+        Hints,
+        Links,
+        Listing,
+        Recordings,
+        Storage,
+        Waits,
+    )
     from recorder.usecases.recordings import RecordingService
     from recorder.usecases.sharing import Sharing
     from recorder.usecases.takes import Takes
@@ -42,8 +55,12 @@ if TYPE_CHECKING:
 class Environment:
     """An execution environment of Lambda: each property is made once. Tests assign the ones that they replace."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
+    @cached_property
+    def clock(self) -> Clock:
+        """The time."""
+        from recorder.usecases.ports import Clock
+
+        return Clock()
 
     @cached_property
     def policy(self) -> Policy:
@@ -76,17 +93,19 @@ class Environment:
         try:
             return LIVEKIT_SECRET.take()
         except AwsError as error:
-            report_secret("LIVEKIT_SECRET_ARN", error)
+            _report_secret("LIVEKIT_SECRET_ARN", error)
             raise EgressNotAskedError("LiveKit's key cannot be read") from error
 
     @cached_property
     def repository(self) -> Recordings:
         """The tables."""
-        from recorder.contract.event import event_json
         from recorder.postgres.repository import Repository
 
-        emits = bool(EventSettings.from_environment().bus_name)
-        return Repository(self._database, event_json=event_json if emits else None)
+        if not EventSettings.from_environment().bus_name:
+            return Repository(self._database, event_json=None)
+        from recorder.contract.event import event_json
+
+        return Repository(self._database, event_json=event_json)
 
     @cached_property
     def waits(self) -> Waits:
@@ -215,11 +234,79 @@ def recordings() -> RecordingService:
     return current().recordings
 
 
+def expect_database() -> None:
+    """Begin to connect to Postgres: each function that needs it calls this before its other imports."""
+    import recorder.aws.calls
+
+    CONNECTION.begin()
+    import recorder.postgres.login  # noqa: F401
+
+
+def expect_livekit_secret() -> None:
+    """Begin to read LiveKit's key, for a function that needs it for every request."""
+    import recorder.aws.calls  # noqa: F401
+
+    LIVEKIT_SECRET.begin()
+
+
+def expect_livekit() -> None:
+    """Do the same, and import what calls LiveKit: Lambda lends more processor to loading than to requests."""
+    expect_livekit_secret()
+    import recorder.livekit.egress  # noqa: F401
+
+
+def database_login() -> tuple[DatabaseSettings, str]:
+    """Return where the database is, and the password: read anew each time, so that a rotated one is taken up.
+
+    Raises AwsError.
+    """
+    from recorder.aws.calls import database_token, secret
+
+    settings, aws = DatabaseSettings.from_environment(), AwsSettings.from_environment()
+    try:
+        if settings.iam:
+            return settings, database_token(aws, settings.host, settings.port, settings.user)
+        return settings, secret(aws, settings.secret_arn, "password")["password"]
+    except AwsError as error:
+        _report_secret("DATABASE_SECRET_ARN", error)
+        raise
+
+
+def _connection() -> Connection:
+    login = database_login()
+    from recorder.postgres.login import open_connection
+
+    return open_connection(*login)
+
+
+def _livekit_secret() -> Mapping[str, str]:
+    from recorder.aws.calls import secret
+
+    arn = LiveKitSettings.from_environment().secret_arn
+    return secret(AwsSettings.from_environment(), arn, "api_key", "api_secret")
+
+
 def _secret_of_egress(arn: str) -> Mapping[str, str]:
     from recorder.aws.calls import secret
 
     try:
         return secret(AwsSettings.from_environment(), arn, "access_key", "secret")
     except AwsError as error:
-        report_secret("EGRESS_S3_SECRET_ARN", error)
+        _report_secret("EGRESS_S3_SECRET_ARN", error)
         raise EgressNotAskedError("the egress workers' key cannot be read") from error
+
+
+def _report_secret(setting: str, error: AwsError) -> None:
+    """Log that a secret cannot be read, and why; `setting` names its ARN."""
+    from recorder.telemetry import Code, cause_of, log
+
+    if isinstance(error, SecretIncompleteError):
+        log.error(Code.CREDENTIALS_INCOMPLETE, setting=setting, **cause_of(error))
+    else:
+        log.error(Code.CREDENTIALS_UNREADABLE, setting=setting, **cause_of(error))
+
+
+CONNECTION: Final = Ahead(_connection)
+"""Connections to Postgres."""
+LIVEKIT_SECRET: Final = Ahead(_livekit_secret)
+"""LiveKit's key, read anew each time."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pg8000.exceptions import DatabaseError, InterfaceError
 from scramp import ScramException
 
-from recorder.ahead import database_login
+from recorder.bootstrap import database_login
 from recorder.doctor.finding import Verdict, failed, ok, unknown
 from recorder.doctor.network import cause
 from recorder.errors import AwsError
