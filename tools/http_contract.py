@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from recorder import errors
 from recorder.api.endpoint import MAXIMUM_KEY_LENGTH, code_of
 from recorder.api.paging import CURSOR, DEFAULT_LIMIT, MAXIMUM_LIMIT, cursor_after
-from recorder.contract import answers as schemas
+from recorder.contract import answers, schemas
 from recorder.contract.requests import DeleteRequest, LinkRequest, PatchRequest, StartRequest
 from recorder.domain.recording import Recording, Status
 from recorder.domain.shares import Shared, ShareLink
@@ -141,14 +141,14 @@ _LINK: Final = ShareLink(
 _SHARED_URL: Final = "https://api.example.com/console/shared#kV0hI0zqQm9cC3mXn1v2tX7gq0Zr4uYp8sWb5eJd6Lk"
 _PLAYBACK: Final = f"{_COMPLETED.file_url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={LINK_SECONDS}"
 _DETAIL: Final = {
-    "recording": schemas.recording_json(_COMPLETED),
-    "links": [schemas.link_json(_LINK)],
+    "recording": answers.recording_json(_COMPLETED),
+    "links": [answers.link_json(_LINK)],
     "playbackUrl": _PLAYBACK,
     "downloadUrl": _PLAYBACK,
-    "downloadUrlExpiresAt": schemas.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
+    "downloadUrlExpiresAt": answers.time_json(_ENDED + timedelta(seconds=LINK_SECONDS)),
     "posterUrl": None,
     "files": [],
-    "takes": schemas.takes_json(_COMPLETED),
+    "takes": answers.takes_json(_COMPLETED),
 }
 _PLAYLIST: Final = """#EXTM3U
 #EXT-X-VERSION:6
@@ -162,7 +162,7 @@ _PLAYLIST: Final = """#EXTM3U
 https://bucket.s3.eu-central-1.amazonaws.com/segments/0b2f6f4e-6a57-4d0f-9d1b-6d5c6d1f3a10/2/segment_00007.ts
 """
 _NEXT: Final = cursor_after(Page(user_id=_COMPLETED.user_id, limit=DEFAULT_LIMIT), _COMPLETED)
-_LISTING: Final = {"recordings": [schemas.recording_json(_COMPLETED)], "nextCursor": _NEXT}
+_LISTING: Final = {"recordings": [answers.recording_json(_COMPLETED)], "nextCursor": _NEXT}
 _WEBHOOK: Final = {
     "event": "egress_updated",
     "egressInfo": {
@@ -378,13 +378,13 @@ OPERATIONS: Final = (
             HTTPStatus.CREATED: Success(
                 "The egress was started.",
                 schemas.StartedJson,
-                schemas.started_json(_STOPPING.id, _STOPPING.egress_id),
+                answers.started_json(_STOPPING.id, _STOPPING.egress_id),
                 located=True,
             ),
             HTTPStatus.ACCEPTED: Success(
                 "LiveKit's answer was lost; what became of the start shows within a minute or two.",
                 schemas.StartedJson,
-                schemas.started_json(_STOPPING.id, None),
+                answers.started_json(_STOPPING.id, None),
                 located=True,
             ),
         },
@@ -426,7 +426,7 @@ OPERATIONS: Final = (
             HTTPStatus.OK: Success(
                 "The recording stops, pauses or resumes, or has done so, or has its new description.",
                 schemas.StoppedJson,
-                schemas.stopped_json(_STOPPING),
+                answers.stopped_json(_STOPPING),
                 waited=True,
             )
         },
@@ -459,7 +459,7 @@ OPERATIONS: Final = (
             HTTPStatus.OK: Success(
                 "Each of them is gone, or has its reason not to be.",
                 schemas.DeletedManyJson,
-                schemas.deleted_many_json(
+                answers.deleted_many_json(
                     {_STOPPING.id: None, UUID(int=0): errors.RecordingNotFoundError()}, code_of
                 ),
             )
@@ -475,7 +475,7 @@ OPERATIONS: Final = (
             HTTPStatus.CREATED: Success(
                 "The link can be passed on.",
                 schemas.NewLinkJson,
-                schemas.new_link_json(_LINK, _SHARED_URL),
+                answers.new_link_json(_LINK, _SHARED_URL),
             )
         },
         refuses=(
@@ -507,7 +507,7 @@ OPERATIONS: Final = (
             HTTPStatus.OK: Success(
                 "What the link shows.",
                 schemas.SharedJson,
-                schemas.shared_json(
+                answers.shared_json(
                     Shared(
                         recording=_COMPLETED,
                         expires_at=_LINK.expires_at,

@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse, O
 from pydantic import ConfigDict, with_config
 
 from recorder.api.endpoint import RETRY_AFTER_SECONDS, Request, error_answer
-from recorder.contract import answers as schemas
+from recorder.contract import schemas
 from tools.http_contract import OPERATIONS, RECORDING_PATH, Input, Operation, Success
 
 ROOT: Final = Path(__file__).parent.parent

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from local.stack import Stack
-    from recorder.contract.answers import RecordingDetailJson
+    from recorder.contract.schemas import RecordingDetailJson
 
 pytestmark = pytest.mark.xdist_group("e2e")
 

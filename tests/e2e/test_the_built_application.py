@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from local.stack import Stack
-    from recorder.contract.answers import (
+    from recorder.contract.schemas import (
         ErrorJson,
         RecordingDetailJson,
         RecordingJson,

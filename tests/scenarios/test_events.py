@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from recorder.contract.answers import RecordingJson
-from recorder.contract.event import EventJson
+from recorder.contract.schemas import EventJson, RecordingJson
 from tests.support.forwarder import Forwarder
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from recorder.contract.answers import ErrorJson
+    from recorder.contract.schemas import ErrorJson
     from recorder.usecases.waiting import Waited
 
 type Event = dict[str, object]

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
-from recorder.contract.answers import Id, RecordingJson, Time, recording_json, time_json
-from recorder.domain.events import EventType
+from recorder.contract.answers import recording_json, time_json
 
 if TYPE_CHECKING:
+    from recorder.contract.schemas import EventJson
     from recorder.domain.events import Event
     from recorder.domain.recording import Recording
-
-
-class EventJson(TypedDict):
-    """The detail of an event on the bus, version 1.
-
-    `sequence` orders the events of one recording; `id` is the same each time an event is delivered.
-    """
-
-    version: int
-    id: str
-    type: EventType
-    recordingId: Id
-    sequence: int
-    occurredAt: Time
-    take: int
-    """The number of the take that the recording had then."""
-    recording: RecordingJson
 
 
 def event_json(event: Event, recording: Recording) -> EventJson:

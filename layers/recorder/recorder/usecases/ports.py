@@ -58,7 +58,7 @@ class Owner(NamedTuple):
 
 
 class StoredEvent(NamedTuple):
-    """An event that waits to be published: `body` is the JSON of `contract.event.EventJson`."""
+    """An event that waits to be published: `body` is the JSON of `contract.schemas.EventJson`."""
 
     position: int
     type: str
