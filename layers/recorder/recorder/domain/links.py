@@ -1,29 +1,24 @@
 """Links to what a recording has in the bucket."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from recorder.domain.recording import MIME_TYPES
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(NamedTuple):
     """A link to an object, and when it ends at the latest."""
 
     url: str
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaFile(Link):
-    """A file of a recording with a link that saves it; `take` is set where the recording is in parts."""
+class MediaFile(NamedTuple):
+    """A file of a recording with a link that saves it, as in `Link`; `take` is set where the recording is in parts."""
 
+    url: str
+    expires_at: datetime
     size: int
     mime_type: str | None
     file_name: str

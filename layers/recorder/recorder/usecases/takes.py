@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from recorder.domain import lifecycle, takes
@@ -33,11 +32,12 @@ if TYPE_CHECKING:
 _NO_PAUSE: Final = "a recording of one track cannot be paused: a pause would end the file"
 
 
-@dataclass(frozen=True, slots=True)
 class Takes:
     """Begins the takes of recordings. Every method may raise DatabaseUnavailableError."""
 
-    adapters: Adapters
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+        self._ledger = Ledger(adapters)
 
     def start(self, recording: Recording, webhook_url: str | None) -> EgressSnapshot:
         """Start the egress of a recording's current take. LiveKit reports to `webhook_url` + "/" + the recording's id.
@@ -45,10 +45,10 @@ class Takes:
         Raises a StartRefusedError where nothing was started, EgressUnansweredError where that is not known.
         """
         try:
-            egress = self.adapters.egress
+            egress = self._adapters.egress
         except EgressNotAskedError as error:
             raise EgressUnavailableError(str(error)) from error
-        outputs = outputs_of(recording, poster=self.adapters.policy.poster)
+        outputs = outputs_of(recording, poster=self._adapters.policy.poster)
         return egress.start(
             kind_of(recording), outputs, f"{webhook_url}/{recording.id}" if webhook_url else None
         )
@@ -58,10 +58,10 @@ class Takes:
 
         Otherwise the takes so far become the recording. The sweep calls this again for each recording that waits.
         """
-        recording = self.adapters.repository.get(recording_id)
+        recording = self._adapters.repository.get(recording_id)
         if recording is None or not _waits(recording):
             return
-        if self._now >= recording.status_at + self.adapters.policy.resume_timeout:
+        if self._now >= recording.status_at + self._adapters.policy.resume_timeout:
             log.warning(Code.RESCUE_GIVEN_UP, recording_id=recording.id, take=recording.take)
             self._finish(recording)
         elif self._now >= takes.next_attempt_at(recording):
@@ -99,7 +99,7 @@ class Takes:
         try:
             # A recording of one participant has nothing to go on with while they are away.
             identity = recording.participant_identity
-            people = self.adapters.listing.has_people(recording.room_name, identity)
+            people = self._adapters.listing.has_people(recording.room_name, identity)
         except EgressUnansweredError:
             # Nothing is known of the room: the next call asks again.
             return
@@ -119,7 +119,7 @@ class Takes:
 
     def _begin(self, recording: Recording, begun_by: BegunBy) -> Recording | None:
         """Count what the take before has left, and take the next number; None where another call was faster."""
-        segments = takes.wants_segments(recording, safety=self.adapters.policy.safety_segments)
+        segments = takes.wants_segments(recording, safety=self._adapters.policy.safety_segments)
         counted = self._with_segments_counted(recording)
         begun = takes.begin_take(counted, begun_by, self._now, segments=segments)
         return self._ledger.save(recording, begun) if begun is not None else None
@@ -151,7 +151,7 @@ class Takes:
         if last is None or not last.segments or last.segment_count is not None:
             return recording
         try:
-            playlist = self.adapters.storage.read_text(segments_of(recording, last.take).playlist)
+            playlist = self._adapters.storage.read_text(segments_of(recording, last.take).playlist)
         except StorageUnavailableError:
             return recording
         segments = segments_in(playlist or "")
@@ -160,18 +160,14 @@ class Takes:
         )
 
     def _stored(self, recording: Recording) -> Recording:
-        stored = self.adapters.repository.get(recording.id)
+        stored = self._adapters.repository.get(recording.id)
         if stored is None:
             raise RecordingNotFoundError
         return stored
 
     @property
-    def _ledger(self) -> Ledger:
-        return Ledger(self.adapters)
-
-    @property
     def _now(self) -> datetime:
-        return self.adapters.clock.now()
+        return self._adapters.clock.now()
 
 
 def _waits(recording: Recording) -> bool:
