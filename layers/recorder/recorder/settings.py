@@ -4,16 +4,13 @@ They are named tuples and not pydantic models: pydantic alone would spend the re
 (docs/decisions.md). Every `from_environment` raises SettingsError, which names the variable and never its value.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from recorder.domain.schedule import Policy
 
 WEBHOOK_PATH: Final = "/api/video/livekit/webhook"
@@ -267,7 +264,7 @@ class EventSettings(NamedTuple):
         return cls(bus_name=_text(environ, "EVENT_BUS_NAME", ""))
 
 
-def policy_from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
+def policy_from_environment(environ: Mapping[str, str] = os.environ) -> "Policy":
     """Read the limits; 0 in RETENTION_DAYS or MAX_DURATION_SECONDS means none, in WAIT_CONCURRENCY no waiting."""
     # The connection to Postgres begins with settings, and must not wait for this.
     from recorder.domain.schedule import Policy  # noqa: PLC0415

@@ -1,11 +1,10 @@
 """The JSON of the HTTP contract that comes in, validated. Unknown fields are named, not swallowed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -19,11 +18,14 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from recorder.domain.outputs import OutputColumns
 from recorder.domain.recording import DESCRIPTION
 from recorder.domain.sources import (
     Encoding,
+    Kind,
     Media,
     Participant,
     RoomComposite,
@@ -35,14 +37,6 @@ from recorder.domain.sources import (
 )
 from recorder.errors import InvalidRequestError
 from recorder.untrusted import CONTROL_CHARACTERS, PRINTABLE, json_value, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from pydantic.config import JsonDict
-
-    from recorder.domain.outputs import OutputColumns
-    from recorder.domain.sources import Kind
 
 MAXIMUM_DURATION_SECONDS: Final = 7 * 24 * 60 * 60
 LAYOUTS: Final = tuple(

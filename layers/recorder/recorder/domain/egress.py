@@ -1,19 +1,13 @@
 """LiveKit's reports of its egress and rooms, as values."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
+from uuid import UUID
 
-from recorder.domain.outputs import FileResult
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from uuid import UUID
-
-    from recorder.domain.outputs import SegmentsResult, StreamResult, TakeId, ThumbnailsResult
+from recorder.domain.outputs import FileResult, SegmentsResult, StreamResult, TakeId, ThumbnailsResult
 
 
 class EgressStatus(StrEnum):

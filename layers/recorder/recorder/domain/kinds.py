@@ -1,9 +1,6 @@
 """The kind of a stored recording: each take is asked for with it anew."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from recorder.domain.recording import Recording
 from recorder.domain.sources import (
     Encoding,
     Kind,
@@ -15,9 +12,6 @@ from recorder.domain.sources import (
     TrackComposite,
     Web,
 )
-
-if TYPE_CHECKING:
-    from recorder.domain.recording import Recording
 
 
 def kind_of(recording: Recording) -> Kind:

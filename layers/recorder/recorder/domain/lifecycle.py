@@ -6,10 +6,11 @@
 to change.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from uuid import UUID
 
 from recorder.domain import takes
 from recorder.domain.egress import STOPPED, EgressSnapshot, EgressStatus
@@ -27,15 +28,8 @@ from recorder.domain.recording import (
     TakeEnd,
     next_version,
 )
+from recorder.domain.schedule import Policy
 from recorder.domain.sources import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from uuid import UUID
-
-    from recorder.domain.schedule import Policy
-
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {

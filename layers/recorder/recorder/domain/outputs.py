@@ -4,23 +4,24 @@ An output belongs to a take of a recording, and its path says which: it lies bel
 `segments/{id}/`, in the folder of its take where it has one.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from recorder.domain.recording import MIME_TYPES, PREFIX, SEGMENTS_PREFIX, Kept, StoredPart
+from recorder.domain.recording import (
+    MIME_TYPES,
+    PREFIX,
+    SEGMENTS_PREFIX,
+    Kept,
+    Recording,
+    StoredFile,
+    StoredPart,
+)
 from recorder.domain.sources import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from recorder.domain.recording import Recording, StoredFile
 
 _OWNED: Final = (
     rf"(?:{PREFIX}|{SEGMENTS_PREFIX})"

@@ -1,14 +1,10 @@
 """HLS playlists: LiveKit's own of each take, and the live one that the product makes of them."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 ENTRY_BYTES: Final = 128
 """The most that one segment takes of a playlist of LiveKit: its time, its length and its name are some 85 bytes."""

@@ -1,18 +1,14 @@
 """A recording: one row of the table `recordings`, and what follows from its columns alone."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from recorder.domain.sources import Media, Source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from uuid import UUID
 
 
 class Unknown(str):
@@ -173,6 +169,44 @@ FILE_NAME_BYTES: Final = 200
 DESCRIPTION: Final = ("title", "reference", "metadata")
 """The fields of a recording that hold its owner's words about it: its owner may change them at any time."""
 _SECRET: Final = frozenset({"stream_urls", "playback_key"})
+
+
+class Kept(NamedTuple):
+    """The outputs of a take that are kept beside its file, as the bucket holds them; None: nothing of the kind."""
+
+    hls_size: int | None = None
+    """Bytes of the segments that the caller asked for."""
+    thumbnails: int | None = None
+
+
+class StoredFile(NamedTuple):
+    """A file that is in the bucket."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    duration: float | None = None
+    """Seconds, where the file says so itself and was asked."""
+    beside: Kept | None = None
+    """The outputs beside it, where the folder was listed."""
+
+
+class StoredPart(NamedTuple):
+    """A file of a recording that is in the bucket; `take` is set where it holds one take only."""
+
+    key: str
+    size: int
+    duration: float | None
+    take: int | None = None
+
+
+class AssembledFile(NamedTuple):
+    """The one file that the takes of a recording were joined into."""
+
+    key: str
+    size: int
+    seconds: float
+    url: str | None = None
 
 
 class Take(NamedTuple):
@@ -497,35 +531,6 @@ class Recording(NamedTuple):
         return self.expires_at is not None and self.expires_at <= now
 
 
-class Kept(NamedTuple):
-    """The outputs of a take that are kept beside its file, as the bucket holds them; None: nothing of the kind."""
-
-    hls_size: int | None = None
-    """Bytes of the segments that the caller asked for."""
-    thumbnails: int | None = None
-
-
-class StoredFile(NamedTuple):
-    """A file that is in the bucket."""
-
-    key: str
-    size: int
-    modified_at: datetime
-    duration: float | None = None
-    """Seconds, where the file says so itself and was asked."""
-    beside: Kept | None = None
-    """The outputs beside it, where the folder was listed."""
-
-
-class StoredPart(NamedTuple):
-    """A file of a recording that is in the bucket; `take` is set where it holds one take only."""
-
-    key: str
-    size: int
-    duration: float | None
-    take: int | None = None
-
-
 def mime_type_of(recording: Recording, key: str) -> str | None:
     """Return the media type of a file of a recording, where its extension tells."""
     return MIME_TYPES.get(_extension_of(recording, key) or "")
@@ -555,15 +560,6 @@ def _extension_of(recording: Recording, key: str) -> str | None:
 def as_file_name(text: str) -> str:
     """Return a text that is one file's name everywhere, and reads as it is: no folders, no marks of direction."""
     return re.sub(_NO_FILE_NAME, " ", text).replace("/", "-").replace("\\", "-")
-
-
-class AssembledFile(NamedTuple):
-    """The one file that the takes of a recording were joined into."""
-
-    key: str
-    size: int
-    seconds: float
-    url: str | None = None
 
 
 def object_prefix(recording_id: UUID) -> str:

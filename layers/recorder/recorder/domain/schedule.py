@@ -1,7 +1,5 @@
 """The time limits of a deployment, and when the sweep has to look at a recording again."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 

@@ -1,14 +1,10 @@
 """Links by which somebody without an account watches one recording."""
 
-from __future__ import annotations
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from uuid import UUID
-
-    from recorder.domain.recording import Recording
+from recorder.domain.recording import Recording
 
 
 class ShareLink(NamedTuple):

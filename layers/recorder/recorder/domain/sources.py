@@ -1,7 +1,5 @@
 """The kinds of recording: each knows the target that it holds and what of it is stored."""
 
-from __future__ import annotations
-
 import hashlib
 from enum import StrEnum
 from typing import Final, NamedTuple, TypedDict

@@ -4,17 +4,17 @@ Every function is pure and returns the changed recording; `domain.lifecycle` dec
 leads here.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from recorder.domain.egress import EgressStatus
+from recorder.domain.egress import EgressSnapshot, EgressStatus
 from recorder.domain.outputs import can_have_segments
 from recorder.domain.recording import (
     GIVEN_UP,
     OWN_VERDICTS,
+    AssembledFile,
     BegunBy,
     FailureCode,
     Kept,
@@ -22,18 +22,12 @@ from recorder.domain.recording import (
     Recording,
     Status,
     StopReason,
+    StoredFile,
     Take,
     TakeEnd,
     next_version,
 )
 from recorder.domain.sources import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from recorder.domain.egress import EgressSnapshot
-    from recorder.domain.recording import AssembledFile, StoredFile
 
 MAXIMUM_TAKES: Final = 100
 RESCUES: Final = 5

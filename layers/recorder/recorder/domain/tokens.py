@@ -1,15 +1,12 @@
 """Tokens of live playlists: whoever has one may watch a recording for a while."""
 
-from __future__ import annotations
-
 import hmac
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from recorder.domain.recording import Recording
+from recorder.domain.recording import Recording
 
 _FORM: Final = r"(?P<said>(?P<end>[0-9a-f]{8,10})\.(?P<link>[0-9a-f]{32})?)\.[0-9a-f]{64}"
 

@@ -5,19 +5,15 @@ A room shows its recorders until some 25 s after their death, and some rooms nev
 milliseconds while it lives, and nobody answers for it once its host is gone.
 """
 
-from __future__ import annotations
-
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from recorder.domain import takes
 from recorder.domain.egress import ENDING, EgressStatus
 from recorder.domain.lifecycle import request_stop
 from recorder.domain.recording import FailureCode, Recording, Status, StopReason, next_version
 from recorder.domain.schedule import Policy, max_duration_ends_at
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class Presence(StrEnum):

@@ -8,11 +8,14 @@ schema, and everything comes back as JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import reduce
 from math import isfinite
-from operator import itemgetter
+from operator import itemgetter, or_
 from struct import Struct
-from typing import TYPE_CHECKING, Final, ForwardRef, cast
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Final, cast, get_args, get_origin
 from uuid import UUID
 
 from recorder.domain.events import event_of
@@ -34,7 +37,7 @@ from recorder.telemetry import Code, count, log
 from recorder.usecases.ports import Backlog, Owner, StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from enum import StrEnum
 
     from recorder.domain.events import Event
@@ -83,51 +86,57 @@ def _pairs(value: object) -> dict[str, str]:
 
 
 # How the value of a column is read, by the type of the field of the same name; None: as JSON has it.
-_DECODERS: Final[Mapping[str, Callable[[str], object] | None]] = {
-    "str": None,
-    "int": None,
-    "float": _fraction,
-    "datetime": _time,
-    "UUID": UUID,
-    "Mapping[str, str]": _pairs,
-    "Source | Unknown": _Members(Source).__getitem__,
-    "Media | Unknown": _Members(Media).__getitem__,
-    "Status | Unknown": _Members(Status).__getitem__,
-    "StopReason | Unknown": _Members(StopReason).__getitem__,
-    "bool": None,
-    "tuple[str, ...]": tuple,
-    "TakeEnd | Unknown": _Members(TakeEnd).__getitem__,
-    "BegunBy | Unknown": _Members(BegunBy).__getitem__,
-    "OnWorkerLost | Unknown": _Members(OnWorkerLost).__getitem__,
+_DECODERS: Final[Mapping[object, Callable[[str], object] | None]] = {
+    str: None,
+    int: None,
+    bool: None,
+    float: _fraction,
+    datetime: _time,
+    UUID: UUID,
+    Mapping[str, str]: _pairs,
+    tuple[str, ...]: tuple,
+    Source | Unknown: _Members(Source).__getitem__,
+    Media | Unknown: _Members(Media).__getitem__,
+    Status | Unknown: _Members(Status).__getitem__,
+    StopReason | Unknown: _Members(StopReason).__getitem__,
+    TakeEnd | Unknown: _Members(TakeEnd).__getitem__,
+    BegunBy | Unknown: _Members(BegunBy).__getitem__,
+    OnWorkerLost | Unknown: _Members(OnWorkerLost).__getitem__,
 }
-_OPTIONAL: Final = " | None"
 _TAKES: Final = "takes"
 
 
-def _types(values: type[Recording | Take]) -> dict[str, str]:
-    """Return the fields of a value and their types, as its source has them."""
-    types: dict[str, ForwardRef] = values.__annotations__
-    return {name: kind.__forward_arg__ for name, kind in types.items() if name != _TAKES}
+def _types(values: type[Recording | Take]) -> dict[str, object]:
+    """Return the fields of a value and their types."""
+    types: dict[str, object] = values.__annotations__
+    return {name: kind for name, kind in types.items() if name != _TAKES}
+
+
+def _present(kind: object) -> object:
+    """Return a type without None."""
+    if not isinstance(kind, UnionType):
+        return kind
+    return reduce(or_, (each for each in get_args(kind) if each is not NoneType))
 
 
 _FIELDS: Final = _types(Recording)
 _TAKE_FIELDS: Final = _types(Take)
 
 
-def _decoded(kinds: Mapping[str, str]) -> tuple[_Decoded, ...]:
+def _decoded(kinds: Mapping[str, object]) -> tuple[_Decoded, ...]:
     """Return which values have to be decoded, and how."""
     return tuple(
         (position, decode)
         for position, kind in enumerate(kinds.values())
         # A type that is not in the table fails here, when the module is imported.
-        if (decode := _DECODERS[kind.removesuffix(_OPTIONAL)]) is not None
+        if (decode := _DECODERS[_present(kind)]) is not None
     )
 
 
-def _json_array(kinds: Mapping[str, str]) -> str:
+def _json_array(kinds: Mapping[str, object]) -> str:
     return "json_build_array({})".format(
         ", ".join(
-            f"encode(float8send({name}), 'hex')" if kind.startswith("float") else name
+            f"encode(float8send({name}), 'hex')" if _present(kind) is float else name
             for name, kind in kinds.items()
         )
     )
@@ -135,10 +144,8 @@ def _json_array(kinds: Mapping[str, str]) -> str:
 
 _DECODED: Final = _decoded(_FIELDS)
 _DECODED_TAKE: Final = _decoded(_TAKE_FIELDS)
-_REQUIRED: Final = tuple(
-    position for position, kind in enumerate(_FIELDS.values()) if not kind.endswith(_OPTIONAL)
-)
-_LISTS: Final = tuple(name for name, kind in _FIELDS.items() if kind.startswith("tuple["))
+_REQUIRED: Final = tuple(position for position, kind in enumerate(_FIELDS.values()) if kind == _present(kind))
+_LISTS: Final = tuple(name for name, kind in _FIELDS.items() if get_origin(kind) is tuple)
 COLUMNS: Final = tuple(_FIELDS)
 """The columns of `recordings` are the fields of Recording."""
 _required = itemgetter(*_REQUIRED)
@@ -152,14 +159,14 @@ _RECORDING: Final = f"""json_build_array({_json_array(_FIELDS)}, case when take 
     where recording_takes.recording_id = recordings.id) end)"""
 
 # The types of the columns of `recording_takes`, by the types of the fields of Take.
-_SQL_TYPES: Final = {
-    "int": "bigint",
-    "float": "double precision",
-    "datetime": "timestamptz",
-    "bool": "boolean",
+_SQL_TYPES: Final[Mapping[object, str]] = {
+    int: "bigint",
+    float: "double precision",
+    datetime: "timestamptz",
+    bool: "boolean",
 }
 _TAKE_COLUMNS: Final = ", ".join(
-    f"{name} {_SQL_TYPES.get(kind.removesuffix(_OPTIONAL), 'text')}" for name, kind in _TAKE_FIELDS.items()
+    f"{name} {_SQL_TYPES.get(_present(kind), 'text')}" for name, kind in _TAKE_FIELDS.items()
 )
 
 _EVENT: Final = """
