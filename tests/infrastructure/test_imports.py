@@ -162,6 +162,17 @@ def test_bootstrap_is_loaded_before_all_that_a_cold_start_imports() -> None:
     }
 
 
+def test_types_of_answers_are_imported_for_types_only() -> None:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "functions").glob("*/*.py")]:
+        assert "recorder.contract.schemas" not in _imported(path, when_run=True), path
+
+
+def test_annotations_of_values_are_not_deferred() -> None:
+    values = [module for module in MODULES if module.partition(".")[0] in {"domain", "settings"}]
+    for module in [*values, "contract.requests"]:
+        assert "__future__" not in _imported(MODULES[module]), module
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     imports = {module: _ours(path) & set(MODULES) for module, path in MODULES.items()}
 
