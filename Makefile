@@ -135,8 +135,8 @@ load: setup ## Load the local stack, with Postgres restarted in the middle (USER
 	@$(PYTHON) -m tools.load $(if $(USERS),--users $(USERS))
 
 .PHONY: bench
-bench: setup ## Measure all of docs/performance.md, in less than ten minutes (ROWS=10000000 for the large table)
-	@exec $(PYTHON) -m bench $(if $(ROWS),--rows $(ROWS))
+bench: setup ## Measure all of docs/performance.md, in less than ten minutes (ROWS=10000000 for the large table, BEFORE=<revision> to compare cold starts)
+	@exec $(PYTHON) -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(BEFORE),--before $(BEFORE))
 
 .PHONY: profile
 profile: setup ## Show where a cold start goes (FUNCTION=GetRecording)

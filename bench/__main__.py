@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import report
 from bench.assembling import USUAL, assembling
 from bench.cold import cold_starts
+from bench.earlier import Earlier
 from bench.laboratory import Laboratory
 from bench.layer import layer
 from bench.lists import lists
@@ -31,7 +32,9 @@ def main() -> int:
                 for line in profile(laboratory, arguments.function, _say):
                     _print(line)
             else:
-                _measure(laboratory, arguments.rows, arguments.swept, arguments.times)
+                before = arguments.before
+                earlier = Earlier(laboratory, before, Path(directory) / "earlier") if before else None
+                _measure(laboratory, arguments.rows, arguments.swept, arguments.times, earlier)
     except LocalStackError as error:
         _say(str(error))
         return 1
@@ -43,16 +46,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large table")
     parser.add_argument("--swept", type=int, default=100_000, help="live recordings of the sweep")
     parser.add_argument("--times", type=int, default=15, help="that each function is started")
+    parser.add_argument("--before", metavar="REVISION", help="measure the cold starts of an earlier one too")
     commands = parser.add_subparsers(dest="command")
     one = commands.add_parser("profile", help="show where a cold start goes")
     one.add_argument("function", help="its logical id in template.yaml")
     return parser.parse_args()
 
 
-def _measure(laboratory: Laboratory, rows: int, swept: int, times: int) -> None:
+def _measure(laboratory: Laboratory, rows: int, swept: int, times: int, earlier: Earlier | None) -> None:
     measured = chain(
         layer(laboratory),
-        cold_starts(laboratory, times, _say),
+        cold_starts(laboratory, times, _say, earlier),
         warm_requests(laboratory, _say),
         sweep(laboratory, swept, _say),
         lists(laboratory, rows, _say),

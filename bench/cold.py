@@ -12,6 +12,7 @@ from bench.report import Figure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bench.earlier import Earlier
     from bench.laboratory import Laboratory
     from local.template.application import Function
 
@@ -106,24 +107,34 @@ CASES: Final = (
     ),
 )
 MEMORY_GOAL: Final = 1.5
+WORSE: Final = 1.05
+"""The goal over an earlier revision."""
 
 
-def cold_starts(laboratory: Laboratory, times: int, report: Callable[[str], None]) -> Iterator[Figure]:
-    """Yield for each case the ratio of the median first answers, and that of the peak memories."""
+def cold_starts(
+    laboratory: Laboratory, times: int, report: Callable[[str], None], earlier: Earlier | None = None
+) -> Iterator[Figure]:
+    """Yield for each case the ratio of the median first answers, and that of the peak memories.
+
+    Both are to a bare handler and, where there is one, to an earlier revision too.
+    """
     store_playlist(laboratory)
     for case in CASES:
         ours, bare = laboratory.functions[case.function], laboratory.bare(case.bare)
-        measured: dict[str, list[_Start]] = {ours.name: [], bare.name: []}
+        before = earlier.function(ours) if earlier else None
+        functions = [ours, bare, *([before] if before else [])]
+        measured: dict[str, list[_Start]] = {each.name: [] for each in functions}
         for turn in range(times):
             report(f"cold start of {case.name}: {turn + 1} of {times}")
-            # The second one finds warmer caches, so they take turns at that too.
-            for function in (ours, bare) if turn % 2 else (bare, ours):
+            # The next one finds warmer caches, so they take turns at that too.
+            first = turn % len(functions)
+            for function in (*functions[first:], *functions[:first]):
                 measured[function.name].append(_cold_start(laboratory, case, function))
-        one, other = measured[ours.name], measured[bare.name]
-        yield _figure(
-            f"cold start of {case.name}", case.goal, one, other, "milliseconds", "processor_milliseconds"
-        )
-        yield _figure(f"peak memory of {case.name}", MEMORY_GOAL, one, other, "peak_mebibytes")
+        one = measured[ours.name]
+        yield from _figures(case.name, (case.goal, MEMORY_GOAL), one, "bare", measured[bare.name])
+        if earlier and before:
+            name = f"{case.name} over {earlier.revision}"
+            yield from _figures(name, (WORSE, WORSE), one, earlier.revision, measured[before.name])
 
 
 def store_playlist(laboratory: Laboratory) -> None:
@@ -152,12 +163,23 @@ def _cold_start(laboratory: Laboratory, case: Case, function: Function) -> _Star
         return _Start(first.milliseconds, environment.processor_milliseconds(), environment.memory("VmHWM"))
 
 
-def _figure(name: str, goal: float, ours: list[_Start], bare: list[_Start], *measures: str) -> Figure:
+def _figures(
+    name: str, goals: tuple[float, float], ours: list[_Start], other: str, others: list[_Start]
+) -> Iterator[Figure]:
+    yield _figure(
+        f"cold start of {name}", goals[0], ours, other, others, "milliseconds", "processor_milliseconds"
+    )
+    yield _figure(f"peak memory of {name}", goals[1], ours, other, others, "peak_mebibytes")
+
+
+def _figure(
+    name: str, goal: float, ours: list[_Start], other: str, others: list[_Start], *measures: str
+) -> Figure:
     raw: dict[str, float | str] = {}
     for measure in measures:
-        for whose, starts in (("product", ours), ("bare", bare)):
+        for whose, starts in (("product", ours), (other, others)):
             raw[f"{whose} {measure.replace('_', ' ')}"] = round(_median(starts, measure), 1)
-    value = _median(ours, measures[0]) / _median(bare, measures[0])
+    value = _median(ours, measures[0]) / _median(others, measures[0])
     return Figure(name=name, value=value, unit="x", goal=goal, raw=raw)
 
 

@@ -6,7 +6,9 @@ Postgres is verified by the authorities of a region of RDS', the AWS API by the 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 import ssl
 import time
 from contextlib import ExitStack
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
     from local.template.application import Function
 
+ROOM_CLAIM = "room"
+_CLAIMS = (
+    base64.urlsafe_b64encode(json.dumps({"sub": "alice", ROOM_CLAIM: "demo"}).encode()).decode().rstrip("=")
+)
 BARE = ROOT / "bench" / "bare"
 EVENTS = ROOT / "events"
 REGIONAL = ROOT / "layers" / "recorder" / "certificates" / "rds" / "eu-central-1.pem"
@@ -150,7 +156,7 @@ class Laboratory:
                 "Deployment": "recorder",
                 "JwtIssuer": "https://issuer.example.com",
                 "JwtAudience": "recordings",
-                "RoomClaim": "*",
+                "RoomClaim": ROOM_CLAIM,
                 "EgressCredentials": "worker",
                 "Console": "on",
                 "ConsoleClientId": "console",
@@ -221,6 +227,9 @@ class Environment:
 
 
 def event(name: str) -> dict[str, JsonValue]:
-    """Return `events/<name>.json`."""
-    read: dict[str, JsonValue] = json.loads((EVENTS / f"{name}.json").read_bytes())
+    """Return `events/<name>.json` with a token that allows to record its room in every release."""
+    text = re.sub(
+        r"Bearer [^\"]+", f"Bearer e30.{_CLAIMS}.c2lnbmF0dXJl", (EVENTS / f"{name}.json").read_text()
+    )
+    read: dict[str, JsonValue] = json.loads(text)
     return read
