@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import redirect_stdout
+from http import HTTPStatus
 from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ def lambda_handler(event: dict[str, object], context: LambdaContext) -> list[lis
     """Return for each of `times` invocations the milliseconds, and those of them that were not the database's.
 
     `folder` is that of the product's function. In `request`, the text `numbered` becomes the invocation's number.
+    Raises RuntimeError where one is refused.
     """
     sys.path.insert(0, str(event["folder"]))
     timed = _Timed(CONNECTION.take())
@@ -54,7 +56,9 @@ def lambda_handler(event: dict[str, object], context: LambdaContext) -> list[lis
             this = json.loads(request.replace(numbered, f"{number:012}") if numbered else request)
             timed.seconds = 0.0
             start = time.perf_counter()
-            handler(this, context)
+            answer = handler(this, context)
             seconds = time.perf_counter() - start
+            if answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+                raise RuntimeError(answer["body"])
             measured.append([seconds * 1000, (seconds - timed.seconds) * 1000])
     return measured
