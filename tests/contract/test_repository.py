@@ -167,13 +167,12 @@ def test_every_column_has_a_value_to_be_tried_with() -> None:
 
 def test_field_of_a_type_that_nobody_decodes_fails_at_the_import() -> None:
     program = """
-from typing import ForwardRef
 from recorder.domain.recording import Recording
-Recording.__annotations__["attempts"] = ForwardRef("complex")
+Recording.__annotations__["attempts"] = complex
 import recorder.postgres.repository
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "KeyError: 'complex'" in done.stderr
+    assert "KeyError: <class 'complex'>" in done.stderr
 
 
 def taken(number: int, **changes: object) -> Take:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,6 @@ from tests.support.recordings import T0, recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from recorder.domain.recording import Recording
 
@@ -66,6 +65,8 @@ LIVES = [
     (STARTING, ABORTED),
 ]
 
+# Fields that are not named below get any value of their type; LiveKit's times are read as UTC.
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 snapshots = st.builds(
     EgressSnapshot,
     egress_id=st.sampled_from(["EG_1", "EG_2"]),
