@@ -429,6 +429,7 @@ def test_a_recording_is_made_and_removed_by_the_keyboard_alone(site: Site, visit
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Delete")).to_be_focused()
     page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
     visitor.tab_to("Delete")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Nothing recorded yet").wait_for()
